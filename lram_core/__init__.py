@@ -1,0 +1,1 @@
+"""Large Recurrent Action Models: model, recurrent inference, bundle, data and training."""

@@ -1,0 +1,76 @@
+"""The command ``lram``: one subcommand a job, each imported only when it is asked for.
+
+``lram_core`` itself imports no simulator and no ROS; the table below names where a job lives.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+
+import click
+
+from lram_core.errors import LramError
+
+COMMANDS = {
+    "collect": ("lram_sim.commands:collect", "Collect demonstrations from scripted experts."),
+    "train": ("lram_core.training.command:train", "Train a policy on a dataset; writes a bundle."),
+    "eval": ("lram_sim.commands:evaluate", "Roll a bundle out in simulation, in-process."),
+    "demo": ("lram_ros.commands:demo", "Run simulator and policy as ROS 2 nodes, with a report."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use, so that ``--help`` stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.split(".")[0] in {
+                "lram_core",
+                "lram_sim",
+                "lram_ros",
+            }:
+                raise
+            raise LramError(
+                f"'lram {cmd_name}' needs the Python module '{error.name}', which is not installed"
+            ) from None
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lram_ros", prog_name="lram")
+def cli() -> None:
+    """Large Recurrent Action Models on ROS 2: collect, train, evaluate, run."""
+
+
+def main() -> None:
+    """Entry point: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except LramError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = 128 + signal.SIGINT
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Demonstration datasets: the store on disk and the streams that training reads."""

@@ -1,0 +1,108 @@
+"""What a dataset says about its numbers, so that it cannot be read in the wrong order or unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lram_core.contract import (
+    ActionField,
+    ObservationField,
+    RewardSpec,
+    action_fields,
+    observation_fields,
+)
+from lram_core.errors import DataError
+
+
+@dataclass(frozen=True)
+class DatasetSchema:
+    """Fields, rate and robot of a dataset; a bundle's contract is built from it.
+
+    Attributes: as in :class:`lram_core.contract.PolicyContract`.
+    """
+
+    suite: str
+    robot: str
+    gripper: str
+    control_rate: float
+    observation: tuple[ObservationField, ...]
+    action: tuple[ActionField, ...]
+    reward: RewardSpec
+    max_episode_steps: int
+
+    @property
+    def observation_size(self) -> int:
+        return sum(field.size for field in self.observation)
+
+    @property
+    def action_size(self) -> int:
+        return len(self.action)
+
+    def to_dict(self) -> dict[str, Any]:
+        data = asdict(self)
+        data["observation"] = list(data["observation"])
+        data["action"] = list(data["action"])
+        return data
+
+    @classmethod
+    def from_dict(cls, data: object) -> DatasetSchema:
+        """Raises DataError for a missing key, ContractError for a bad field."""
+        if not isinstance(data, Mapping):
+            raise DataError(f"dataset schema: expected a mapping, found {type(data).__name__}")
+        try:
+            return cls(
+                suite=str(data["suite"]),
+                robot=str(data["robot"]),
+                gripper=str(data["gripper"]),
+                control_rate=float(data["control_rate"]),
+                observation=observation_fields(data["observation"], "schema.observation"),
+                action=action_fields(data["action"], "schema.action"),
+                reward=RewardSpec.from_dict(data["reward"], "schema.reward"),
+                max_episode_steps=int(data["max_episode_steps"]),
+            )
+        except KeyError as error:
+            raise DataError(f"dataset schema: key {error} is missing") from None
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One demonstration of T control ticks.
+
+    Attributes:
+        observations: float32 (T, observation_size), what the policy sees before acting.
+        actions: float32 (T, action_size), the label: the demonstrator's own action, without the
+            perturbation that may have been executed in its place.
+        rewards: float32 (T,), reward of the action that was executed.
+        task: task name within the suite.
+        seed: the seed that resets the task to this episode's start.
+        success: whether the task's success flag was raised.
+        noise: size of the perturbation of the executed actions (0: none).
+    """
+
+    observations: npt.NDArray[np.float32]
+    actions: npt.NDArray[np.float32]
+    rewards: npt.NDArray[np.float32]
+    task: str
+    seed: int
+    success: bool
+    noise: float
+
+    def check(self) -> None:
+        """Raises DataError unless the arrays agree in length and every number is finite."""
+        length = len(self.rewards)
+        if length == 0:
+            raise DataError(f"episode {self.task} seed {self.seed}: it has no step")
+        for name in ("observations", "actions", "rewards"):
+            array = getattr(self, name)
+            if len(array) != length or array.dtype != np.float32:
+                raise DataError(
+                    f"episode {self.task} seed {self.seed}: {name} is {array.dtype} of length "
+                    f"{len(array)}, expected float32 of length {length}"
+                )
+            if not np.isfinite(array).all():
+                raise DataError(f"episode {self.task} seed {self.seed}: {name} is not finite")

@@ -1,0 +1,42 @@
+"""Errors a user can cause, and therefore read.
+
+Every message is one line that names what was found, what was expected and what is available. The
+command line prints it without a traceback and exits with code 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class LramError(Exception):
+    """Base of every error that bad input, not a fault of ours, can raise."""
+
+
+class ContractError(LramError):
+    """Two sides disagree on names, sizes, units or limits."""
+
+
+class BundleError(LramError):
+    """A policy bundle is missing, incomplete or corrupt."""
+
+
+class DataError(LramError):
+    """A dataset or a part of one cannot be read or written as asked."""
+
+
+class TaskError(LramError):
+    """An unknown suite, task or split."""
+
+
+class CommandError(LramError):
+    """A command line that is well-formed but asks for the impossible."""
+
+
+def listed(names: Iterable[object], limit: int = 60) -> str:
+    """Return ``names`` as ``a, b, c``, cut after ``limit`` of them; ``(none)`` when empty."""
+    items = [str(name) for name in names]
+    if not items:
+        return "(none)"
+    more = f", … ({len(items) - limit} more)" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more
