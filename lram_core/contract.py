@@ -7,6 +7,7 @@ which rate the policy was trained, and how its reward is defined.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -17,7 +18,7 @@ FORMAT_VERSION = 1
 
 
 def _number(value: object, where: str, positive: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
         raise ContractError(f"{where}: expected a number, found {value!r}")
     if positive and not 0 < value < float("inf"):
         raise ContractError(f"{where}: expected a positive finite number, found {value!r}")

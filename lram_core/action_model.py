@@ -1,0 +1,179 @@
+"""The action model: token embedding → backbone → joint action head (paper, section 3, figure 1).
+
+A control tick is three tokens, in the order state, return-to-go, reward; the action is read off
+the return-to-go token, and the reward that follows is the true reward of that action, in training
+and in control alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lram_core.backbones import BACKBONES, State, make_config
+from lram_core.errors import BundleError
+
+TOKENS_PER_TICK = 3
+STATE, RETURN_TO_GO, REWARD = range(TOKENS_PER_TICK)
+INPUT_LIMIT = 10.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of an action model.
+
+    Attributes:
+        observation_size: values of the observation vector.
+        action_size: action dimensions, predicted jointly from one token.
+        bins: bins an action dimension.
+        backbone: name in :data:`lram_core.backbones.BACKBONES`.
+        backbone_options: fields of that backbone's configuration.
+    """
+
+    observation_size: int
+    action_size: int
+    bins: int = 256
+    backbone: str = "xlstm"
+    backbone_options: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "model config") -> ModelConfig:
+        """Raises BundleError naming the key that is missing, unknown or of the wrong type."""
+        try:
+            config = cls(**data)
+            make_config(config.backbone, config.backbone_options)
+        except (TypeError, AttributeError) as error:
+            raise BundleError(f"{where}: {error}") from None
+        for name in ("observation_size", "action_size", "bins"):
+            if not isinstance(getattr(config, name), int) or getattr(config, name) < 1:
+                raise BundleError(f"{where}: {name} must be a positive integer")
+        return config
+
+
+class InputNorm(nn.Module):
+    """Standardises an input with statistics of the training data, stored with the weights.
+
+    Values beyond ``INPUT_LIMIT`` standard deviations are cut there: a reading never seen in
+    training must not be able to drive the recurrent state anywhere.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("std", torch.ones(size))
+
+    def set(self, values: Tensor) -> None:
+        """Take the statistics of ``values`` (N, size); constant inputs keep a std of 1."""
+        std, mean = torch.std_mean(values.double(), dim=0, correction=0)
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 1e-6, std, 1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ((x - self.mean) / self.std).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+
+
+class ActionModel(nn.Module):
+    """The policy network. Returns and rewards are given in scaled units (``RewardSpec.scale``)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        backbone_class, _ = BACKBONES[config.backbone]
+        shape = make_config(config.backbone, config.backbone_options)
+        self.observation_norm = InputNorm(config.observation_size)
+        self.return_norm = InputNorm(1)
+        self.reward_norm = InputNorm(1)
+        self.embed_state = nn.Linear(config.observation_size, shape.d_model)
+        self.embed_return = nn.Linear(1, shape.d_model)
+        self.embed_reward = nn.Linear(1, shape.d_model)
+        self.embed_norm = nn.LayerNorm(shape.d_model)
+        self.backbone = backbone_class(shape)
+        self.head = nn.Linear(shape.d_model, config.action_size * config.bins)
+
+    def state_token(self, observation: Tensor) -> Tensor:
+        """observation (..., observation_size) → (..., d_model)."""
+        return self.embed_norm(self.embed_state(self.observation_norm(observation)))
+
+    def return_token(self, return_to_go: Tensor) -> Tensor:
+        """return_to_go (...), scaled → (..., d_model)."""
+        return self.embed_norm(self.embed_return(self.return_norm(return_to_go.unsqueeze(-1))))
+
+    def reward_token(self, reward: Tensor) -> Tensor:
+        """reward (...), scaled → (..., d_model)."""
+        return self.embed_norm(self.embed_reward(self.reward_norm(reward.unsqueeze(-1))))
+
+    def tokens(self, observation: Tensor, return_to_go: Tensor, reward: Tensor) -> Tensor:
+        """Embed T ticks: (B, T, observation_size), (B, T), (B, T) → (B, 3 T, d_model)."""
+        streams = (
+            self.state_token(observation),
+            self.return_token(return_to_go),
+            self.reward_token(reward),
+        )
+        return torch.stack(streams, dim=2).flatten(1, 2)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden (..., d_model) of return-to-go tokens → (..., action_size, bins)."""
+        return self.head(hidden).unflatten(-1, (self.config.action_size, self.config.bins))
+
+    def init_state(self, batch: int, device: torch.device | str = "cpu") -> State:
+        """Return the recurrent state at an episode's start."""
+        return self.backbone.init_state(batch, device)
+
+    def forward(
+        self,
+        observation: Tensor,
+        return_to_go: Tensor,
+        reward: Tensor,
+        episode_start: Tensor | None = None,
+        state: State | None = None,
+    ) -> tuple[Tensor, State]:
+        """Predict the actions of T ticks at once.
+
+        Args:
+            observation: (B, T, observation_size).
+            return_to_go: (B, T) before each tick's action, scaled.
+            reward: (B, T) of each tick's action, scaled.
+            episode_start: (B, T) bool, True on the first tick of an episode.
+            state: recurrent state before the first tick; None at an episode's start.
+
+        Returns:
+            Action logits (B, T, action_size, bins), and the state after the last reward token.
+        """
+        tokens = self.tokens(observation, return_to_go, reward)
+        reset_mask = None
+        if episode_start is not None:
+            reset_mask = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+            reset_mask[:, STATE::TOKENS_PER_TICK] = episode_start
+        hidden, state = self.backbone.forward(tokens, reset_mask, state)
+        return self.logits(hidden[:, RETURN_TO_GO::TOKENS_PER_TICK]), state
+
+    def tick(
+        self, observation: Tensor, return_to_go: Tensor, last_reward: Tensor | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Advance one control tick in one pass over the weights.
+
+        Args:
+            observation: (B, observation_size).
+            return_to_go: (B,) scaled.
+            last_reward: (B,) scaled reward of the previous tick's action; None at an episode's
+                start, where there was none.
+            state: recurrent state after the previous tick's return-to-go token.
+
+        Returns:
+            Action logits (B, action_size, bins) and the state after this tick's return-to-go
+            token. The reward token of this tick's action opens the next one.
+        """
+        new = [self.state_token(observation), self.return_token(return_to_go)]
+        if last_reward is not None:
+            new.insert(0, self.reward_token(last_reward))
+        hidden, state = self.backbone.step(torch.stack(new, dim=1), state)
+        return self.logits(hidden[:, -1]), state

@@ -1,0 +1,155 @@
+"""The policy bundle: one folder that carries weights and contract from the trainer to the robot.
+
+``policy.yaml`` (contract), ``config.json`` (shape of the network), ``model.safetensors``
+(weights and input statistics) and ``README.md`` (model card). No pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lram_core.action_model import ActionModel, ModelConfig
+from lram_core.contract import PolicyContract
+from lram_core.data.files import atomic_folder, atomic_path, sha256
+from lram_core.errors import BundleError, listed
+
+CONTRACT, CONFIG, WEIGHTS, CARD = "policy.yaml", "config.json", "model.safetensors", "README.md"
+FILES = (CONTRACT, CONFIG, WEIGHTS, CARD)
+
+
+def save_bundle(
+    path: Path | str,
+    model: ActionModel,
+    contract: PolicyContract,
+    card: str,
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Write a bundle; the folder appears whole or not at all, replacing an older one.
+
+    Args:
+        path: the folder.
+        model: network whose weights to keep.
+        contract: what it demands and commands.
+        card: text of the model card (Markdown).
+        training: how it was trained, kept as is in ``config.json``.
+
+    Raises:
+        BundleError: the contract's sizes are not the network's.
+    """
+    _check_sizes(model.config, contract, str(path))
+    with atomic_folder(Path(path)) as folder:
+        weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+        save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
+        config = {
+            "model": model.config.to_dict(),
+            "sha256": {WEIGHTS: sha256(folder / WEIGHTS)},
+            "training": training or {},
+        }
+        (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+        (folder / CONTRACT).write_text(
+            yaml.safe_dump(contract.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+        )
+        (folder / CARD).write_text(card)
+
+
+def write_card(path: Path | str, card: str) -> None:
+    """Replace the model card of a bundle."""
+    with atomic_path(Path(path) / CARD) as temporary:
+        temporary.write_text(card)
+
+
+def load_contract(path: Path | str) -> PolicyContract:
+    """Read a bundle's contract alone.
+
+    Raises:
+        BundleError: no bundle there, or ``policy.yaml`` is not YAML.
+        ContractError: a key of the contract is missing or wrong.
+    """
+    folder = _folder(path)
+    try:
+        data = yaml.safe_load((folder / CONTRACT).read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BundleError(f"{folder / CONTRACT}: not valid YAML ({_line(error)})") from None
+    return PolicyContract.from_dict(data, str(folder / CONTRACT))
+
+
+def load_bundle(
+    path: Path | str, device: torch.device | str = "cpu"
+) -> tuple[ActionModel, PolicyContract]:
+    """Read a bundle and check it end to end.
+
+    Returns:
+        The network in evaluation mode on ``device``, and its contract.
+
+    Raises:
+        BundleError: a file is missing, truncated or corrupt, or the files do not fit each other.
+        ContractError: the contract is malformed.
+    """
+    folder = _folder(path)
+    contract = load_contract(folder)
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        model_config, checksum = config["model"], config["sha256"][WEIGHTS]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder / CONFIG}: corrupt ({type(error).__name__}: {error})") from None
+    shape = ModelConfig.from_dict(model_config, str(folder / CONFIG))
+    _check_sizes(shape, contract, str(folder))
+    found = sha256(folder / WEIGHTS)
+    if found != checksum:
+        raise BundleError(
+            f"{folder / WEIGHTS}: corrupt or truncated: checksum {found[:12]}… found, "
+            f"{str(checksum)[:12]}… expected ({(folder / WEIGHTS).stat().st_size} bytes)"
+        )
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BundleError(f"{folder / WEIGHTS}: unreadable ({_line(error)})") from None
+    model = ActionModel(shape)
+    expected = model.state_dict()
+    wrong = [
+        f"{name} is {tuple(weights[name].shape) if name in weights else 'missing'}, "
+        f"expected {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name not in weights or weights[name].shape != value.shape
+    ]
+    wrong += [f"{name} is unknown" for name in weights if name not in expected]
+    if wrong:
+        raise BundleError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {listed(wrong, 4)}")
+    bad = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise BundleError(f"{folder / WEIGHTS}: not finite: {listed(bad, 4)}")
+    model.load_state_dict(weights)
+    return model.to(device).eval(), contract
+
+
+def _folder(path: Path | str) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such bundle (a folder with {listed(FILES)} is expected)")
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise BundleError(
+            f"{folder}: incomplete bundle: {listed(missing)} missing; "
+            f"found {listed(sorted(p.name for p in folder.iterdir()))}"
+        )
+    return folder
+
+
+def _check_sizes(shape: ModelConfig, contract: PolicyContract, where: str) -> None:
+    for name in ("observation_size", "action_size"):
+        if getattr(shape, name) != getattr(contract, name):
+            raise BundleError(
+                f"{where}: the network has {name} {getattr(shape, name)}, "
+                f"the contract's fields add up to {getattr(contract, name)}"
+            )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

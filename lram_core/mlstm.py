@@ -1,0 +1,82 @@
+"""The mLSTM cell: a gated matrix memory, over any number of tokens from any state.
+
+One function serves training (hundreds of tokens from a zero state), prefill, and control (one to
+three tokens from the running state); forward and step therefore cannot drift apart.
+
+Source: Beck et al., "xLSTM: Extended Long Short-Term Memory", 2024, equations 19–27 (recurrence)
+and appendix A.3 (parallel stabilised form), joined chunkwise through the state.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPS = 1e-6
+
+
+class CellState(NamedTuple):
+    """State after a token, float32.
+
+    C: matrix memory (B, NH, DH, DH), keys by values. n: normaliser (B, NH, DH).
+    m: stabiliser (B, NH); the true memory is ``C * exp(m)``.
+    """
+
+    C: Tensor
+    n: Tensor
+    m: Tensor
+
+
+def mlstm_chunk(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    input_gate: Tensor,
+    forget_gate: Tensor,
+    state: CellState,
+    segment: Tensor | None = None,
+) -> tuple[Tensor, CellState]:
+    """Advance the memory by S tokens and read it at each of them.
+
+    Args:
+        q, k, v: queries, keys, values (B, NH, S, DH).
+        input_gate, forget_gate: gate pre-activations (B, NH, S); exponential input gate, sigmoid
+            forget gate.
+        state: state before the first token.
+        segment: number of episode starts at or before each token, (B, S). A token reads only
+            tokens of its own segment, and ``state`` only in segment 0. None: no episode starts.
+
+    Returns:
+        Reads (B, NH, S, DH) and the state after the last token.
+    """
+    scale = 1.0 / math.sqrt(q.shape[-1])
+    decay = torch.cumsum(F.logsigmoid(forget_gate), dim=-1)
+    log_intra = decay.unsqueeze(-1) - decay.unsqueeze(-2) + input_gate.unsqueeze(-2)
+    visible = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).tril()
+    log_inter = decay + state.m.unsqueeze(-1)
+    if segment is not None:
+        visible = visible & (segment.unsqueeze(-1) == segment.unsqueeze(-2)).unsqueeze(1)
+        log_inter = log_inter.masked_fill((segment > 0).unsqueeze(1), -math.inf)
+    log_intra = log_intra.masked_fill(~visible, -math.inf)
+
+    # The result does not depend on the stabiliser, so no gradient needs to pass through it.
+    m = torch.maximum(log_intra.amax(-1), log_inter).detach()
+    inter = torch.exp(log_inter - m)
+    weights = (q @ k.transpose(-1, -2)) * scale * torch.exp(log_intra - m.unsqueeze(-1))
+    numerator = weights @ v + inter.unsqueeze(-1) * (q @ state.C)
+    overlap = weights.sum(-1) + inter * (q @ state.n.unsqueeze(-1)).squeeze(-1)
+    reads = numerator / (torch.maximum(overlap.abs(), torch.exp(-m)) + EPS).unsqueeze(-1)
+
+    # The last row of the two log-weight tables is what each token, and the old state, weigh in
+    # the new state; its stabiliser is that of the last token.
+    kept = inter[..., -1]
+    written = torch.exp(log_intra[..., -1, :] - m[..., -1:]).unsqueeze(-1) * k * scale
+    return reads, CellState(
+        C=kept[..., None, None] * state.C + written.transpose(-1, -2) @ v,
+        n=kept[..., None] * state.n + written.sum(-2),
+        m=m[..., -1],
+    )
