@@ -1,0 +1,190 @@
+"""The interface every task suite offers, and the registry that finds a suite by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lram_core.contract import ActionField, ObservationField, RewardSpec
+from lram_core.errors import TaskError, listed
+
+Array = npt.NDArray[np.float64]
+
+EVALUATION_SEED = 1_000_000_000
+"""First seed of evaluation; demonstrations use the seeds below it."""
+
+_SUITES = {"metaworld": "lram_sim.metaworld:MetaworldSuite"}
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one control tick led to.
+
+    Attributes:
+        observation: float64 (observation_size,), after the tick.
+        reward: the suite's own reward of the executed action.
+        success: the task's success flag at this tick (a task may lose it again).
+        truncated: the step limit is reached; only ``reset`` may follow.
+    """
+
+    observation: Array
+    reward: float
+    success: bool
+    truncated: bool
+
+
+class Expert(Protocol):
+    """A scripted policy with privileged knowledge of its task; a new object an episode."""
+
+    def act(self, observation: Array) -> Array:
+        """Return the action for one observation, float64 (action_size,), within the limits."""
+        ...
+
+
+class Task(Protocol):
+    """One task of a suite: a robot, its surroundings and a goal.
+
+    The same (task, seed, actions) give the same episode bit for bit, whatever ran before.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def observation_fields(self) -> tuple[ObservationField, ...]: ...
+
+    @property
+    def action_fields(self) -> tuple[ActionField, ...]: ...
+
+    @property
+    def control_rate(self) -> float:
+        """Control ticks a second of simulated time (Hz)."""
+        ...
+
+    @property
+    def max_episode_steps(self) -> int: ...
+
+    @property
+    def model(self) -> Any:
+        """The simulator's model (``mujoco.MjModel``), for rendering."""
+        ...
+
+    @property
+    def data(self) -> Any:
+        """The simulator's state (``mujoco.MjData``), for rendering."""
+        ...
+
+    def reset(self, seed: int) -> Array:
+        """Start the episode of ``seed`` and return its first observation.
+
+        Raises:
+            TaskError: the seed is negative.
+        """
+        ...
+
+    def step(self, action: npt.ArrayLike) -> StepResult:
+        """Advance one control tick. Actions beyond the limits are clipped.
+
+        Raises:
+            TaskError: the action has another size or a value that is not finite, or the episode
+                has ended.
+        """
+        ...
+
+    def sensors(self) -> dict[str, Array]:
+        """Return the current reading of every sensor, exactly the numbers in the observation."""
+        ...
+
+    def joint_state(self) -> tuple[tuple[str, ...], Array, Array]:
+        """Return the arm's joint names, positions (rad) and velocities (rad/s)."""
+        ...
+
+    def expert(self) -> Expert: ...
+
+    def close(self) -> None: ...
+
+
+class Suite(Protocol):
+    """A family of tasks on one robot with one observation and one action layout."""
+
+    name: str
+    robot: str
+    gripper: str
+    control_rate: float
+    max_episode_steps: int
+    observation_fields: tuple[ObservationField, ...]
+    action_fields: tuple[ActionField, ...]
+    reward: RewardSpec
+
+    @property
+    def splits(self) -> Mapping[str, list[str]]:
+        """Named lists of tasks, e.g. ``ml45-train``."""
+        ...
+
+    def tasks(self) -> list[str]: ...
+
+    def make(self, task: str) -> Task:
+        """Build a task. Raises TaskError listing the tasks there are."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that determine an episode's numbers."""
+        ...
+
+
+def suite_names() -> list[str]:
+    """Return the names :func:`get_suite` knows."""
+    return sorted(_SUITES)
+
+
+def get_suite(name: str) -> Suite:
+    """Return the suite called ``name``. Raises TaskError listing the suites there are."""
+    if name not in _SUITES:
+        raise TaskError(f"unknown suite '{name}'; available: {listed(suite_names())}")
+    module, attribute = _SUITES[name].split(":")
+    try:
+        suite: Suite = getattr(importlib.import_module(module), attribute)()
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("lram_"):
+            raise
+        raise TaskError(
+            f"suite '{name}' needs the Python module '{error.name}', which is not installed"
+        ) from None
+    return suite
+
+
+def resolve_tasks(suite: Suite, spec: str) -> list[str]:
+    """Turn a comma-separated list of tasks and splits into task names, each once, in order.
+
+    Raises:
+        TaskError: a name is neither a task nor a split, or the list is empty.
+    """
+    known = suite.tasks()
+    chosen: dict[str, None] = {}
+    for item in (part.strip() for part in spec.split(",")):
+        if not item:
+            continue
+        if item in suite.splits:
+            chosen.update(dict.fromkeys(suite.splits[item]))
+        elif item in known:
+            chosen[item] = None
+        else:
+            raise TaskError(
+                f"unknown task '{item}' of suite '{suite.name}'; "
+                f"splits: {listed(suite.splits)}; tasks: {listed(known)}"
+            )
+    if not chosen:
+        raise TaskError(f"no task given; splits of suite '{suite.name}': {listed(suite.splits)}")
+    return list(chosen)
+
+
+def check_seed(seed: int) -> int:
+    """Return ``seed``. Raises TaskError unless it fits 0 … 2^63 - 1."""
+    if not 0 <= seed < 2**63:
+        raise TaskError(f"seed {seed} is out of range; expected 0 … 2^63 - 1")
+    return seed
