@@ -30,8 +30,9 @@ class ActionCodec:
         values = np.asarray(actions, dtype=np.float64)
         if not np.isfinite(values).all():
             raise ValueError("actions to encode are not finite")
-        index = np.floor((values - self.low) / self.width)
-        return np.clip(index, 0, self.bins - 1).astype(np.int64)
+        inside = np.clip(values, self.low, self.high)
+        index = np.floor((inside - self.low) / self.width).astype(np.int64)
+        return np.minimum(index, self.bins - 1)
 
     def decode(self, index: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the bin centres, shape (..., action_size), in the units of the action fields."""

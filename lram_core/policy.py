@@ -114,13 +114,14 @@ class Policy:
         vector = np.asarray(observation, dtype=np.float32)
         if vector.shape != (self.contract.observation_size,):
             raise ContractError(
-                f"observation has shape {vector.shape}, expected ({self.contract.observation_size},)"
+                f"observation has shape {vector.shape}, "
+                f"expected ({self.contract.observation_size},)"
             )
         if not (np.isfinite(vector).all() and np.isfinite(reward)):
             raise ContractError("observation or reward is not finite; the state was not advanced")
         scale = self.contract.reward.scale
         remaining = self._return_to_go if self._first else self._return_to_go - reward
-        inputs = torch.from_numpy(vector).to(self.device).unsqueeze(0)
+        inputs = torch.tensor(vector, device=self.device).unsqueeze(0)
         goal = torch.tensor([remaining / scale], dtype=torch.float32, device=self.device)
         last = None
         if not self._first:

@@ -13,7 +13,8 @@ def episode_return(rewards: npt.ArrayLike, success: bool, spec: RewardSpec) -> f
 
     A demonstration ends at success, so its plain sum of dense rewards would grow with the time it
     took: a higher return would mean a slower policy. Crediting the remaining steps of the horizon
-    at the reward's ceiling makes a faster success the higher return, as over a fixed-length episode.
+    at the reward's ceiling makes a faster success the higher return, as it is over a fixed-length
+    episode.
     """
     values = np.asarray(rewards, dtype=np.float64)
     unused = max(0, spec.horizon - values.size) if success else 0

@@ -208,6 +208,12 @@ class Block(nn.Module):
         self.xlstm_norm = ResidualNorm(config.d_model)
         self.xlstm = MLSTMLayer(config)
 
+    def forward(
+        self, x: Tensor, past: Tensor, state: CellState, segment: Tensor | None
+    ) -> tuple[Tensor, Tensor, CellState]:
+        y, past, state = self.xlstm(self.xlstm_norm(x), past, state, segment)
+        return x + y, past, state
+
 
 class XLSTM(nn.Module):
     """The stack. See :mod:`lram_core.backbones` for the interface."""
@@ -261,8 +267,7 @@ class XLSTM(nn.Module):
         x = tokens
         for layer, block in enumerate(self.blocks):
             cell = CellState(*(state[f"{layer}.{name}"] for name in CellState._fields))
-            y, past, cell = block.xlstm(block.xlstm_norm(x), state[f"{layer}.conv"], cell, segment)
-            x = x + y
+            x, past, cell = block(x, state[f"{layer}.conv"], cell, segment)
             new[f"{layer}.conv"] = past
             new.update({f"{layer}.{name}": value for name, value in cell._asdict().items()})
         return self.post_blocks_norm(x), new

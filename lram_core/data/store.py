@@ -15,6 +15,8 @@ batch of episodes, each whole or absent), so that an interrupted run resumes whe
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +64,7 @@ def read_part(path: Path) -> list[Episode]:
             columns = {name: data[name] for name in INDEX_COLUMNS}
             ends = np.cumsum(columns["length"])
             arrays = {name: data[name] for name in ARRAYS} if len(ends) else {}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a readable part of a dataset ({error})") from None
     episodes = []
     for row, (length, end) in enumerate(zip(columns["length"], ends, strict=True)):

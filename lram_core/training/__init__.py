@@ -1,0 +1,1 @@
+"""Offline training from datasets to policy bundles."""

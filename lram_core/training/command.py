@@ -1,0 +1,89 @@
+"""``lram train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lram_core.backbones import SIZES
+from lram_core.training.config import TrainConfig
+
+DEFAULTS = TrainConfig()
+
+
+@click.command(help="Train a policy on one or more datasets of the same schema.")
+@click.option(
+    "--data",
+    "data",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="Dataset folder; repeat it to join several.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Bundle to write.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Run folder with metrics and checkpoint [default: runs/train/<bundle's name>].",
+)
+@click.option("--size", type=click.Choice(list(SIZES)), default="d256", show_default=True)
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=DEFAULTS.batch,
+    show_default=True,
+    help="Parallel streams of episodes.",
+)
+@click.option(
+    "--context",
+    type=click.IntRange(1),
+    default=DEFAULTS.context,
+    show_default=True,
+    help="Ticks a training window.",
+)
+@click.option("--steps", type=click.IntRange(1), default=DEFAULTS.steps, show_default=True)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0),
+    default=DEFAULTS.minutes,
+    help="Finish the schedule within this time [default: no limit].",
+)
+@click.option(
+    "--lr", type=click.FloatRange(0, min_open=True), default=DEFAULTS.lr, show_default=True
+)
+@click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
+@click.option("--device", default=DEFAULTS.device, show_default=True, help="cpu, cuda or auto.")
+@click.option("--compile/--no-compile", default=DEFAULTS.compile, help="Use torch.compile.")
+@click.option(
+    "--evaluate-every",
+    type=click.IntRange(1),
+    default=DEFAULTS.evaluate_every,
+    show_default=True,
+    help="Steps between validations.",
+)
+def train(
+    data: tuple[Path, ...],
+    out: Path,
+    run: Path | None,
+    size: str,
+    batch: int,
+    context: int,
+    steps: int,
+    minutes: float,
+    lr: float,
+    seed: int,
+    device: str,
+    compile: bool,
+    evaluate_every: int,
+) -> None:
+    from lram_core.training.train import train as run_training
+
+    config = TrainConfig(
+        backbone_options=dict(SIZES[size]), batch=batch, context=context, steps=steps,
+        minutes=minutes, lr=lr, seed=seed, device=device, compile=compile,
+        evaluate_every=evaluate_every,
+    )  # fmt: skip
+    metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
+    click.echo(f"{out}: held-out " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))

@@ -1,0 +1,57 @@
+"""Every setting of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of :func:`lram_core.training.train.train`.
+
+    The paper's recipe (appendix on training) where nothing else is said: AdamW, linear warm-up,
+    cosine decay, no weight decay on biases, norms and embeddings, gradient clipping, no dropout.
+
+    Attributes:
+        backbone, backbone_options: see :mod:`lram_core.backbones`.
+        bins: bins an action dimension.
+        batch: parallel streams. context: ticks a window.
+        steps: optimiser steps. minutes: stop (with the schedule's end) when this much time is
+            used; 0 for no limit.
+        lr, lr_end, warmup, weight_decay, clip, betas: of AdamW and its schedule.
+        ema: decay of the weights' running average, which is what the bundle gets; 0 for none.
+        held_out: fraction of each task's episodes kept for validation.
+        return_jitter: see :func:`lram_core.data.stream.window_stream`.
+        target_quantile: quantile of a task's demonstrated returns to ask for in control.
+        seed: of initialisation and batches.
+        device: ``cpu``, ``cuda`` or ``auto``. bf16: autocast (the recurrence stays in float32).
+        compile: compile the network with ``torch.compile``.
+        evaluate_every, evaluation_windows: validation interval in steps, and its size.
+        checkpoint_every: interval in steps.
+    """
+
+    backbone: str = "xlstm"
+    backbone_options: dict[str, Any] = field(default_factory=dict)
+    bins: int = 256
+    batch: int = 128
+    context: int = 50
+    steps: int = 20_000
+    minutes: float = 0.0
+    lr: float = 1e-3
+    lr_end: float = 1e-6
+    warmup: int = 500
+    weight_decay: float = 0.01
+    clip: float = 0.25
+    betas: tuple[float, float] = (0.9, 0.99)
+    ema: float = 0.999
+    held_out: float = 0.025
+    return_jitter: float = 0.25
+    target_quantile: float = 0.5
+    seed: int = 0
+    device: str = "auto"
+    bf16: bool = True
+    compile: bool = False
+    evaluate_every: int = 500
+    evaluation_windows: int = 8
+    checkpoint_every: int = 1000

@@ -1,0 +1,344 @@
+"""The trainer: readable from top to bottom.
+
+Datasets in, policy bundle out; a run folder keeps settings, the loss curve and a checkpoint to
+resume from.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lram_core.action_model import ActionModel, ModelConfig
+from lram_core.backbones import State
+from lram_core.bundle import save_bundle
+from lram_core.codec import ActionCodec
+from lram_core.contract import PolicyContract
+from lram_core.data.files import atomic_path
+from lram_core.data.schema import DatasetSchema
+from lram_core.data.store import Dataset
+from lram_core.data.stream import EpisodeSpan, TrainingArrays, Windows, window_stream
+from lram_core.errors import CommandError
+from lram_core.training.card import model_card
+from lram_core.training.config import TrainConfig
+from lram_core.training.progress import progress_bar
+
+
+def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[str, float]:
+    """Train a policy and write its bundle.
+
+    Args:
+        data: dataset folders with one schema.
+        out: bundle folder to write.
+        run: run folder: ``config.json``, ``metrics.csv``, ``checkpoint.pt``. A run that was cut
+            off continues from its last checkpoint.
+        config: settings.
+
+    Returns:
+        The last validation metrics.
+
+    Raises:
+        DataError: a dataset is unusable. CommandError: the run folder is another run's.
+    """
+    device = torch.device(_device(config.device))
+    torch.manual_seed(config.seed)
+    torch.set_float32_matmul_precision("high")
+    datasets = [Dataset.open(path) for path in data]
+    schema = datasets[0].schema
+    codec = ActionCodec(schema.action, config.bins)
+    arrays = TrainingArrays.load(datasets, codec, device)
+    training, validation = arrays.split(config.held_out, config.seed)
+    played = [arrays.episodes[number] for number in training]
+    kept_out = [arrays.episodes[number] for number in validation]
+
+    shape = ModelConfig(
+        schema.observation_size, schema.action_size, config.bins,
+        config.backbone, dict(config.backbone_options),
+    )  # fmt: skip
+    model = ActionModel(shape).to(device)
+    set_input_norms(model, arrays)
+    average = ActionModel(shape).to(device)
+    average.load_state_dict(model.state_dict())
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, config.weight_decay), lr=config.lr, betas=config.betas
+    )
+    first_step, used, state = _resume(run, config, data, model, average, optimizer, device)
+    state = state or model.init_state(config.batch, device)
+
+    network = torch.compile(model) if config.compile else model
+    stream = window_stream(played, config.batch, config.context, config.seed, config.return_jitter)
+    stream = itertools.islice(stream, first_step, None)
+    metrics: dict[str, float] = {}
+    step = first_step
+    began = time.monotonic() - used
+    seen, speed_mark = 0, time.monotonic()
+    parameters = sum(p.numel() for p in model.parameters())
+    with (
+        progress_bar(f"{parameters / 1e6:.2f}M parameters", config.steps, first_step) as progress,
+        (run / "metrics.csv").open("a", newline="") as file,
+    ):
+        log = csv.writer(file)
+        if first_step == 0:
+            log.writerow(["step", "seconds", "lr", "train_loss", *VALIDATION_METRICS])
+        losses: list[Tensor] = []
+        for step in range(first_step, config.steps):
+            done = step / config.steps
+            if config.minutes:
+                done = max(done, (time.monotonic() - began) / (60 * config.minutes))
+            lr = learning_rate(config, step, min(1.0, done))
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            batch = gather(arrays, next(stream), device)
+            with autocast(device, config):
+                logits, state = network(
+                    batch["observations"], batch["returns_to_go"], batch["rewards"],
+                    batch["start"], state,
+                )  # fmt: skip
+            loss = action_loss(logits, batch["bins"])
+            state = {name: value.detach() for name, value in state.items()}
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            update_average(average, model, min(config.ema, (1 + step) / (10 + step)))
+            losses.append(loss.detach())
+            seen += config.batch * config.context
+
+            last = step + 1 == config.steps or done >= 1.0
+            if last or (step + 1) % config.evaluate_every == 0:
+                metrics = validate(average, arrays, kept_out, codec, config, device)
+                metrics["train_loss"] = float(torch.stack(losses).mean())
+                seconds = time.monotonic() - began
+                values = [metrics[name] for name in ("train_loss", *VALIDATION_METRICS)]
+                log.writerow(
+                    [step + 1, f"{seconds:.1f}", f"{lr:.3g}", *(f"{v:.5f}" for v in values)]
+                )
+                file.flush()
+                speed = seen / (time.monotonic() - speed_mark)
+                progress.report(step + 1, lr=lr, ticks_per_s=speed, **metrics)
+                losses, seen, speed_mark = [], 0, time.monotonic()
+            if last or (step + 1) % config.checkpoint_every == 0:
+                _checkpoint(
+                    run, step + 1, time.monotonic() - began, model, average, optimizer, state
+                )
+            progress.advance()
+            if last:
+                break
+    metrics = metrics or validate(average, arrays, kept_out, codec, config, device)
+    contract = make_contract(schema, arrays, config)
+    summary = {
+        "config": asdict(config),
+        "steps": min(step + 1, config.steps),
+        "seconds": round(time.monotonic() - began, 1),
+        "metrics": metrics,
+        "parameters": parameters,
+        "episodes": len(arrays.episodes),
+        "ticks": len(arrays.rewards),
+        "data": [dataset.provenance for dataset in datasets],
+    }
+    save_bundle(out, average, contract, model_card(contract, summary), summary)
+    return metrics
+
+
+def learning_rate(config: TrainConfig, step: int, done: float) -> float:
+    """Linear warm-up, then cosine decay over the fraction ``done`` of the run."""
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    return min(1.0, (step + 1) / config.warmup) * (
+        config.lr_end + (config.lr - config.lr_end) * cosine
+    )
+
+
+def autocast(device: torch.device, config: TrainConfig) -> torch.autocast:
+    """bfloat16 for the matrix products on a GPU; the recurrence opts out of it by itself."""
+    enabled = config.bf16 and device.type == "cuda"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def action_loss(logits: Tensor, bins: Tensor) -> Tensor:
+    """Cross-entropy, mean over ticks and action dimensions (paper, section 3)."""
+    return F.cross_entropy(logits.float().flatten(0, -2), bins.flatten())
+
+
+def parameter_groups(model: ActionModel, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices only: neither biases and norms nor the input embeddings."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        matrix = parameter.ndim > 1 and not name.startswith("embed_")
+        (decayed if matrix else free).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+
+
+def set_input_norms(model: ActionModel, arrays: TrainingArrays) -> None:
+    """Take the input statistics of the training data into the model."""
+    model.observation_norm.set(arrays.observations)
+    model.return_norm.set(arrays.returns_to_go.unsqueeze(-1))
+    model.reward_norm.set(arrays.rewards.unsqueeze(-1))
+
+
+@torch.no_grad()
+def update_average(average: ActionModel, model: ActionModel, decay: float) -> None:
+    """Move the running average of the weights towards the current ones."""
+    for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
+        slow.lerp_(fast, 1 - decay)
+
+
+def gather(arrays: TrainingArrays, windows: Windows, device: torch.device) -> dict[str, Tensor]:
+    """Fetch the rows of one batch of windows."""
+    index = torch.from_numpy(windows.index).to(device)
+    offset = torch.from_numpy(windows.return_offset).to(device)
+    return {
+        "observations": arrays.observations[index],
+        "returns_to_go": arrays.returns_to_go[index] + offset,
+        "rewards": arrays.rewards[index],
+        "bins": arrays.bins[index],
+        "actions": arrays.actions[index],
+        "start": torch.from_numpy(windows.start).to(device),
+    }
+
+
+VALIDATION_METRICS = ("loss", "perplexity", "accuracy", "mae")
+
+
+@torch.no_grad()
+def validate(
+    model: ActionModel,
+    arrays: TrainingArrays,
+    episodes: list[EpisodeSpan],
+    codec: ActionCodec,
+    config: TrainConfig,
+    device: torch.device,
+) -> dict[str, float]:
+    """Measure on held-out episodes, the state carried as in control.
+
+    Returns:
+        ``loss`` (cross-entropy), ``perplexity``, ``accuracy`` (right bin) and ``mae`` (mean
+        absolute error of the decoded action, in action units).
+    """
+    if not episodes:
+        return dict.fromkeys(VALIDATION_METRICS, math.nan)
+    totals = torch.zeros(3, dtype=torch.float64, device=device)
+    count = 0
+    state: State | None = None
+    low, width = (torch.from_numpy(x).to(device) for x in (codec.low, codec.width))
+    stream = window_stream(episodes, config.batch, config.context, 0)
+    for windows in itertools.islice(stream, config.evaluation_windows):
+        batch = gather(arrays, windows, device)
+        with autocast(device, config):
+            logits, state = model(
+                batch["observations"],
+                batch["returns_to_go"],
+                batch["rewards"],
+                batch["start"],
+                state,
+            )
+        chosen = logits.argmax(-1)
+        decoded = low + (chosen + 0.5) * width
+        totals[0] += action_loss(logits, batch["bins"]) * chosen.numel()
+        totals[1] += (chosen == batch["bins"]).sum()
+        totals[2] += (decoded - batch["actions"]).abs().sum()
+        count += chosen.numel()
+    loss, accuracy, mae = (totals / count).tolist()
+    return {"loss": loss, "perplexity": math.exp(loss), "accuracy": accuracy, "mae": mae}
+
+
+def make_contract(
+    schema: DatasetSchema, arrays: TrainingArrays, config: TrainConfig
+) -> PolicyContract:
+    """Build the bundle's contract: the data's schema, and the returns to ask for."""
+    targets = {}
+    for task in sorted(set(arrays.tasks)):
+        returns = [r for r, t in zip(arrays.returns, arrays.tasks, strict=True) if t == task]
+        targets[task] = round(float(np.quantile(returns, config.target_quantile)), 1)
+    default = round(float(np.median(list(targets.values()))), 1)
+    return PolicyContract(
+        suite=schema.suite,
+        robot=schema.robot,
+        gripper=schema.gripper,
+        control_rate=schema.control_rate,
+        observation=schema.observation,
+        action=schema.action,
+        reward=schema.reward,
+        target_returns={"default": default, **targets},
+        context=config.context,
+        max_episode_steps=schema.max_episode_steps,
+    )
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise CommandError(f"device {name!r} asked for, but no CUDA device found; use 'cpu'")
+    return name
+
+
+def _checkpoint(
+    run: Path,
+    step: int,
+    seconds: float,
+    model: ActionModel,
+    average: ActionModel,
+    optimizer: torch.optim.Optimizer,
+    state: State | None,
+) -> None:
+    with atomic_path(run / "checkpoint.pt") as temporary:
+        torch.save(
+            {
+                "step": step,
+                "seconds": seconds,
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "state": state,
+            },
+            temporary,
+        )
+
+
+def _resume(
+    run: Path,
+    config: TrainConfig,
+    data: list[Path],
+    model: ActionModel,
+    average: ActionModel,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> tuple[int, float, State | None]:
+    """Return (steps done, seconds used, recurrent state) of the run's last checkpoint."""
+    run.mkdir(parents=True, exist_ok=True)
+    settings = json.loads(json.dumps({"data": [str(path) for path in data], **asdict(config)}))
+    file = run / "config.json"
+    if file.exists():
+        found = json.loads(file.read_text())
+        changed = [k for k in settings if found.get(k) != settings[k]]
+        if changed:
+            raise CommandError(
+                f"{run} holds a run with other settings ({', '.join(changed)}); "
+                "choose another --run folder, or remove this one"
+            )
+    else:
+        with atomic_path(file) as temporary:
+            temporary.write_text(json.dumps(settings, indent=1) + "\n")
+    if not (run / "checkpoint.pt").exists():
+        (run / "metrics.csv").unlink(missing_ok=True)
+        return 0, 0.0, None
+    saved = torch.load(run / "checkpoint.pt", map_location=device, weights_only=True)
+    model.load_state_dict(saved["model"])
+    average.load_state_dict(saved["average"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return saved["step"], saved["seconds"], saved["state"]

@@ -1,0 +1,163 @@
+"""Windows of whole episodes, a trainer that learns, resumes, and writes what it measured."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lram_core.bundle import load_bundle
+from lram_core.codec import ActionCodec
+from lram_core.data.stream import EpisodeSpan, TrainingArrays, window_stream
+from lram_core.errors import CommandError
+from lram_core.policy import Policy
+from lram_core.testing import SCHEMA, small_dataset
+from lram_core.training.config import TrainConfig
+from lram_core.training.train import gather, learning_rate, train
+
+CONFIG = TrainConfig(
+    backbone_options={"d_model": 32, "num_layers": 2, "num_heads": 2},
+    bins=64,
+    batch=8,
+    context=16,
+    steps=60,
+    warmup=5,
+    lr=5e-3,
+    ema=0.9,
+    device="cpu",
+    evaluate_every=20,
+    evaluation_windows=2,
+    checkpoint_every=20,
+)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=12),
+    batch=st.integers(1, 4),
+    ticks=st.integers(1, 20),
+)
+@settings(max_examples=40, deadline=None)
+def test_streams_play_every_episode_from_first_to_last_tick(
+    lengths: list[int], batch: int, ticks: int
+) -> None:
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).tolist()
+    episodes = [EpisodeSpan(s, n) for s, n in zip(starts, lengths, strict=True)]
+    total = 4 * sum(lengths) // (batch * ticks) + 4
+    windows = list(itertools.islice(window_stream(episodes, batch, ticks, seed=1), total))
+    seen: set[int] = set()
+    for stream in range(batch):
+        index = np.concatenate([w.index[stream] for w in windows])
+        start = np.concatenate([w.start[stream] for w in windows])
+        assert start[0]
+        # Within an episode the ticks follow each other; a new one begins where the last one ends.
+        for t in range(1, len(index)):
+            if start[t]:
+                assert index[t] in starts
+                assert index[t - 1] + 1 in [*starts, sum(lengths)]
+            else:
+                assert index[t] == index[t - 1] + 1
+        seen.update(index.tolist())
+    assert seen == set(range(sum(lengths)))
+
+
+def test_streams_repeat_for_a_seed_and_jitter_once_an_episode() -> None:
+    episodes = [EpisodeSpan(0, 10), EpisodeSpan(10, 7)]
+    a, b = (list(itertools.islice(window_stream(episodes, 2, 5, 3, 0.5), 20)) for _ in range(2))
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x.index, y.index)
+        np.testing.assert_array_equal(x.return_offset, y.return_offset)
+    offset = np.concatenate([w.return_offset[0] for w in a])
+    start = np.concatenate([w.start[0] for w in a])
+    changed = np.flatnonzero(np.diff(offset)) + 1
+    assert len(changed) > 3
+    assert start[changed].all()
+
+
+def test_what_training_sees_is_what_control_feeds(tmp_path: Path) -> None:
+    """Returns and rewards of a window equal those a policy is fed over the same episode."""
+    data = small_dataset(tmp_path / "data")
+    arrays = TrainingArrays.load([data], ActionCodec(SCHEMA.action, 64), "cpu")
+    row = data.episodes.to_pylist()[3]
+    ticks = slice(row["start"], row["start"] + row["length"])
+    config = replace(CONFIG, steps=1)
+    train([tmp_path / "data"], tmp_path / "bundle", tmp_path / "run", config)
+    policy = Policy.load(tmp_path / "bundle")
+    policy.reset(target_return=row["return"])
+    for t, observation in enumerate(data.observations[ticks]):
+        policy.act(observation, float(data.rewards[ticks][t - 1]) if t else 0.0)
+        seen = float(arrays.returns_to_go[ticks][t]) * SCHEMA.reward.scale
+        assert policy.return_to_go == pytest.approx(seen, abs=1e-3)
+
+
+def test_held_out_episodes_are_of_every_task_and_disjoint(tmp_path: Path) -> None:
+    arrays = TrainingArrays.load(
+        [small_dataset(tmp_path / "data")], ActionCodec(SCHEMA.action), "cpu"
+    )
+    training, validation = arrays.split(0.025, seed=0)
+    assert sorted(training + validation) == list(range(24))
+    assert {arrays.tasks[n] for n in validation} == {"reach", "push"}
+
+
+def test_training_learns_resumes_and_writes_a_bundle(tmp_path: Path) -> None:
+    small_dataset(tmp_path / "data", episodes=60)
+    data = [tmp_path / "data"]
+    whole = train(data, tmp_path / "whole", tmp_path / "run_whole", CONFIG)
+    with (tmp_path / "run_whole" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [20, 40, 60]
+    assert whole["loss"] < float(rows[0]["loss"]) < np.log(64) + 0.3
+    assert whole["mae"] < 0.3
+
+    class Cut(Exception):
+        pass
+
+    def cut_at(step: int, config: TrainConfig = CONFIG) -> None:
+        def stop(*args: object, **kwargs: object) -> float:
+            if args[1] == step:
+                raise Cut
+            return learning_rate(*args, **kwargs)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("lram_core.training.train.learning_rate", stop)
+            with pytest.raises(Cut):
+                train(data, tmp_path / "cut", tmp_path / "run_cut", config)
+
+    cut_at(45)
+    assert not (tmp_path / "cut").exists()
+    train(data, tmp_path / "cut", tmp_path / "run_cut", CONFIG)
+    resumed, _ = load_bundle(tmp_path / "cut")
+    straight, _ = load_bundle(tmp_path / "whole")
+    for name, value in straight.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, atol=0, rtol=0)
+
+    summary = json.loads((tmp_path / "whole" / "config.json").read_text())["training"]
+    assert summary["steps"] == 60
+    assert summary["config"]["lr"] == 5e-3
+    with pytest.raises(CommandError, match="other settings"):
+        train(data, tmp_path / "cut", tmp_path / "run_cut", replace(CONFIG, lr=1e-4))
+
+
+def test_gather_adds_the_offset_to_the_return(tmp_path: Path) -> None:
+    arrays = TrainingArrays.load(
+        [small_dataset(tmp_path / "data")], ActionCodec(SCHEMA.action), "cpu"
+    )
+    windows = next(window_stream(arrays.episodes, 4, 8, seed=0, return_jitter=1.0))
+    batch = gather(arrays, windows, torch.device("cpu"))
+    offset = batch["returns_to_go"] - arrays.returns_to_go[torch.from_numpy(windows.index)]
+    torch.testing.assert_close(offset, torch.from_numpy(windows.return_offset))
+    assert batch["bins"].shape == (4, 8, 2)
+
+
+def test_schedule_warms_up_and_decays() -> None:
+    rates = [learning_rate(CONFIG, step, step / 60) for step in range(60)]
+    assert rates[0] == pytest.approx(CONFIG.lr / 5, rel=0.01)
+    assert max(rates) == pytest.approx(CONFIG.lr, rel=0.02)
+    assert learning_rate(CONFIG, 59, 1.0) == pytest.approx(CONFIG.lr_end)
