@@ -1,0 +1,272 @@
+"""``lram collect``: demonstrations of many tasks, in parallel, resumable, as one dataset.
+
+Each work item (a task and a range of its episodes) becomes one part on disk beside the dataset, in
+``<out>.parts``. A part is whole or absent, so a run that was killed at any moment goes on where it
+was, and ends with the same dataset as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lram_core.data.files import atomic_path, sha256
+from lram_core.data.schema import DatasetSchema
+from lram_core.data.store import Dataset, merge_parts, write_part
+from lram_core.errors import BundleError, CommandError, DataError, listed
+from lram_sim.demonstrate import Driver, Recipe, Tally, demonstrate
+from lram_sim.suite import EVALUATION_SEED, Suite, Task, get_suite
+from lram_sim.workers import run_parallel, stopping
+
+CHUNK = 20
+"""Episodes of one task in a work item: a second or two of work."""
+FORMAT = 1
+_ENVIRONMENTS_KEPT = 8
+
+
+@dataclass(frozen=True)
+class Work:
+    """One item: episodes ``start`` … ``stop - 1`` of a task, to be written to ``part``."""
+
+    suite: str
+    task: str
+    start: int
+    stop: int
+    recipe: Recipe
+    bundle: str | None
+    part: Path
+
+
+def collect(
+    suite: Suite,
+    tasks: list[str],
+    recipe: Recipe,
+    out: Path,
+    workers: int,
+    bundle: Path | None = None,
+    on_progress: Callable[[int, Tally], None] = lambda episodes, tally: None,
+) -> dict[str, Tally]:
+    """Collect a dataset of demonstrations.
+
+    Args:
+        suite: whose tasks.
+        tasks: names of the tasks.
+        recipe: what determines the episodes.
+        out: folder of the dataset; it appears when everything is collected.
+        workers: number of processes.
+        bundle: policy that begins some episodes; needed if ``recipe.roll_in_fraction`` > 0.
+        on_progress: called with the number of episodes dealt with and what they took.
+
+    Returns:
+        Task → tally. If the dataset is there already, of the same parameters, nothing is run.
+
+    Raises:
+        CommandError: the parameters make no sense, or an expert fails (what the others gave is
+            kept in ``out``).
+        DataError: ``out`` or its parts were made with other parameters.
+    """
+    parameters = _parameters(suite, tasks, recipe, bundle)
+    if out.exists():
+        tallies = _finished(out, parameters)
+        _check_complete(tallies, recipe.episodes, out)
+        return tallies
+    parts = _open_parts(out, parameters)
+    works = [
+        Work(suite.name, task, start, min(start + CHUNK, recipe.episodes), recipe, path, part)
+        for path in [str(bundle) if bundle else None]
+        for index, task in enumerate(tasks)
+        for start in range(0, recipe.episodes, CHUNK)
+        for part in [parts / f"{index:03d}-{start:06d}.npz"]
+    ]
+    tallies = {task: Tally() for task in tasks}
+    broken: set[str] = set()
+
+    def finished(work: Work, tally: Tally) -> None:
+        tallies[work.task].add(tally)
+        if tally.given_up and not tally.collected:
+            broken.add(work.task)
+        on_progress(work.stop - work.start, tally)
+
+    todo = []
+    for work in works:
+        if work.part.exists():
+            finished(work, _read_tally(work.part))
+        else:
+            todo.append(work)
+
+    def items() -> Iterator[Work]:
+        for work in todo:
+            # A chunk without a single success: trying the task's other chunks would take long.
+            if work.task not in broken:
+                yield work
+
+    with closing(run_parallel(_run_work, items(), min(workers, max(1, len(todo))))) as results:
+        for work, tally in results:
+            finished(work, tally)
+
+    made = [work.part for work in works if work.part.exists()]
+    if any(tally.collected for tally in tallies.values()):
+        merge_parts(made, out, _schema(suite), _provenance(parameters, tallies))
+        shutil.rmtree(parts)
+    _check_complete(tallies, recipe.episodes, out)
+    return tallies
+
+
+def _run_work(work: Work) -> tuple[Work, Tally]:
+    begin = time.perf_counter()
+    episodes, tally = demonstrate(
+        _task(work.suite, work.task),
+        range(work.start, work.stop),
+        work.recipe,
+        _policy(work.bundle) if work.bundle else None,
+        stopping,
+    )
+    tally.seconds = time.perf_counter() - begin
+    # The tally first: a part that exists is complete.
+    with atomic_path(work.part.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(asdict(tally)))
+    write_part(work.part, episodes)
+    return work, tally
+
+
+@lru_cache(maxsize=_ENVIRONMENTS_KEPT)
+def _task(suite: str, task: str) -> Task:
+    return get_suite(suite).make(task)
+
+
+@lru_cache(maxsize=1)
+def _policy(bundle: str) -> Driver:
+    import torch
+
+    from lram_core.policy import Policy
+
+    torch.set_num_threads(1)
+    return Policy.load(bundle)
+
+
+def _parameters(
+    suite: Suite, tasks: list[str], recipe: Recipe, bundle: Path | None
+) -> dict[str, Any]:
+    """Check the parameters and return all that determine the dataset, as plain data."""
+    if recipe.episodes < 1:
+        raise CommandError(f"episodes must be at least 1, found {recipe.episodes}")
+    if not 0 <= recipe.seed < EVALUATION_SEED:
+        raise CommandError(
+            f"seed {recipe.seed} is out of range: demonstrations use 0 … {EVALUATION_SEED - 1}, "
+            f"evaluation the seeds from {EVALUATION_SEED}"
+        )
+    if not 0 <= recipe.noise <= 1:
+        raise CommandError(f"noise must be between 0 and 1, found {recipe.noise}")
+    if not 0 <= recipe.roll_in_fraction <= 1:
+        raise CommandError(
+            f"the roll-in fraction must be between 0 and 1, found {recipe.roll_in_fraction}"
+        )
+    if (bundle is None) != (recipe.roll_in_fraction == 0):
+        raise CommandError("a roll-in needs both a bundle and a fraction above 0")
+    weights = None
+    if bundle is not None:
+        file = bundle / "model.safetensors"
+        if not file.is_file():
+            raise BundleError(f"{bundle}: no policy bundle here (model.safetensors is missing)")
+        weights = sha256(file)
+    return {
+        "format": FORMAT,
+        "suite": suite.name,
+        "tasks": tasks,
+        **asdict(recipe),
+        "roll_in_weights": weights,
+        "versions": suite.versions(),
+    }
+
+
+def _open_parts(out: Path, parameters: dict[str, Any]) -> Path:
+    """Make or reopen the folder of parts."""
+    parts = out.with_name(out.name + ".parts")
+    record = parts / "parameters.json"
+    if parts.exists():
+        try:
+            recorded = json.loads(record.read_text())
+        except (OSError, ValueError):
+            raise DataError(
+                f"{parts}: not the parts of a collection (no readable parameters.json)"
+            ) from None
+        _check_same(recorded, parameters, parts, "remove it, or choose another --out")
+        return parts
+    parts.mkdir(parents=True)
+    with atomic_path(record) as temporary:
+        temporary.write_text(json.dumps(parameters, indent=1) + "\n")
+    return parts
+
+
+def _finished(out: Path, parameters: dict[str, Any]) -> dict[str, Tally]:
+    """Return the tallies of a dataset that is there already."""
+    provenance = Dataset.open(out).provenance
+    if "parameters" not in provenance:
+        raise DataError(f"{out}: a dataset that was not made by 'lram collect' is there already")
+    _check_same(provenance["parameters"], parameters, out, "choose another --out")
+    return {task: Tally(**tally) for task, tally in provenance["tasks"].items()}
+
+
+def _check_same(
+    recorded: dict[str, Any], parameters: dict[str, Any], place: Path, advice: str
+) -> None:
+    different = [
+        f"{key} {_short(recorded.get(key))} (now {_short(value)})"
+        for key, value in parameters.items()
+        if recorded.get(key) != value
+    ]
+    if different:
+        raise DataError(f"{place} was begun with {listed(different)}; {advice}")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _read_tally(part: Path) -> Tally:
+    file = part.with_suffix(".json")
+    try:
+        return Tally(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{file}: unreadable ({error}); remove {part} to collect it anew") from None
+
+
+def _schema(suite: Suite) -> DatasetSchema:
+    return DatasetSchema(
+        suite=suite.name,
+        robot=suite.robot,
+        gripper=suite.gripper,
+        control_rate=suite.control_rate,
+        observation=suite.observation_fields,
+        action=suite.action_fields,
+        reward=suite.reward,
+        max_episode_steps=suite.max_episode_steps,
+    )
+
+
+def _provenance(parameters: dict[str, Any], tallies: dict[str, Tally]) -> dict[str, Any]:
+    return {
+        "source": "scripted experts, perturbed; labels are the experts' own clipped actions",
+        "parameters": parameters,
+        "tasks": {task: asdict(tally) for task, tally in tallies.items()},
+    }
+
+
+def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path) -> None:
+    """Raises CommandError if a task gave less than half of what was asked for."""
+    failed = [
+        f"{task} ({tally.collected} of {episodes} episodes after {tally.tries} tries)"
+        for task, tally in tallies.items()
+        if 2 * tally.collected < episodes
+    ]
+    if failed:
+        kept = f"; the other episodes are kept in {out}" if out.exists() else ""
+        raise CommandError(f"the expert fails in: {listed(failed)}{kept}")

@@ -1,0 +1,87 @@
+"""The commands ``lram collect`` and ``lram eval``; thin shells over functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lram_sim.suite import EVALUATION_SEED, get_suite, resolve_tasks
+from lram_sim.workers import default_workers
+
+_tasks = click.option(
+    "--tasks",
+    required=True,
+    help="Comma-separated tasks and splits, e.g. ml45-train or reach-v3,push-v3.",
+)
+_workers = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Processes (default: the number of processors).",
+)
+
+
+@click.command()
+@click.argument("suite")
+@_tasks
+@click.option("--episodes", type=click.IntRange(min=1), required=True, help="Episodes a task.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, EVALUATION_SEED - 1),
+    default=0,
+    show_default=True,
+    help="First reset seed; evaluation uses seeds from 1000000000.",
+)
+@click.option(
+    "--noise",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="Largest perturbation of the expert's actions; 1 is the largest action.",
+)
+@click.option(
+    "--rollin",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Policy bundle that drives the first 10 to 150 ticks of some episodes.",
+)
+@click.option(
+    "--rollin-fraction",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="Share of the episodes with a roll-in (default 0.5 with --rollin).",
+)
+@_workers
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset."
+)
+def collect(
+    suite: str,
+    tasks: str,
+    episodes: int,
+    seed: int,
+    noise: float,
+    rollin: Path | None,
+    rollin_fraction: float | None,
+    workers: int | None,
+    out: Path,
+) -> None:
+    """Collect demonstrations of SUITE (metaworld) from its scripted experts.
+
+    Only successful episodes are kept, up to their success. The same command goes on where an
+    interrupted one was.
+    """
+    from lram_sim.collect import collect as run
+    from lram_sim.demonstrate import Recipe
+    from lram_sim.tables import collection_progress, collection_table
+
+    found = get_suite(suite)
+    names = resolve_tasks(found, tasks)
+    if rollin_fraction is None:
+        rollin_fraction = 0.5 if rollin else 0.0
+    recipe = Recipe(episodes, seed, noise, rollin_fraction)
+    with collection_progress(len(names) * episodes) as advance:
+        tallies = run(
+            found, names, recipe, out, workers or default_workers(), rollin, advance
+        )
+    collection_table(tallies, out)
