@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -175,7 +175,14 @@ class MetaworldSuite:
         return MetaworldTask(task)
 
     def versions(self) -> dict[str, str]:
-        return {name: version(name) for name in ("metaworld", "mujoco", "numpy")}
+        return {name: _version(name) for name in ("metaworld", "mujoco", "numpy")}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # copied without its metadata
+        return "unknown"
 
 
 def dataset_schema() -> DatasetSchema:
