@@ -75,8 +75,11 @@ def mlstm_chunk(
     # the new state; its stabiliser is that of the last token.
     kept = inter[..., -1]
     written = torch.exp(log_intra[..., -1, :] - m[..., -1:]).unsqueeze(-1) * k * scale
+    # The matrix memory is the tick's largest traffic: scaled once, then added to in place.
+    memory = (kept[..., None, None] * state.C).flatten(0, 1)
+    memory.baddbmm_(written.transpose(-1, -2).flatten(0, 1), v.flatten(0, 1))
     return reads, CellState(
-        C=kept[..., None, None] * state.C + written.transpose(-1, -2) @ v,
+        C=memory.view_as(state.C),
         n=kept[..., None] * state.n + written.sum(-2),
         m=m[..., -1],
     )

@@ -1,0 +1,1 @@
+"""Measurements; every speed claim of the project comes from here."""

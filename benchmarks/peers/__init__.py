@@ -1,0 +1,1 @@
+"""Peers to measure against, built as their users run them."""
