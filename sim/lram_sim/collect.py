@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,13 @@ from lram_core.data.files import atomic_path, sha256
 from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset, merge_parts, write_part
 from lram_core.errors import BundleError, CommandError, DataError, listed
-from lram_sim.demonstrate import Driver, Recipe, Tally, demonstrate
-from lram_sim.suite import EVALUATION_SEED, Suite, Task, get_suite
-from lram_sim.workers import run_parallel, stopping
+from lram_sim.demonstrate import Recipe, Tally, demonstrate
+from lram_sim.suite import EVALUATION_SEED, Suite
+from lram_sim.workers import cached_policy, cached_task, run_parallel, stopping
 
 CHUNK = 20
 """Episodes of one task in a work item: a second or two of work."""
 FORMAT = 1
-_ENVIRONMENTS_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def collect(
     out: Path,
     workers: int,
     bundle: Path | None = None,
-    on_progress: Callable[[int, Tally], None] = lambda episodes, tally: None,
+    on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
 ) -> dict[str, Tally]:
     """Collect a dataset of demonstrations.
 
@@ -62,7 +60,7 @@ def collect(
         out: folder of the dataset; it appears when everything is collected.
         workers: number of processes.
         bundle: policy that begins some episodes; needed if ``recipe.roll_in_fraction`` > 0.
-        on_progress: called with the number of episodes dealt with and what they took.
+        on_progress: called with the number of episodes just dealt with and the ticks they took.
 
     Returns:
         Task → tally. If the dataset is there already, of the same parameters, nothing is run.
@@ -88,16 +86,16 @@ def collect(
     tallies = {task: Tally() for task in tasks}
     broken: set[str] = set()
 
-    def finished(work: Work, tally: Tally) -> None:
+    def finished(work: Work, tally: Tally, ticks: int) -> None:
         tallies[work.task].add(tally)
         if tally.given_up and not tally.collected:
             broken.add(work.task)
-        on_progress(work.stop - work.start, tally)
+        on_progress(work.stop - work.start, ticks)
 
     todo = []
     for work in works:
         if work.part.exists():
-            finished(work, _read_tally(work.part))
+            finished(work, _read_tally(work.part), 0)
         else:
             todo.append(work)
 
@@ -109,7 +107,7 @@ def collect(
 
     with closing(run_parallel(_run_work, items(), min(workers, max(1, len(todo))))) as results:
         for work, tally in results:
-            finished(work, tally)
+            finished(work, tally, tally.steps)
 
     made = [work.part for work in works if work.part.exists()]
     if any(tally.collected for tally in tallies.values()):
@@ -122,10 +120,10 @@ def collect(
 def _run_work(work: Work) -> tuple[Work, Tally]:
     begin = time.perf_counter()
     episodes, tally = demonstrate(
-        _task(work.suite, work.task),
+        cached_task(work.suite, work.task),
         range(work.start, work.stop),
         work.recipe,
-        _policy(work.bundle) if work.bundle else None,
+        cached_policy(work.bundle) if work.bundle else None,
         stopping,
     )
     tally.seconds = time.perf_counter() - begin
@@ -134,21 +132,6 @@ def _run_work(work: Work) -> tuple[Work, Tally]:
         temporary.write_text(json.dumps(asdict(tally)))
     write_part(work.part, episodes)
     return work, tally
-
-
-@lru_cache(maxsize=_ENVIRONMENTS_KEPT)
-def _task(suite: str, task: str) -> Task:
-    return get_suite(suite).make(task)
-
-
-@lru_cache(maxsize=1)
-def _policy(bundle: str) -> Driver:
-    import torch
-
-    from lram_core.policy import Policy
-
-    torch.set_num_threads(1)
-    return Policy.load(bundle)
 
 
 def _parameters(

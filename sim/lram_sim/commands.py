@@ -73,15 +73,88 @@ def collect(
     """
     from lram_sim.collect import collect as run
     from lram_sim.demonstrate import Recipe
-    from lram_sim.tables import collection_progress, collection_table
+    from lram_sim.tables import collection_table, step_progress
 
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
     if rollin_fraction is None:
         rollin_fraction = 0.5 if rollin else 0.0
     recipe = Recipe(episodes, seed, noise, rollin_fraction)
-    with collection_progress(len(names) * episodes) as advance:
-        tallies = run(
-            found, names, recipe, out, workers or default_workers(), rollin, advance
-        )
+    with step_progress("collecting", len(names) * episodes) as advance:
+        tallies = run(found, names, recipe, out, workers or default_workers(), rollin, advance)
     collection_table(tallies, out)
+
+
+@click.command()
+@click.option(
+    "--bundle",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Policy bundle to evaluate.",
+)
+@click.option("--expert", is_flag=True, help="Evaluate the suite's scripted experts instead.")
+@click.option("--suite", default="metaworld", show_default=True)
+@_tasks
+@click.option(
+    "--episodes", type=click.IntRange(min=1), default=10, show_default=True, help="A task."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=EVALUATION_SEED,
+    show_default=True,
+    help="First reset seed; demonstrations use those below the default.",
+)
+@click.option("--target-return", type=float, help="Return to ask for (default: the bundle's).")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
+@_workers
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
+)
+def evaluate(
+    bundle: Path | None,
+    expert: bool,
+    suite: str,
+    tasks: str,
+    episodes: int,
+    seed: int,
+    target_return: float | None,
+    device: str,
+    workers: int | None,
+    out: Path,
+) -> None:
+    """Measure success rates by rollouts in this machine's simulator, without ROS.
+
+    Writes results.csv (a row a task) and results.json (all episodes) into --out.
+    """
+    from lram_sim import evaluate as evaluation
+    from lram_sim.tables import evaluation_table, step_progress
+
+    if expert == (bundle is not None):
+        raise click.UsageError("give either --bundle or --expert")
+    found = get_suite(suite)
+    names = resolve_tasks(found, tasks)
+    evaluation.check_writable(out)
+    with step_progress("evaluating", len(names) * episodes) as advance:
+        outcomes = evaluation.evaluate(
+            found,
+            names,
+            episodes,
+            seed,
+            workers or default_workers(),
+            bundle,
+            device,
+            target_return,
+            advance,
+        )
+    subject = "scripted experts" if bundle is None else str(bundle)
+    parameters = {
+        "subject": subject,
+        "suite": suite,
+        "tasks": names,
+        "episodes": episodes,
+        "seed": seed,
+        "target_return": target_return,
+        "versions": found.versions(),
+    }
+    evaluation.write_results(out, outcomes, parameters)
+    evaluation_table(evaluation.summaries(outcomes), f"{subject}, seeds from {seed}")

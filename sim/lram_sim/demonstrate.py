@@ -9,14 +9,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from lram_core.data.schema import Episode
 from lram_sim.perturb import Perturbation, draw
+from lram_sim.rollout import Driver
 from lram_sim.suite import Task
+from lram_sim.workers import Abandoned
 
 FACTORS = (1.0, 0.5, 0.25, 0.0)
 """Strength of the perturbation in the tries at one start; the last is undisturbed."""
@@ -25,18 +25,6 @@ STARTS = 6
 GIVE_UP = 3
 """Number of episodes given up, with none collected, after which a task counts as broken."""
 ROLL_IN_TICKS = (10, 150)
-
-
-class Abandoned(Exception):
-    """The run was stopped before its work was complete."""
-
-
-class Driver(Protocol):
-    """A trained policy as the collector sees it (:class:`lram_core.policy.Policy`)."""
-
-    def reset(self, task: str | None = None, target_return: float | None = None) -> Any: ...
-
-    def act(self, observation: npt.NDArray[np.float32], reward: float) -> Any: ...
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ class MetaworldTask:
         """Advance 0.0125 s with an action of 4 values, clipped to [-1, 1]."""
         command = np.asarray(action, dtype=np.float64)
         if command.shape != (4,) or not np.isfinite(command).all():
-            raise TaskError(f"task '{self.name}': expected 4 finite action values, got {action}")
+            raise TaskError(f"task '{self.name}': expected 4 finite action values, got {command}")
         if self._observation is None or self._steps >= MAX_EPISODE_STEPS:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
         observation, reward, _, truncated, info = self._env.step(np.clip(command, -1.0, 1.0))

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lram_sim.demonstrate import Tally
+from lram_sim.evaluate import Summary
 
 _LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal and a bar would not show."""
@@ -51,18 +53,11 @@ def step_progress(what: str, episodes: int) -> Iterator[Callable[[int, int], Non
         yield advance
 
 
-@contextmanager
-def collection_progress(episodes: int) -> Iterator[Callable[[int, Tally], None]]:
-    """As :func:`step_progress`, for the tallies of a collection."""
-    with step_progress("collecting", episodes) as advance:
-        yield lambda more, tally: advance(more, tally.steps)
-
-
 def collection_table(tallies: dict[str, Tally], out: Path) -> None:
     """Print success rates and counts by task."""
-    table = Table(title=f"Demonstrations in {out}")
-    for name in ("task", "episodes", "success at full noise", "tries", "steps simulated"):
-        table.add_column(name, justify="left" if name == "task" else "right")
+    table = _table(
+        f"Demonstrations in {out}", "task", "episodes", "success at full noise", "tries", "steps"
+    )
     total = Tally()
     for task, tally in tallies.items():
         total.add(tally)
@@ -81,7 +76,33 @@ def collection_table(tallies: dict[str, Tally], out: Path) -> None:
 def _cells(tally: Tally) -> tuple[str, ...]:
     return (
         f"{tally.collected:,}",
-        f"{tally.success_rate:.3f}  ({tally.first_successes}/{tally.first_tries})",
+        f"{tally.success_rate:.3f} ({tally.first_successes}/{tally.first_tries})",
         f"{tally.tries:,}",
         f"{tally.steps:,}",
     )
+
+
+def evaluation_table(rows: list[Summary], title: str) -> None:
+    """Print the figures by task, the mean last."""
+    table = _table(title, "task", "n", "success", "95 %", "in 200", "return", "steps")
+    for row in rows:
+        if row is rows[-1]:
+            table.add_section()
+        table.add_row(
+            row.name,
+            str(row.episodes),
+            f"{row.success_rate:.3f}",
+            f"{row.low:.2f} – {row.high:.2f}",
+            f"{row.success_rate_200:.3f}",
+            f"{row.mean_return:,.0f}",
+            f"{row.mean_steps:.0f}",
+        )
+    Console().print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table that fits 80 columns, the first column to the left, numbers to the right."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
+    return table

@@ -10,13 +10,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from lram_core.errors import CommandError
+from lram_sim.suite import Task, get_suite
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,9 +34,30 @@ _ENVIRONMENT = {
 _stop: Any = None
 
 
+class Abandoned(Exception):
+    """The run was stopped before this item of work was complete."""
+
+
 def stopping() -> bool:
     """Tell a worker whether the run has been abandoned; ask it between episodes."""
     return bool(_stop is not None and _stop.is_set())
+
+
+@lru_cache(maxsize=8)
+def cached_task(suite: str, task: str) -> Task:
+    """Build a task once for the work items of this process; the last few are kept."""
+    return get_suite(suite).make(task)
+
+
+@lru_cache(maxsize=1)
+def cached_policy(bundle: str, device: str = "cpu") -> Any:
+    """Load a bundle's policy once a process, on one thread. Raises as ``Policy.load`` does."""
+    import torch
+
+    from lram_core.policy import Policy
+
+    torch.set_num_threads(1)
+    return Policy.load(bundle, device)
 
 
 def default_workers() -> int:
@@ -44,7 +67,7 @@ def default_workers() -> int:
 
 def run_parallel(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``function(item)`` for each item, in the order of completion.
 
     Both must be picklable. When the caller leaves early, or an item raises, the workers end at

@@ -1,0 +1,205 @@
+"""``lram eval``: success rates of a policy, or of the scripted experts, over tasks and seeds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lram_core.data.files import atomic_folder
+from lram_core.errors import CommandError
+from lram_core.statistics import wilson_interval
+from lram_sim.rollout import Driver, ExpertPolicy, check_contract, run_episode
+from lram_sim.suite import Suite, check_seed
+from lram_sim.workers import Abandoned, cached_policy, cached_task, run_parallel, stopping
+
+CHUNK = 5
+"""Episodes of one task in a work item."""
+SHORT_HORIZON = 200
+"""The paper's episode length in Meta-World; success within it is reported beside the rest."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one episode ended.
+
+    Attributes:
+        task, seed: which episode.
+        success: success flag raised within the step limit.
+        steps: control ticks until success, or all of them.
+        total_reward: plain sum of the rewards.
+    """
+
+    task: str
+    seed: int
+    success: bool
+    steps: int
+    total_reward: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of a group of episodes.
+
+    Attributes:
+        name: task, or ``mean`` of the whole.
+        episodes: number of episodes.
+        success_rate, low, high: share of successes and its 95 % Wilson interval.
+        success_rate_200, low_200, high_200: the same, for success within 200 ticks.
+        mean_return: mean sum of rewards, up to the success.
+        mean_steps: mean number of ticks, failures at their full length.
+    """
+
+    name: str
+    episodes: int
+    success_rate: float
+    low: float
+    high: float
+    success_rate_200: float
+    low_200: float
+    high_200: float
+    mean_return: float
+    mean_steps: float
+
+
+@dataclass(frozen=True)
+class _Work:
+    suite: str
+    task: str
+    seeds: tuple[int, ...]
+    bundle: str | None
+    device: str
+    target_return: float | None
+
+
+def evaluate(
+    suite: Suite,
+    tasks: list[str],
+    episodes: int,
+    seed: int,
+    workers: int,
+    bundle: Path | None,
+    device: str = "cpu",
+    target_return: float | None = None,
+    on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
+) -> list[Outcome]:
+    """Run episodes with the seeds ``seed`` … ``seed + episodes - 1`` in each task.
+
+    Args:
+        suite: whose tasks.
+        tasks: names of the tasks.
+        episodes: number of episodes a task.
+        seed: first reset seed.
+        workers: number of processes.
+        bundle: the policy to evaluate; None for the tasks' experts.
+        device: where the policy runs, ``cpu``, ``cuda`` or ``auto``.
+        target_return: return to ask for in every task; None for the contract's.
+        on_progress: called with the number of episodes just done and their ticks.
+
+    Returns:
+        The episodes, in the order of ``tasks`` and seeds.
+
+    Raises:
+        BundleError, ContractError: the bundle is unusable or does not fit the suite.
+    """
+    if bundle is not None:
+        from lram_core.bundle import load_bundle
+
+        check_contract(load_bundle(bundle)[1], suite)
+    check_seed(seed + episodes - 1)
+    seeds = range(check_seed(seed), seed + episodes)
+    items = [
+        _Work(
+            suite.name,
+            task,
+            tuple(seeds[start : start + CHUNK]),
+            str(bundle) if bundle else None,
+            device,
+            target_return,
+        )
+        for task in tasks
+        for start in range(0, episodes, CHUNK)
+    ]
+    outcomes: list[Outcome] = []
+    with closing(run_parallel(_run_work, items, min(workers, len(items)))) as results:
+        for some in results:
+            outcomes += some
+            on_progress(len(some), sum(outcome.steps for outcome in some))
+    order = {task: index for index, task in enumerate(tasks)}
+    return sorted(outcomes, key=lambda outcome: (order[outcome.task], outcome.seed))
+
+
+def summarise(name: str, outcomes: list[Outcome]) -> Summary:
+    """Return the figures of some episodes (at least one)."""
+    count = len(outcomes)
+    successes = sum(outcome.success for outcome in outcomes)
+    short = sum(outcome.success and outcome.steps <= SHORT_HORIZON for outcome in outcomes)
+    low, high = wilson_interval(successes, count)
+    low_200, high_200 = wilson_interval(short, count)
+    return Summary(
+        name=name,
+        episodes=count,
+        success_rate=successes / count,
+        low=low,
+        high=high,
+        success_rate_200=short / count,
+        low_200=low_200,
+        high_200=high_200,
+        mean_return=float(np.mean([outcome.total_reward for outcome in outcomes])),
+        mean_steps=float(np.mean([outcome.steps for outcome in outcomes])),
+    )
+
+
+def summaries(outcomes: list[Outcome]) -> list[Summary]:
+    """Return one summary a task, and the ``mean`` over all episodes as the last."""
+    tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
+    rows = [summarise(task, [o for o in outcomes if o.task == task]) for task in tasks]
+    return [*rows, summarise("mean", outcomes)]
+
+
+def check_writable(out: Path) -> None:
+    """Raises CommandError if ``out`` is there and holds anything but earlier results."""
+    if out.exists() and not (out / "results.json").is_file():
+        raise CommandError(f"{out} is there already and holds no results of 'lram eval'")
+
+
+def write_results(out: Path, outcomes: list[Outcome], parameters: dict[str, Any]) -> None:
+    """Write ``results.csv`` (a row a task) and ``results.json`` (all episodes) into ``out``.
+
+    The folder appears whole or not at all; earlier results in it are replaced.
+    """
+    check_writable(out)
+    rows = summaries(outcomes)
+    with atomic_folder(out) as folder:
+        with (folder / "results.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])))
+            writer.writeheader()
+            writer.writerows(
+                {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(row).items()}
+                for row in rows
+            )
+        content = {
+            "parameters": parameters,
+            "mean": asdict(rows[-1]),
+            "tasks": [asdict(row) for row in rows[:-1]],
+            "episodes": [asdict(outcome) for outcome in outcomes],
+        }
+        (folder / "results.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _run_work(work: _Work) -> list[Outcome]:
+    task = cached_task(work.suite, work.task)
+    policy: Driver = cached_policy(work.bundle, work.device) if work.bundle else ExpertPolicy(task)
+    outcomes = []
+    for seed in work.seeds:
+        if stopping():
+            raise Abandoned
+        record = run_episode(task, policy, seed, work.target_return)
+        outcomes.append(Outcome(task.name, seed, record.success, record.steps, record.total_reward))
+    return outcomes
