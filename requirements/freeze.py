@@ -25,8 +25,7 @@ def pin(distribution: Distribution) -> str:
     version = Version(distribution.version).public
     line = f"{distribution.name}=={version}"
     if OLDEST not in SpecifierSet(distribution.metadata.get("Requires-Python") or ""):
-        newer = distribution.metadata["Requires-Python"].removeprefix(">=").split(",")[0]
-        line += f' ; python_version >= "{newer}"'
+        line += ' ; python_version > "3.10"'
     return line
 
 

