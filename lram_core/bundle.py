@@ -47,6 +47,7 @@ def save_bundle(
     with atomic_folder(Path(path)) as folder:
         weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
+        (folder / WEIGHTS).chmod(0o644)
         config = {
             "model": model.config.to_dict(),
             "sha256": {WEIGHTS: sha256(folder / WEIGHTS)},

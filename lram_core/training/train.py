@@ -34,6 +34,9 @@ from lram_core.training.card import model_card
 from lram_core.training.config import TrainConfig
 from lram_core.training.progress import progress_bar
 
+VALIDATION_METRICS = ("loss", "perplexity", "accuracy", "mae")
+LOG_COLUMNS = ("step", "seconds", "ticks_per_s", "lr", "train_loss", *VALIDATION_METRICS)
+
 
 def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[str, float]:
     """Train a policy and write its bundle.
@@ -90,7 +93,7 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
     ):
         log = csv.writer(file)
         if first_step == 0:
-            log.writerow(["step", "seconds", "lr", "train_loss", *VALIDATION_METRICS])
+            log.writerow(LOG_COLUMNS)
         losses: list[Tensor] = []
         for step in range(first_step, config.steps):
             done = step / config.steps
@@ -119,14 +122,12 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
             if last or (step + 1) % config.evaluate_every == 0:
                 metrics = validate(average, arrays, kept_out, codec, config, device)
                 metrics["train_loss"] = float(torch.stack(losses).mean())
-                seconds = time.monotonic() - began
-                values = [metrics[name] for name in ("train_loss", *VALIDATION_METRICS)]
-                log.writerow(
-                    [step + 1, f"{seconds:.1f}", f"{lr:.3g}", *(f"{v:.5f}" for v in values)]
-                )
-                file.flush()
                 speed = seen / (time.monotonic() - speed_mark)
-                progress.report(step + 1, lr=lr, ticks_per_s=speed, **metrics)
+                row = {"seconds": time.monotonic() - began, "ticks_per_s": speed, "lr": lr}
+                row |= metrics
+                log.writerow([step + 1, *(f"{row[name]:.6g}" for name in LOG_COLUMNS[1:])])
+                file.flush()
+                progress.report(step + 1, **row)
                 losses, seen, speed_mark = [], 0, time.monotonic()
             if last or (step + 1) % config.checkpoint_every == 0:
                 _checkpoint(
@@ -209,9 +210,6 @@ def gather(arrays: TrainingArrays, windows: Windows, device: torch.device) -> di
         "actions": arrays.actions[index],
         "start": torch.from_numpy(windows.start).to(device),
     }
-
-
-VALIDATION_METRICS = ("loss", "perplexity", "accuracy", "mae")
 
 
 @torch.no_grad()
