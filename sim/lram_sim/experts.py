@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ class MetaworldExpert:
 
     def act(self, observation: Array) -> Array:
         """Return the action for one observation, float64 (4,) within [-1, 1]."""
-        # The policies of the door tasks write into the observation they are given.
-        action = np.asarray(self._policy.get_action(np.array(observation)), dtype=np.float32)
+        with warnings.catch_warnings():
+            # They warn at nearly every step that their gains saturate, which is by design.
+            warnings.simplefilter("ignore")
+            # The policies of the door tasks write into the observation they are given.
+            action = np.asarray(self._policy.get_action(np.array(observation)), dtype=np.float32)
         return np.clip(action, -1.0, 1.0).astype(np.float64)

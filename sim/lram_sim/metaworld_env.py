@@ -8,7 +8,6 @@ and NumPy's global random generator. :class:`EpisodeSource` puts all of it back 
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import mujoco
@@ -17,9 +16,6 @@ import numpy.typing as npt
 from gymnasium.utils import seeding
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
-
-# The scripted policies warn at nearly every step that their gains saturate; that is by design.
-warnings.filterwarnings("ignore", message=r"Constant\(s\) may be too high")
 
 _MODEL_ARRAYS = ("body_", "site_", "geom_", "jnt_", "dof_", "eq_", "actuator_", "qpos0")
 _SHARED = frozenset({"model", "data", "mujoco_renderer"})

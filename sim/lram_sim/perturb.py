@@ -16,6 +16,7 @@ WEIGHTS = (0.15, 0.25, 0.30, 0.30)
 
 _CORRELATION_TICKS = 12.0
 _PUSH_TICKS = (5, 20)
+_FIRST_PUSH_WITHIN = 40
 _TICKS_BETWEEN_PUSHES = 50.0
 _GRIPPER_PUSH_SHARE = 0.3
 _FULL_PUSH_NOISE = 0.3
@@ -40,6 +41,8 @@ class Perturbation:
         self._push: Array | None = None
         self._grip = False
         self._left = 0
+        # The shortest tasks take 30 ticks: without a date the first push would often not come.
+        self._until_first = int(rng.integers(_FIRST_PUSH_WITHIN)) if kind == "pushes" else 0
 
     def apply(self, clean: Array) -> Array:
         """Return the action to execute, within [-1, 1], for the expert's action ``clean``."""
@@ -60,7 +63,9 @@ class Perturbation:
 
     def _pushed(self, clean: Array) -> Array:
         rng = self._rng
-        if self._left == 0 and rng.random() < 1.0 / _TICKS_BETWEEN_PUSHES:
+        self._until_first -= 1
+        starts = rng.random() < 1.0 / _TICKS_BETWEEN_PUSHES and self._until_first < 0
+        if self._left == 0 and (starts or self._until_first == -1):
             self._left = int(rng.integers(_PUSH_TICKS[0], _PUSH_TICKS[1] + 1))
             self._grip = bool(rng.random() < _GRIPPER_PUSH_SHARE)
             self._push = rng.uniform(-1.0, 1.0, clean.shape) * min(

@@ -43,7 +43,7 @@ def stopping() -> bool:
     return bool(_stop is not None and _stop.is_set())
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def cached_task(suite: str, task: str) -> Task:
     """Build a task once for the work items of this process; the last few are kept."""
     return get_suite(suite).make(task)

@@ -1,0 +1,173 @@
+"""Rollouts and `lram eval`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lram_core.errors import CommandError, ContractError, TaskError
+from lram_core.policy import Policy
+from lram_core.statistics import wilson_interval
+from lram_sim.evaluate import Outcome, check_writable, evaluate, summaries, write_results
+from lram_sim.metaworld import MetaworldSuite, policy_contract
+from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
+from lram_sim.suite import EVALUATION_SEED
+
+SUITE = MetaworldSuite()
+
+
+def test_an_expert_episode_ends_at_its_first_success() -> None:
+    task = SUITE.make("reach-v3")
+    record = run_episode(task, ExpertPolicy(task), EVALUATION_SEED)
+    assert record.success
+    assert record.success_step == record.steps == len(record.actions) == len(record.observations)
+    assert 5 < record.steps < 200
+    assert record.total_reward == pytest.approx(sum(record.rewards))
+    again = run_episode(task, ExpertPolicy(task), EVALUATION_SEED)
+    np.testing.assert_array_equal(record.observations, again.observations)
+    np.testing.assert_array_equal(record.actions, again.actions)
+
+
+class _Spy:
+    """Notes what it is given; its actions are distinguishable and never succeed."""
+
+    def __init__(self) -> None:
+        self.contract = policy_contract({"default": 1.0}, context=50)
+        self.seen: list[tuple[np.ndarray, float]] = []
+        self.resets: list[tuple[str | None, float | None]] = []
+        self.values = np.zeros(4)
+
+    def reset(self, task: str | None = None, target_return: float | None = None) -> None:
+        self.resets.append((task, target_return))
+
+    def act(self, observation: np.ndarray, reward: float) -> _Spy:
+        self.seen.append((observation, reward))
+        self.values = np.array([0.0, 0.0, 0.1 * (len(self.seen) % 2), -1.0])
+        return self
+
+
+def test_a_policy_is_given_the_reward_of_its_last_action() -> None:
+    task = SUITE.make("pick-place-v3")
+    spy = _Spy()
+    record = run_episode(task, spy, 5, target_return=123.0, max_steps=30)
+    assert spy.resets == [("pick-place-v3", 123.0)]
+    assert (record.success, record.success_step, record.steps) == (False, None, 30)
+    assert [reward for _, reward in spy.seen] == [0.0, *record.rewards[:-1]]
+    observation = task.reset(5)
+    for (seen, _), action in zip(spy.seen, record.actions, strict=True):
+        np.testing.assert_array_equal(seen, observation.astype(np.float32))
+        observation = task.step(action).observation
+
+
+def test_bundle_rollouts_are_the_same_in_parallel(tiny_bundle: Path) -> None:
+    tasks = ["door-close-v3", "reach-v3"]
+    done: list[int] = []
+    outcomes = evaluate(
+        SUITE, tasks, 2, 77, 2, tiny_bundle, on_progress=lambda n, steps: done.append(n)
+    )
+    assert sum(done) == 4
+    assert [(o.task, o.seed) for o in outcomes] == [(t, s) for t in tasks for s in (77, 78)]
+    record = run_episode(SUITE.make("reach-v3"), Policy.load(tiny_bundle), 78)
+    assert outcomes[-1] == Outcome(
+        "reach-v3", 78, record.success, record.steps, record.total_reward
+    )
+
+
+def test_summaries() -> None:
+    outcomes = [
+        Outcome("a", 0, True, 50, 100.0),
+        Outcome("a", 1, True, 300, 300.0),
+        Outcome("b", 0, False, 500, 20.0),
+        Outcome("b", 1, False, 500, 40.0),
+    ]
+    a, b, mean = summaries(outcomes)
+    assert (a.name, a.success_rate, a.success_rate_200, a.mean_steps) == ("a", 1.0, 0.5, 175.0)
+    assert (b.success_rate, b.mean_return) == (0.0, 30.0)
+    assert (mean.name, mean.episodes, mean.success_rate, mean.mean_return) == ("mean", 4, 0.5, 115)
+    assert (mean.low, mean.high) == wilson_interval(2, 4)
+    assert (mean.low_200, mean.high_200) == wilson_interval(1, 4)
+
+
+def test_results_are_replaced_but_nothing_else_is(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    write_results(out, [Outcome("a", 0, True, 5, 1.0)], {"seed": 1})
+    write_results(out, [Outcome("b", 0, False, 5, 1.0)], {"seed": 2})
+    assert json.loads((out / "results.json").read_text())["parameters"] == {"seed": 2}
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("precious")
+    with pytest.raises(CommandError, match="holds no results"):
+        check_writable(other)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "results"]
+
+
+def test_a_bundle_of_another_robot_is_refused() -> None:
+    contract = policy_contract({"default": 1.0}, context=50)
+    check_contract(contract, SUITE)
+    with pytest.raises(ContractError, match="gripper: the bundle has other, the suite metaworld_"):
+        check_contract(dataclasses.replace(contract, gripper="other"), SUITE)
+    with pytest.raises(ContractError, match="control rate: the bundle has 20 Hz, the suite 80 Hz"):
+        check_contract(dataclasses.replace(contract, control_rate=20.0), SUITE)
+    first = dataclasses.replace(contract.observation[0], name="camera")
+    with pytest.raises(ContractError, match="sensor camera: the bundle needs 3 values"):
+        check_contract(
+            dataclasses.replace(contract, observation=(first, *contract.observation[1:])), SUITE
+        )
+    with pytest.raises(ContractError, match="actions: the bundle has ee_dx"):
+        check_contract(dataclasses.replace(contract, action=contract.action[:1]), SUITE)
+
+
+def test_seeds_are_checked() -> None:
+    with pytest.raises(TaskError, match="seed -3"):
+        evaluate(SUITE, ["reach-v3"], 1, -3, 1, None)
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lram_core.cli", "eval", *arguments], capture_output=True, text=True
+    )
+
+
+def test_command_writes_tables(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    result = _run(
+        *("--expert", "--tasks", "reach-v3,drawer-close-v3", "--episodes", "6"),
+        *("--workers", "2", "--out", str(out)),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "drawer-close-v3" in result.stdout
+    with (out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["reach-v3", "drawer-close-v3", "mean"]
+    content = json.loads((out / "results.json").read_text())
+    assert content["mean"]["episodes"] == 12
+    assert content["mean"]["success_rate"] == pytest.approx(float(rows[-1]["success_rate"]))
+    assert content["mean"]["success_rate"] >= 0.9
+    assert [e["seed"] for e in content["episodes"][:6]] == [*range(10**9, 10**9 + 6)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--expert", "--tasks", "reach"], "unknown task 'reach'"),
+        (["--expert", "--tasks", "reach-v3", "--suite", "atari"], "unknown suite 'atari'"),
+        (["--tasks", "reach-v3"], "either --bundle or --expert"),
+        (["--tasks", "reach-v3", "--bundle", "{empty}"], "{empty}"),
+    ],
+)
+def test_bad_arguments_exit_with_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    filled = [argument.format(empty=empty) for argument in arguments]
+    result = _run(*filled, "--workers", "1", "--out", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert message.format(empty=empty) in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
