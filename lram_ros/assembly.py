@@ -1,0 +1,186 @@
+"""From messages on topics to the inputs of one control tick.
+
+Two ways to join topics, by the contract's ``tick_source``: :class:`StampCollector` waits for a
+complete set of one stamp, :class:`LatestCollector` takes the newest message of each topic. Both
+refuse readings older than the contract allows. Free of rclpy: live nodes and bag replay feed them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lram_core.errors import LramError
+from lram_ros.contract_check import field_readers
+from lram_ros.message_fields import Array, InputError
+from lram_ros.robot_contract import InputTopic, RobotContract
+
+_PENDING_SETS = 16
+
+
+class StaleInput(LramError):
+    """An input is missing or too old; the message names each with its age."""
+
+
+@dataclass(frozen=True)
+class InputSet:
+    """The messages of one control tick.
+
+    Attributes:
+        stamp: ROS time of the tick in nanoseconds: the set's common stamp, or now in clock mode.
+        messages: one of each topic, in the order of ``RobotContract.topics``.
+        ages: age of each at the time of the tick, in seconds.
+    """
+
+    stamp: int
+    messages: tuple[Any, ...]
+    ages: tuple[float, ...]
+
+
+def stamp_of(message: Any) -> int:
+    """Return the header's stamp in nanoseconds."""
+    stamp = message.header.stamp
+    return int(stamp.sec * 1_000_000_000 + stamp.nanosec)
+
+
+class _Pending:
+    __slots__ = ("missing", "messages", "received")
+
+    def __init__(self, topics: int) -> None:
+        self.messages: list[Any] = [None] * topics
+        self.received = [-math.inf] * topics
+        self.missing = topics
+
+
+class StampCollector:
+    """Joins topics by stamp: for lockstep, and wherever one publisher stamps a whole set.
+
+    A set that comes again (same stamp) is handed out again: the publisher repeats it when an
+    answer was lost.
+    """
+
+    def __init__(self, topics: Sequence[InputTopic]) -> None:
+        self._topics = topics
+        self._limits = [topic.max_age for topic in topics]
+        self._sets: dict[int, _Pending] = {}
+
+    def add(self, index: int, message: Any, now: float) -> InputSet | None:
+        """Take one message; return the set it completes.
+
+        Args:
+            index: position of its topic in ``topics``.
+            message: a message with a header.
+            now: steady time of its arrival, in seconds.
+
+        Returns:
+            The inputs when all of this stamp are there and young enough; else None. Older sets
+            are forgotten then.
+        """
+        stamp = stamp_of(message)
+        pending = self._sets.get(stamp)
+        if pending is None:
+            pending = self._sets[stamp] = _Pending(len(self._limits))
+            if len(self._sets) > _PENDING_SETS:
+                del self._sets[next(iter(self._sets))]
+        if pending.messages[index] is None:
+            pending.missing -= 1
+        pending.messages[index] = message
+        pending.received[index] = now
+        if pending.missing:
+            return None
+        ages = tuple(now - received for received in pending.received)
+        if any(age > limit for age, limit in zip(ages, self._limits, strict=True)):
+            return None  # a repeated set will replace the old messages
+        self._sets = {key: value for key, value in self._sets.items() if key > stamp}
+        return InputSet(stamp, tuple(pending.messages), ages)
+
+    def problems(self, now: float) -> list[str]:
+        """Say what the newest incomplete set lacks: ``<topic> missing`` or ``<topic> … s old``."""
+        if not self._sets:
+            return []
+        pending = next(reversed(self._sets.values()))
+        ages = [now - received for received in pending.received]
+        return _late(self._topics, ages)
+
+
+class LatestCollector:
+    """Keeps the newest message of each topic: for a tick from a clock."""
+
+    def __init__(self, topics: Sequence[InputTopic]) -> None:
+        self._topics = topics
+        self._messages: list[Any] = [None] * len(topics)
+        self._received = [-math.inf] * len(topics)
+        self._stamps: list[int | None] = [None] * len(topics)
+
+    def add(self, index: int, message: Any, now: float) -> None:
+        """Take one message that arrived at the steady time ``now`` (seconds)."""
+        self._stamps[index] = stamp_of(message) if hasattr(message, "header") else None
+        self._messages[index] = message
+        self._received[index] = now
+
+    def take(self, now: float, ros_now: int) -> InputSet:
+        """Return the newest inputs.
+
+        Args:
+            now: steady time in seconds. A frozen ROS clock cannot make old readings look young.
+            ros_now: ROS time in nanoseconds, compared with the stamps.
+
+        Raises:
+            StaleInput: an input never came or is older than the contract allows, by its arrival
+                or by its stamp.
+        """
+        ages = [
+            max(now - received, 0.0 if stamp is None else (ros_now - stamp) * 1e-9)
+            for received, stamp in zip(self._received, self._stamps, strict=True)
+        ]
+        late = _late(self._topics, ages)
+        if late:
+            raise StaleInput("; ".join(late))
+        return InputSet(ros_now, tuple(self._messages), tuple(ages))
+
+
+def _late(topics: Sequence[InputTopic], ages: Sequence[float]) -> list[str]:
+    found = []
+    for topic, age in zip(topics, ages, strict=True):
+        if math.isinf(age):
+            found.append(f"{topic.topic} missing")
+        elif age > topic.max_age:
+            found.append(f"{topic.topic} {age:.3g} s old (at most {topic.max_age:g})")
+    return found
+
+
+class InputReader:
+    """Reads named observation values and the reward out of an :class:`InputSet`."""
+
+    def __init__(self, robot: RobotContract) -> None:
+        self._readers = [
+            (index, reader.source.name, reader)
+            for index, topic in enumerate(robot.inputs)
+            for reader in field_readers(robot, topic)
+        ]
+        self._reward = field_readers(robot, robot.reward)[0]
+
+    def sensors(self, inputs: InputSet) -> dict[str, Array]:
+        """Return observation field → values, float64, in the contract's units.
+
+        Raises:
+            InputError: a message is malformed or a value is not finite; names topic and field.
+        """
+        messages = inputs.messages
+        return {name: reader.read(messages[index]) for index, name, reader in self._readers}
+
+    def reward(self, inputs: InputSet) -> float:
+        """Return the reward of the command before.
+
+        Raises:
+            InputError: it is not finite, or belongs to another episode than the status.
+        """
+        message, status = inputs.messages[-2], inputs.messages[-1]
+        episode = getattr(message, "episode", status.episode)
+        if episode != status.episode:
+            raise InputError(
+                f"{self._reward.where}: of episode {episode}, the status is of {status.episode}"
+            )
+        return float(self._reward.read(message)[0])

@@ -1,0 +1,168 @@
+"""One control tick: inputs in, a command within its limits out. Free of rclpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lram_core.contract import PolicyContract
+from lram_core.observation import ObservationAssembler
+from lram_core.policy import Action
+from lram_ros.assembly import InputReader, InputSet
+from lram_ros.message_fields import Array
+from lram_ros.robot_contract import RobotContract
+
+RUNNING = 1
+"""EpisodeStatus.RUNNING: the one state in which a command is expected."""
+
+
+class ActingPolicy(Protocol):
+    """What the loop needs of :class:`lram_core.policy.Policy`."""
+
+    contract: PolicyContract
+
+    @property
+    def return_to_go(self) -> float: ...
+
+    def reset(self, task: str | None = None, target_return: float | None = None) -> None: ...
+
+    def act(self, observation: npt.NDArray[np.float32], reward: float) -> Action: ...
+
+
+class CommandLimits:
+    """The narrower of the bundle's and the robot's limits of each action field."""
+
+    def __init__(self, robot: RobotContract, policy: PolicyContract) -> None:
+        ours = {field.name: field for field in robot.command.fields}
+        self.low = np.array([max(f.low, ours[f.name].low) for f in policy.action])
+        self.high = np.array([min(f.high, ours[f.name].high) for f in policy.action])
+
+    def apply(self, raw: npt.ArrayLike) -> tuple[Array, npt.NDArray[np.bool_]] | None:
+        """Return the values to command and where they were clipped; None if not all finite."""
+        values = np.asarray(raw, dtype=np.float64)
+        if values.shape != self.low.shape or not np.isfinite(values).all():
+            return None
+        commanded = np.minimum(np.maximum(values, self.low), self.high)
+        return commanded, commanded != values
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one control tick did; ``commanded`` is None when no command may be sent.
+
+    ``number`` is the episode's tick as announced, or counted here where a clock ticks. Times are
+    in seconds, arrays float64 (action_size,) but for ``observation``, float32 (observation_size,).
+    """
+
+    stamp: int
+    episode: int
+    number: int
+    ages: tuple[float, ...]
+    observation: npt.NDArray[np.float32]
+    reward: float
+    return_to_go: float
+    raw: Array
+    commanded: Array | None
+    clipped: npt.NDArray[np.bool_]
+    observe_s: float
+    timings: dict[str, float]
+
+
+class ControlLoop:
+    """Advances the policy once a tick, and only on inputs that are whole.
+
+    What each event does to the recurrent state: a new episode number resets it, and so does a
+    stamp that went back (the source was restarted); a repeated stamp and refused inputs leave it
+    as it is; an ended episode holds it until the next one.
+    """
+
+    def __init__(self, policy: ActingPolicy, robot: RobotContract) -> None:
+        self.policy = policy
+        self.limits = CommandLimits(robot, policy.contract)
+        self.target_return: float | None = None
+        self._notes: list[str] = []
+        self._reader = InputReader(robot)
+        self._assembler = ObservationAssembler(policy.contract.observation)
+        self._count_ticks = robot.tick_source == "clock"
+        self._last: Tick | None = None
+
+    def tick(self, inputs: InputSet) -> tuple[Tick | None, bool]:
+        """Answer one set of inputs.
+
+        Returns:
+            (tick, fresh): ``tick`` is None when the episode does not run; ``fresh`` is False
+            when the stamp was answered before and the old answer is handed out again.
+
+        Raises:
+            InputError, ContractError: the inputs are malformed or not finite. The state is left
+                as it was, so a sound set of the same stamp can still be answered.
+        """
+        start = perf_counter()
+        status = inputs.messages[-1]
+        if status.state != RUNNING:
+            return None, False
+        last = self._last
+        if last is not None and last.episode == status.episode:
+            if last.stamp == inputs.stamp:
+                return last, False
+            if inputs.stamp < last.stamp:
+                self._notes.append(
+                    f"stamps went back by {(last.stamp - inputs.stamp) * 1e-9:.3f} s; starting anew"
+                )
+                last = None
+        sensors = self._reader.sensors(inputs)
+        reward = self._reader.reward(inputs)
+        if last is None or last.episode != status.episode:
+            self._begin(status)
+            number = 0 if self._count_ticks else status.tick
+        elif self._count_ticks:
+            number = last.number + 1
+        else:
+            number = status.tick
+            if number != last.number + 1:
+                self._notes.append(f"ticks {last.number + 1} to {number - 1} were missed")
+        observation = self._assembler.assemble(sensors)
+        observed = perf_counter()
+        action = self.policy.act(observation, reward)
+        limited = self.limits.apply(action.values)
+        self._last = Tick(
+            stamp=inputs.stamp,
+            episode=status.episode,
+            number=number,
+            ages=inputs.ages,
+            observation=observation,
+            reward=reward,
+            return_to_go=self.policy.return_to_go,
+            raw=action.values,
+            commanded=limited[0] if limited else None,
+            clipped=limited[1] if limited else np.zeros(len(action.values), dtype=bool),
+            observe_s=observed - start,
+            timings=action.timings,
+        )
+        return self._last, True
+
+    def take_notes(self) -> list[str]:
+        """Return what happened since the last call that deserves a line in the log."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _begin(self, status: object) -> None:
+        self._last = None
+        self._assembler.reset()
+        task, number = getattr(status, "task", ""), getattr(status, "tick", 0)
+        self.policy.reset(task or None, self.target_return)
+        if number and not self._count_ticks:
+            self._notes.append(
+                f"joined episode {getattr(status, 'episode', 0)} at tick {number}; "
+                f"its past is unknown to the policy"
+            )
+
+
+def input_names(robot: RobotContract) -> Sequence[str]:
+    """Names of the inputs whose ages a tick reports, in order."""
+    return [topic.topic for topic in robot.topics]

@@ -1,0 +1,210 @@
+"""The policy node: subscribes to what a robot contract names, drives with a policy bundle.
+
+A tick is observe → act → limit → publish. See docs/ros.md for topics and parameters.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from lram_core.errors import LramError, listed
+from lram_core.pacing import Pacer
+from lram_core.policy import Policy
+from lram_core.signals import StopRequest
+from lram_ros.assembly import InputSet, LatestCollector, StaleInput, StampCollector
+from lram_ros.contract_check import check_contract
+from lram_ros.control import ControlLoop
+from lram_ros.live_check import wait_for_topics
+from lram_ros.message_fields import message_class
+from lram_ros.msg import ActionCommand, PolicyTick
+from lram_ros.policy_parameters import PolicyParameters
+from lram_ros.process import run_node
+from lram_ros.qos import data_qos
+from lram_ros.robot_contract import RobotContract
+from lram_ros.trace import TickMessages
+
+_WATCH_S = 1.0
+_LOG_S = 2.0
+
+
+class PolicyNode(Node):
+    """Drives a robot with a policy.
+
+    Args:
+        load: how a bundle becomes a policy, ``Policy.load(path, device)`` by default.
+        options: passed on to :class:`rclpy.node.Node`.
+    """
+
+    def __init__(self, load: Callable[[str, str], Any] = Policy.load, **options: Any) -> None:
+        super().__init__("policy", **options)
+        self._load = load
+        self._loop: ControlLoop | None = None
+        self._stamps: StampCollector | None = None
+        self._latest: LatestCollector | None = None
+        self._lock = threading.Lock()
+        self._clock_thread: threading.Thread | None = None
+        self._stopping = False
+        self._last_tick = time.monotonic()
+
+    def configure(self, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Load and check everything, then subscribe; commands follow from here on.
+
+        Returns:
+            False if ``stopped`` ended the wait for the robot's topics.
+
+        Raises:
+            LramError: parameters, robot contract, bundle and live topics do not fit together.
+        """
+        parameters = PolicyParameters(self)
+        robot = RobotContract.load(parameters.contract)
+        torch.set_num_threads(parameters.torch_threads)
+        policy = self._load(parameters.bundle, parameters.device)
+        check_contract(robot, policy.contract)
+        first = policy.warm_up()
+        self._command = self.create_publisher(ActionCommand, robot.command.topic, data_qos())
+        self._trace = self.create_publisher(PolicyTick, "~/tick", data_qos())
+        if not wait_for_topics(self, robot, parameters.topic_timeout, stopped):
+            return False
+
+        self._messages = TickMessages(robot, policy.contract)
+        self._loop = ControlLoop(policy, robot)
+        parameters.on_target_return(self._set_target_return)
+        self._subscribe(robot)
+        # What exists now lives as long as the node: spare the collector looking at it.
+        gc.collect()
+        gc.freeze()
+        self.get_logger().info(
+            f"ready: {policy.contract.suite} on {robot.robot} with {robot.gripper}, "
+            f"{robot.control_rate:g} Hz, tick from {robot.tick_source}, "
+            f"first call took {first * 1e3:.0f} ms"
+        )
+        return True
+
+    def stop(self) -> None:
+        """Stop ticking and let the last messages out."""
+        self._stopping = True
+        if self._clock_thread is not None:
+            self._clock_thread.join()
+        if self._loop is not None:
+            self._command.wait_for_all_acked()
+
+    def _set_target_return(self, value: float | None) -> None:
+        if self._loop is not None:
+            self._loop.target_return = value
+
+    def _subscribe(self, robot: RobotContract) -> None:
+        if robot.tick_source == "observation":
+            self._stamps = StampCollector(robot.topics)
+            callback: Callable[..., None] = self._on_stamped
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self.create_timer(_WATCH_S, self._watch, clock=steady)
+        else:
+            self._latest = LatestCollector(robot.topics)
+            callback = self._on_latest
+        for index, topic in enumerate(robot.topics):
+            self.create_subscription(
+                message_class(topic.type),
+                topic.topic,
+                partial(callback, index),
+                data_qos(topic.reliability),
+            )
+        if self._latest is not None:
+            self._clock_thread = threading.Thread(
+                target=self._tick_by_clock, args=(robot.control_rate,), name="control"
+            )
+            self._clock_thread.start()
+
+    # One stamp a tick: ticks run where messages arrive.
+
+    def _on_stamped(self, index: int, message: Any) -> None:
+        assert self._stamps is not None
+        inputs = self._stamps.add(index, message, time.monotonic())
+        if inputs is not None:
+            self._tick(inputs)
+
+    def _watch(self) -> None:
+        """Say what is missing when a set stays incomplete."""
+        assert self._stamps is not None
+        now = time.monotonic()
+        if now - self._last_tick > _WATCH_S and (problems := self._stamps.problems(now)):
+            self.get_logger().warning(
+                f"no command: inputs incomplete: {listed(problems)}", throttle_duration_sec=_LOG_S
+            )
+
+    # A clock ticks: a thread of its own, so that no callback delays it.
+
+    def _on_latest(self, index: int, message: Any) -> None:
+        assert self._latest is not None
+        with self._lock:
+            self._latest.add(index, message, time.monotonic())
+
+    def _tick_by_clock(self, rate: float) -> None:
+        assert self._latest is not None
+        pacer = Pacer(rate)
+        while not self._stopping:
+            pacer.wait()
+            try:
+                with self._lock:
+                    inputs = self._latest.take(time.monotonic(), self.get_clock().now().nanoseconds)
+            except StaleInput as error:
+                self.get_logger().warning(
+                    f"no command: inputs not fresh: {error}", throttle_duration_sec=_LOG_S
+                )
+                continue
+            self._tick(inputs)
+
+    # Both.
+
+    def _tick(self, inputs: InputSet) -> None:
+        assert self._loop is not None
+        start = time.perf_counter()
+        self._last_tick = time.monotonic()
+        try:
+            tick, fresh = self._loop.tick(inputs)
+        except LramError as error:
+            self.get_logger().error(f"no command: {error}", throttle_duration_sec=_LOG_S)
+            return
+        for note in self._loop.take_notes():
+            self.get_logger().warning(note)
+        if tick is None:
+            return
+        chosen = time.perf_counter()
+        if tick.commanded is not None:
+            self._command.publish(self._messages.command(tick))
+        else:
+            self.get_logger().error(
+                f"no command: the policy's action is not finite: {tick.raw.tolist()}",
+                throttle_duration_sec=_LOG_S,
+            )
+        published = time.perf_counter()
+        if fresh:
+            self._trace.publish(self._messages.trace(tick, published - chosen, published - start))
+
+
+def _start(stop: StopRequest) -> PolicyNode:
+    node = PolicyNode()
+    try:
+        node.configure(lambda: bool(stop))
+    except BaseException:
+        node.destroy_node()
+        raise
+    return node
+
+
+def main() -> None:
+    """Run the node; exits with 0 after SIGINT or SIGTERM, with 2 if it refuses to start."""
+    sys.exit(run_node(_start))
+
+
+if __name__ == "__main__":
+    main()

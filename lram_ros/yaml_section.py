@@ -1,0 +1,115 @@
+"""Checked reading of YAML mappings: every value is asked for, every error names its key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from lram_core.errors import ContractError, listed
+
+
+class Section:
+    """A mapping of the file: hands out checked values and refuses keys nobody asked for."""
+
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, Mapping):
+            raise ContractError(f"{where}: expected a mapping, found {shown(data)}")
+        self.data = data
+        self.where = where
+        self.asked: list[str] = []
+
+    def _get(self, key: str) -> object:
+        self.asked.append(key)
+        if key not in self.data:
+            raise ContractError(
+                f"{self.where}: key '{key}' is missing; the keys here are {listed(self.data)}"
+            )
+        return self.data[key]
+
+    def _wrong(self, key: str, expected: str) -> ContractError:
+        return ContractError(
+            f"{self.where}: {key}: expected {expected}, found {shown(self.data[key])}"
+        )
+
+    def has(self, key: str) -> bool:
+        self.asked.append(key)
+        return key in self.data
+
+    def version(self, expected: int) -> None:
+        if self._get("format_version") != expected:
+            raise self._wrong("format_version", f"{expected} (what this release reads)")
+
+    def text(self, key: str) -> str:
+        value = self._get(key)
+        if not isinstance(value, str) or not value:
+            raise self._wrong(key, "a non-empty text")
+        return value
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        value = self._get(key)
+        if not isinstance(value, str) or value not in allowed:
+            raise self._wrong(key, f"one of {listed(allowed)}")
+        return value
+
+    def number(self, key: str) -> float:
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+            raise self._wrong(key, "a number")
+        return float(value)
+
+    def positive(self, key: str, finite: bool = True) -> float:
+        value = self.number(key)
+        if value <= 0 or (finite and math.isinf(value)):
+            raise self._wrong(key, "a positive number" + (" that is finite" if finite else ""))
+        return value
+
+    def interface(self, key: str) -> str:
+        value = self._get(key)
+        parts = value.split("/") if isinstance(value, str) else []
+        if len(parts) != 3 or parts[1] != "msg" or not all(parts):
+            raise self._wrong(key, "a message type such as sensor_msgs/msg/JointState")
+        return "/".join(parts)
+
+    def section(self, key: str) -> Section:
+        return Section(self._get(key), f"{self.where}: {key}")
+
+    def sections(self, key: str) -> dict[str, Section]:
+        """A mapping of mappings, not empty."""
+        value = self._get(key)
+        if not isinstance(value, Mapping) or not value:
+            raise self._wrong(key, "a non-empty mapping")
+        return {str(k): Section(v, f"{self.where}: {key}: {k}") for k, v in value.items()}
+
+    def items(self, key: str) -> list[Section]:
+        """A list of mappings, not empty."""
+        value = self._get(key)
+        if not isinstance(value, list) or not value:
+            raise self._wrong(key, "a non-empty list")
+        return [Section(v, f"{self.where}: {key}[{i}]") for i, v in enumerate(value)]
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+            raise self._wrong(key, "a non-empty list of names")
+        refuse_twice(value, f"{self.where}: {key}: name")
+        return tuple(value)
+
+    def finish(self) -> None:
+        unknown = [str(key) for key in self.data if key not in self.asked]
+        if unknown:
+            raise ContractError(
+                f"{self.where}: unknown key {listed(unknown)}; expected {listed(self.asked)}"
+            )
+
+
+def refuse_twice(names: list[str], what: str) -> None:
+    """Raise ContractError where a name occurs more than once; ``what`` opens the message."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ContractError(f"{what} {listed(twice)} is given more than once")
+
+
+def shown(value: object) -> str:
+    """Return ``value`` for a message, cut to a readable length."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{type(value).__name__} {text[:57]}…"
