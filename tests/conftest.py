@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,3 +20,14 @@ def tiny_bundle(tmp_path: Path) -> Path:
 
     contract = policy_contract(target_returns={"default": 1500.0}, context=50)
     return random_bundle(tmp_path / "tiny_bundle", contract)
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS 2 domain of the test's own, in the environment of the test and of its children."""
+    from lram_ros.domain import isolation, reserved_domain
+
+    with reserved_domain() as domain:
+        for name, value in isolation(domain).items():
+            monkeypatch.setenv(name, value)
+        yield domain

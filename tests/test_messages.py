@@ -13,9 +13,9 @@ from lram_ros.srv import ResetEpisode
 
 
 @pytest.fixture
-def context():
+def context(ros_domain):
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=90)
+    rclpy.init(context=context)
     yield context
     rclpy.shutdown(context=context)
 
@@ -57,7 +57,8 @@ def test_every_field_crosses_dds(context, message_type):
         if publisher.get_subscription_count():
             publisher.publish(sent)
         executor.spin_once(timeout_sec=0.05)
-    assert got and got[0] == sent
+    assert got
+    assert got[0] == sent
 
 
 def test_reset_service_crosses_dds(context):

@@ -1,0 +1,35 @@
+"""Where installed files are: this package's configuration and models, and any package's share/."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from lram_core.errors import CommandError
+
+
+def share_folders(package: str) -> list[Path]:
+    """Existing ``share/PACKAGE`` folders: those of the sourced workspaces, then this environment's.
+
+    (The ROS 2 wheels install below the environment's root and set no AMENT_PREFIX_PATH.)
+    """
+    prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    folders = [Path(prefix, "share", package) for prefix in (*prefixes, sys.prefix)]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def find_shared(relative: str) -> Path:
+    """A file or folder of this package, such as ``config/metaworld.yaml`` or ``models/NAME``.
+
+    The source tree of an editable install comes first, so that an edit takes effect at once.
+
+    Raises:
+        CommandError: it is nowhere; the message lists the places.
+    """
+    places = [Path(__file__).resolve().parents[1], *share_folders("lram_ros")]
+    for place in places:
+        if (place / relative).exists():
+            return place / relative
+    looked = ", ".join(map(str, places))
+    raise CommandError(f"{relative} is not part of this installation (looked in: {looked})")
