@@ -6,6 +6,7 @@ byte, what was published. Start: ``python -m lram_ros.recorder --ros-args -p out
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from lram_core.errors import CommandError, LramError
 from lram_ros.bag_types import BagTypes
 from lram_ros.message_fields import message_class
-from lram_ros.node_runner import run_node
+from lram_ros.process import run_node
 
 BAG_VERSION: Final = 8  # read by Humble and everything since
 DEPTH = 1000  # a writer that stalls for a moment must not lose messages
@@ -128,7 +129,7 @@ class Recorder(Node):
                     recorded.profile = profile
                     recorded.subscription = self._subscribe(topic, recorded.connection, profile)
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Finish the bag: after this it is complete and readable."""
         for recorded in self._topics.values():
             self.destroy_subscription(recorded.subscription)
@@ -179,7 +180,7 @@ class Recorder(Node):
 
 def main() -> None:
     """Record until SIGINT or SIGTERM."""
-    run_node(Recorder)
+    sys.exit(run_node(lambda _stop: Recorder()))
 
 
 if __name__ == "__main__":
