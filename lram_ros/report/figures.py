@@ -14,7 +14,7 @@ from lram_ros.report.results import STAGES, EpisodeResult, by_task, latencies
 
 BLUE, GREEN, RED, GREY = "#2563eb", "#15803d", "#b91c1c", "#6b7280"
 STAGE_COLOURS = ("#93c5fd", "#60a5fa", "#2563eb", "#1e40af", "#6b7280")
-WIDTH = 5.4  # inches; on a phone the text then keeps about the size of the page's text
+WIDTH = 4.6  # inches; on a phone the text then keeps about the size of the page's text
 BINS = 60
 
 STYLE = {
@@ -30,12 +30,13 @@ def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
     """Histogram of the tick latencies, with p50, p99 and the deadline; SVG text."""
     milliseconds = latencies(results) * 1e3
     with mpl.rc_context(STYLE):
-        figure, axes = _new(2.6)
+        figure, axes = _new(2.5)
         if len(milliseconds):
             low, high = milliseconds.min(), milliseconds.max()
             edges = np.geomspace(max(low, 1e-3), max(high, 1e-3) * 1.001, BINS + 1)
             axes.hist(milliseconds, bins=edges, color=BLUE)
             axes.set_xscale("log")
+            axes.margins(y=0.5)  # room for the labels above the bars
             for percent, line in ((50, "-"), (99, "--")):
                 value = float(np.percentile(milliseconds, percent))
                 axes.axvline(value, color="black", linestyle=line, linewidth=1)
@@ -97,7 +98,7 @@ def stage_figure(results: list[EpisodeResult]) -> str:
         axes.set_yticks([])
         axes.set_ylim(-0.5, 0.5)
         axes.set_xlabel("median of each stage, ms")
-        figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9)
+        figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9, columnspacing=1)
         return _svg(figure)
 
 
