@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
+from collections.abc import Callable
 from types import FrameType
+
+from lram_core.errors import LramError
 
 
 class StopRequest:
@@ -34,3 +38,22 @@ class StopRequest:
         end = time.monotonic() + seconds
         while not self and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, slice_s))
+
+
+def run_process(body: Callable[[StopRequest], None]) -> int:
+    """Run a process's main function and return its exit code.
+
+    Args:
+        body: is given the stop request, returns soon after it turns true, and raises LramError to
+            refuse the job.
+
+    Returns:
+        0 when the body returned, 2 when it raised LramError (printed in one line).
+    """
+    stop = StopRequest()
+    try:
+        body(stop)
+    except LramError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0

@@ -46,7 +46,7 @@ def stamp_of(message: Any) -> int:
 
 
 class _Pending:
-    __slots__ = ("missing", "messages", "received")
+    __slots__ = ("messages", "missing", "received")
 
     def __init__(self, topics: int) -> None:
         self.messages: list[Any] = [None] * topics

@@ -191,19 +191,16 @@ class PolicyNode(Node):
             self._trace.publish(self._messages.trace(tick, published - chosen, published - start))
 
 
-def _start(stop: StopRequest) -> PolicyNode:
+def start(stop: StopRequest) -> PolicyNode:
+    """Return a configured node, or one that a stop request kept from being configured."""
     node = PolicyNode()
-    try:
-        node.configure(lambda: bool(stop))
-    except BaseException:
-        node.destroy_node()
-        raise
+    node.configure(lambda: bool(stop))
     return node
 
 
 def main() -> None:
     """Run the node; exits with 0 after SIGINT or SIGTERM, with 2 if it refuses to start."""
-    sys.exit(run_node(_start))
+    sys.exit(run_node(start))
 
 
 if __name__ == "__main__":

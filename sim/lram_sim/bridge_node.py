@@ -1,0 +1,197 @@
+"""The bridge node: turns a simulated task into a robot with ROS 2 topics. See docs/ros.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from lram_core.errors import CommandError, LramError
+from lram_core.signals import StopRequest, run_process
+from lram_ros.msg import ActionCommand
+from lram_ros.srv import ResetEpisode
+from lram_sim.bridge_episode import Simulation, Snapshot, State
+from lram_sim.bridge_messages import QOS, CommandReader, SnapshotPublisher
+from lram_sim.bridge_pace import Command, Lockstep, Pace, RealTime
+from lram_sim.suite import get_suite
+from lram_sim.video import EpisodeVideo
+
+MODES = ("lockstep", "realtime")
+_PARAMETERS: dict[str, tuple[Any, str]] = {
+    "suite": ("metaworld", "Task suite."),
+    "mode": ("lockstep", "lockstep: a step a command; realtime: by the wall clock."),
+    "video_path": ("", "MP4 of all episodes; empty: none."),
+    "video_camera": ("corner2", "Camera of the video."),
+    "video_fps": (20.0, "Frames a second of the video."),
+    "video_width": (480, "Width of the video in pixels."),
+    "video_height": (360, "Height of the video in pixels."),
+}
+_IDLE_S = 0.25
+_SPIN_S = 0.1
+_LOG_S = 2.0
+
+
+class BridgeNode(Node):
+    """Publishes a simulated robot, executes commands, resets episodes.
+
+    Raises:
+        LramError: a parameter is wrong, or the suite is unknown or not installed.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("sim_bridge", **options)
+        values = {name: self._declare(name, *spec) for name, spec in _PARAMETERS.items()}
+        if values["mode"] not in MODES:
+            raise CommandError(
+                f"parameter mode: found '{values['mode']}', available: {', '.join(MODES)}"
+            )
+        if values["video_path"]:
+            # Read when MuJoCo is imported, which the suite does. Without a video no GL is needed.
+            os.environ.setdefault("MUJOCO_GL", "egl")
+        suite = get_suite(values["suite"])
+        self._video = _video(values, suite.control_rate)
+        self._publisher = SnapshotPublisher(self, suite)
+        self._reader = CommandReader(suite.action_fields)
+        self._simulation = Simulation(suite, self._video.detach if self._video else _nothing)
+        self._pace = self._make_pace(values["mode"])
+        self.create_subscription(ActionCommand, "command", self._on_command, QOS)
+        self.create_service(ResetEpisode, "reset_episode", self._on_reset)
+        self.create_timer(_IDLE_S, self._pace.idle, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.get_logger().info(
+            f"ready: {suite.name} ({len(suite.tasks())} tasks), {values['mode']}, "
+            f"{suite.control_rate:g} Hz"
+        )
+
+    def stop(self) -> None:
+        """Stop the simulation, let the last messages out and finish the video."""
+        self._pace.stop()
+        if isinstance(self._pace, Lockstep):
+            self._finish_video()
+        self._publisher.wait_for_all_acked()
+
+    def _declare(self, name: str, default: Any, description: str) -> Any:
+        descriptor = ParameterDescriptor(description=description, read_only=True)
+        try:
+            return self.declare_parameter(name, default, descriptor).value
+        except InvalidParameterTypeException as error:
+            raise CommandError(f"parameter {name}: {error}") from None
+
+    def _make_pace(self, mode: str) -> Pace:
+        if mode == "lockstep":
+            return Lockstep(self._simulation, self._show)
+        return RealTime(self._simulation, self._show, self._finish_video, self._on_failure)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        self._publisher.publish(snapshot)
+        task = self._simulation.task
+        if self._video is not None and task is not None:
+            self._draw(task, snapshot)
+
+    def _draw(self, task: Any, snapshot: Snapshot) -> None:
+        title = (
+            f"{snapshot.task}  seed {snapshot.seed}  t = {snapshot.tick / task.control_rate:.1f} s"
+        )
+        if snapshot.state is not State.RUNNING:
+            title += f"  {snapshot.state.name.lower()}"
+        try:
+            assert self._video is not None
+            self._video.show(
+                task.model, task.data, snapshot.tick, title, snapshot.state is not State.RUNNING
+            )
+        except LramError as error:
+            self.get_logger().error(f"no video: {error}")
+            self._video = None
+
+    def _finish_video(self) -> None:
+        if self._video is not None:
+            self._video.close()
+
+    def _on_command(self, message: Any) -> None:
+        stamp = message.header.stamp
+        try:
+            action = self._reader.read(message)
+            self._pace.command(
+                Command(stamp.sec * 1_000_000_000 + stamp.nanosec, message.episode, action)
+            )
+        except LramError as error:
+            self.get_logger().error(f"command ignored: {error}", throttle_duration_sec=_LOG_S)
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        try:
+            snapshot = self._pace.reset(request.task, request.seed, request.max_steps)
+        except LramError as error:
+            self.get_logger().error(f"reset refused: {error}")
+            response.success, response.message = False, str(error)
+            return response
+        response.success, response.episode = True, snapshot.episode
+        response.stamp.sec, response.stamp.nanosec = divmod(snapshot.stamp, 1_000_000_000)
+        return response
+
+    def _on_failure(self, error: Exception) -> None:
+        self.get_logger().fatal(f"the simulation has stopped: {error}")
+
+
+def _nothing() -> None:
+    """No video, nothing to detach."""
+
+
+def _video(values: dict[str, Any], rate: float) -> EpisodeVideo | None:
+    if not values["video_path"]:
+        return None
+    return EpisodeVideo(
+        Path(values["video_path"]),
+        rate,
+        fps=values["video_fps"],
+        camera=values["video_camera"],
+        width=values["video_width"],
+        height=values["video_height"],
+    )
+
+
+def _spin(node: Node, stopped: Callable[[], bool]) -> None:
+    try:
+        from rclpy.experimental import EventsExecutor as Executor
+    except ImportError:  # rclpy before it had one
+        Executor = SingleThreadedExecutor
+    executor = Executor(context=node.context)
+    executor.add_node(node)
+    # Not spin(): EventsExecutor's does not return on a signal.
+    while not stopped() and node.context.ok():
+        executor.spin_once(timeout_sec=_SPIN_S)
+    executor.remove_node(node)
+    executor.shutdown()
+
+
+def _body(stop: StopRequest) -> None:
+    try:
+        rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        raise CommandError(f"ROS arguments: {' '.join(str(error).split())}") from None
+    try:
+        node = BridgeNode()
+        try:
+            _spin(node, lambda: bool(stop))
+        finally:
+            node.stop()
+            node.destroy_node()
+    finally:
+        rclpy.try_shutdown()
+
+
+def main() -> None:
+    """Run the node; exits with 0 after SIGINT or SIGTERM, with 2 if it refuses to start."""
+    sys.exit(run_process(_body))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""When the simulated robot moves: on each command (lockstep), or by the wall clock (real time)."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from lram_core.errors import LramError, TaskError
+from lram_core.pacing import Pacer
+from lram_sim.bridge_episode import Simulation, Snapshot, Standstill, State
+from lram_sim.suite import Array
+
+REPEAT_S = 1.0
+"""Silence after which the newest snapshot is shown again: for who joined late, or lost it."""
+HOLD_S = 0.1
+"""Real time: how long a command is applied before the robot stops."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """An action and what it answers: the stamp (ns) of the observation, and its episode."""
+
+    stamp: int
+    episode: int
+    action: Array
+
+
+class Pace(Protocol):
+    """Drives a Simulation; all its steps run on one thread."""
+
+    def reset(self, task: str, seed: int, max_steps: int) -> Snapshot:
+        """Start an episode. Raises TaskError, as :meth:`Simulation.reset`."""
+        ...
+
+    def command(self, command: Command) -> None:
+        """Take a command from a policy."""
+        ...
+
+    def idle(self) -> None:
+        """Called now and then while nothing else happens."""
+        ...
+
+    def stop(self) -> None:
+        """Stop for good and give the task back."""
+        ...
+
+
+class Lockstep:
+    """One control tick for each command that answers the newest snapshot; others are ignored.
+
+    Runs on the caller's thread.
+    """
+
+    def __init__(self, simulation: Simulation, show: Callable[[Snapshot], None]) -> None:
+        self._simulation = simulation
+        self._show = show
+        self._shown = time.monotonic()
+
+    def reset(self, task: str, seed: int, max_steps: int) -> Snapshot:
+        snapshot = self._simulation.reset(task, seed, max_steps)
+        self._publish(snapshot)
+        return snapshot
+
+    def command(self, command: Command) -> None:
+        now = self._simulation.current
+        if now is not None and now.state is State.RUNNING and command.stamp == now.stamp:
+            self._publish(self._simulation.step(command.action))
+
+    def idle(self) -> None:
+        now = self._simulation.current
+        if now is not None and time.monotonic() - self._shown >= REPEAT_S:
+            self._publish(now)
+
+    def stop(self) -> None:
+        self._simulation.close()
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self._show(snapshot)
+        self._shown = time.monotonic()
+
+
+class RealTime:
+    """Control ticks by the wall clock, on a thread of its own with absolute deadlines.
+
+    The newest command is applied until it is HOLD_S old; then the robot stands still. Between
+    episodes nothing moves.
+
+    Args:
+        simulation: touched by the thread only.
+        show: called on that thread with each snapshot.
+        finish: called on that thread at its end.
+        failed: called on that thread with the error that ended it, if one did.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        show: Callable[[Snapshot], None],
+        finish: Callable[[], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._simulation = simulation
+        self._show = show
+        self._finish = finish
+        self._failed = failed
+        self._standstill = Standstill(simulation.suite.action_fields)
+        self._pacer = Pacer(simulation.suite.control_rate)
+        self._requests: queue.SimpleQueue[tuple[Future[Snapshot], str, int, int] | None]
+        self._requests = queue.SimpleQueue()
+        self._command: tuple[Command, float] | None = None
+        self._last: Array | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="simulation")
+        self._thread.start()
+
+    @property
+    def skipped(self) -> int:
+        """Control ticks that were left out because the simulation was too slow."""
+        return self._pacer.skipped
+
+    def reset(self, task: str, seed: int, max_steps: int) -> Snapshot:
+        """Hand the reset to the simulation's thread and wait for it."""
+        answer: Future[Snapshot] = Future()
+        self._requests.put((answer, task, seed, max_steps))
+        while True:
+            try:
+                return answer.result(timeout=0.1)
+            except TimeoutError:
+                if not self._thread.is_alive() and not answer.done():
+                    raise TaskError("the simulation has stopped") from None
+
+    def command(self, command: Command) -> None:
+        self._command = (command, time.monotonic())
+
+    def idle(self) -> None:
+        """The thread looks after itself."""
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._requests.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                now = self._simulation.current
+                running = now is not None and now.state is State.RUNNING
+                self._serve(block=not running)
+                if running and now is self._simulation.current:
+                    self._pacer.wait()
+                    self._show(self._simulation.step(self._action()))
+        except LramError as error:
+            self._failed(error)
+        finally:
+            self._simulation.close()
+            self._finish()
+
+    def _serve(self, block: bool) -> None:
+        """Do the resets that are waiting; while nothing runs, show the end again now and then."""
+        try:
+            request = self._requests.get(block, REPEAT_S if block else None)
+        except queue.Empty:
+            if block and self._simulation.current is not None:
+                self._show(self._simulation.current)
+            return
+        if request is None:
+            return
+        answer, task, seed, max_steps = request
+        try:
+            snapshot = self._simulation.reset(task, seed, max_steps)
+            self._command = None
+            self._last = None
+            self._show(snapshot)
+        except Exception as error:
+            answer.set_exception(error)
+            if not isinstance(error, LramError):
+                raise
+        else:
+            answer.set_result(snapshot)
+        self._pacer.restart()
+
+    def _action(self) -> Array:
+        """The newest command of this episode while it is young, then standstill."""
+        now = self._simulation.current
+        newest = self._command
+        if newest is not None and now is not None and newest[0].episode == now.episode:
+            self._last = newest[0].action
+            if time.monotonic() - newest[1] <= HOLD_S:
+                return self._last
+        return self._standstill.after(self._last)

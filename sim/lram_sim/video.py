@@ -1,0 +1,167 @@
+"""Video of simulated episodes: offscreen MuJoCo frames into one MP4."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lram_core.errors import CommandError
+
+Image = npt.NDArray[np.uint8]
+
+
+class Camera:
+    """Renders one MuJoCo model from a named camera.
+
+    The renderer belongs to the thread that made it and to one model: close it before the model
+    goes away and before the process ends.
+    """
+
+    def __init__(self, model: Any, name: str, width: int, height: int) -> None:
+        """Raises CommandError where the model has no such camera or nothing can render here."""
+        import mujoco
+
+        names = [model.camera(i).name for i in range(model.ncam)]
+        if name not in names:
+            raise CommandError(f"no camera '{name}'; the task has {', '.join(names)}")
+        self._index = names.index(name)
+        # Software rendering: shadows, reflections and multisampling cost ten times the rest.
+        model.vis.quality.offsamples = 0
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+        try:
+            self._renderer = mujoco.Renderer(model, height=height, width=width)
+        except Exception as error:  # the GL backends raise whatever they like
+            raise CommandError(f"cannot render offscreen (is EGL installed?): {error}") from error
+        self.model = model
+        flags = self._renderer.scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+
+    def render(self, data: Any) -> Image:
+        """Return the picture of ``data``, uint8 (height, width, 3), upright."""
+        self._renderer.update_scene(data, camera=self._index)
+        image: Image = self._renderer.render()
+        # Some cameras (Meta-World's corner2) hang upside down: their up axis points to the floor.
+        if data.cam_xmat[self._index].reshape(3, 3)[2, 1] < 0:
+            image = image[::-1, ::-1]
+        return image
+
+    def close(self) -> None:
+        """Free the GL context."""
+        self._renderer.close()
+
+
+class Mp4Writer:
+    """Frames into an H.264 MP4, under a temporary name until it is closed."""
+
+    def __init__(self, path: Path, fps: float, width: int, height: int) -> None:
+        import imageio_ffmpeg
+
+        self.path = path
+        self._part = path.with_name(f".{path.stem}.part.mp4")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._frames: Generator[Any, Any, None] = imageio_ffmpeg.write_frames(
+            str(self._part),
+            (width, height),
+            fps=fps,
+            codec="libx264",
+            macro_block_size=2,
+            quality=None,
+            output_params=["-crf", "23", "-preset", "veryfast", "-movflags", "+faststart"],
+            ffmpeg_log_level="error",
+        )
+        next(self._frames)
+
+    def write(self, image: Image) -> None:
+        """Append a frame, uint8 (height, width, 3)."""
+        self._frames.send(np.ascontiguousarray(image).tobytes())
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        self._frames.close()
+        self._part.replace(self.path)
+
+
+class EpisodeVideo:
+    """One MP4 of everything that is shown to it, at the speed of simulation time.
+
+    Args:
+        path: the MP4 to write.
+        rate: control ticks a second (Hz) of what will be shown.
+        fps: wanted frames a second; every n-th tick is drawn, so the file has ``rate / n``.
+        camera: name of the camera.
+        width, height: picture size in pixels, even numbers.
+        hold: seconds for which an episode's last picture stays.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rate: float,
+        fps: float = 20.0,
+        camera: str = "corner2",
+        width: int = 480,
+        height: int = 360,
+        hold: float = 0.5,
+    ) -> None:
+        if not 0 < fps <= rate:
+            raise CommandError(f"video fps must be above 0 and at most {rate:g}, found {fps:g}")
+        if width % 2 or height % 2 or min(width, height) < 16:
+            raise CommandError(f"video size must be even, from 16x16; found {width}x{height}")
+        self._every = max(1, round(rate / fps))
+        self._fps = rate / self._every
+        self._hold = round(hold * self._fps)
+        self._path, self._camera_name, self._size = path, camera, (width, height)
+        self._camera: Camera | None = None
+        self._writer: Mp4Writer | None = None
+
+    def show(self, model: Any, data: Any, tick: int, title: str, last: bool) -> None:
+        """Draw this tick if it is due.
+
+        Args:
+            model, data: the simulation.
+            tick: control ticks since the episode's start.
+            title: a line of text in the picture.
+            last: the episode ends here; its picture is drawn in any case, and stays.
+        """
+        if tick % self._every and not last:
+            return
+        if self._camera is not None and self._camera.model is not model:
+            self.detach()
+        if self._camera is None:
+            self._camera = Camera(model, self._camera_name, *self._size)
+        if self._writer is None:
+            self._writer = Mp4Writer(self._path, self._fps, *self._size)
+        image = with_title(self._camera.render(data), title)
+        for _ in range(1 + (self._hold if last else 0)):
+            self._writer.write(image)
+
+    def detach(self) -> None:
+        """Let go of the current simulation; call it before that is closed."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+    def close(self) -> None:
+        """Finish the file. Nothing is written when nothing was shown."""
+        self.detach()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def with_title(image: Image, title: str) -> Image:
+    """Return ``image``, uint8 (height, width, 3), with a line of text at its top left."""
+    from PIL import Image as Picture
+    from PIL import ImageDraw
+
+    picture = Picture.fromarray(np.ascontiguousarray(image))
+    draw = ImageDraw.Draw(picture)
+    draw.text((9, 7), title, fill=(0, 0, 0))
+    draw.text((8, 6), title, fill=(255, 255, 255))
+    return np.asarray(picture)
