@@ -41,9 +41,9 @@ def check_contract(robot: RobotContract, policy: PolicyContract) -> None:
         [field.name for field in robot.command.fields],
         policy.action_names,
     )
+    check_types(robot)
     _check_observation(robot, policy)
     _check_command(robot, policy)
-    check_types(robot)
 
 
 def check_types(robot: RobotContract) -> None:
@@ -55,7 +55,10 @@ def check_types(robot: RobotContract) -> None:
         if found != expected:
             raise ContractError(f"{robot.source}: {role}: type is {found}, expected {expected}")
     for topic in robot.topics:
-        cls = message_class(topic.type)
+        try:
+            cls = message_class(topic.type)
+        except ContractError as error:
+            raise ContractError(f"{robot.source}: {topic.topic}: {error}") from None
         if robot.tick_source == "observation" and not has_header(cls):
             raise ContractError(
                 f"{robot.source}: {topic.topic}: {topic.type} has no header, and tick_source "

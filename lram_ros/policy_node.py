@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.node import Node
 
 from lram_core.errors import LramError, listed
@@ -35,6 +36,7 @@ from lram_ros.trace import TickMessages
 
 _WATCH_S = 1.0
 _LOG_S = 2.0
+_FLUSH_S = 1.0
 
 
 class PolicyNode(Node):
@@ -96,7 +98,7 @@ class PolicyNode(Node):
         if self._clock_thread is not None:
             self._clock_thread.join()
         if self._loop is not None:
-            self._command.wait_for_all_acked()
+            self._command.wait_for_all_acked(Duration(seconds=_FLUSH_S))
 
     def _set_target_return(self, value: float | None) -> None:
         if self._loop is not None:

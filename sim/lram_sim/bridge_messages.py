@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PointStamped, PoseStamped
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -83,10 +85,11 @@ class SnapshotPublisher:
             fill(message, snapshot)
             publisher.publish(message)
 
-    def wait_for_all_acked(self) -> None:
-        """Wait until every subscriber has everything."""
+    def flush(self, timeout_s: float = 1.0) -> None:
+        """Wait until every subscriber has everything; one that died is waited for in vain."""
+        end = time.monotonic() + timeout_s
         for publisher, _, _ in self._fillers:
-            publisher.wait_for_all_acked()
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
 
     def _fill_status(self, message: Any, snapshot: Snapshot) -> None:
         message.episode = snapshot.episode

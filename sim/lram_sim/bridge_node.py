@@ -77,7 +77,7 @@ class BridgeNode(Node):
         self._pace.stop()
         if isinstance(self._pace, Lockstep):
             self._finish_video()
-        self._publisher.wait_for_all_acked()
+        self._publisher.flush()
 
     def _declare(self, name: str, default: Any, description: str) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=True)

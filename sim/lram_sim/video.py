@@ -13,6 +13,9 @@ from lram_core.errors import CommandError
 
 Image = npt.NDArray[np.uint8]
 
+# Meta-World itself moves this camera closer (in metres) where it renders for people.
+_PLACES = {"corner2": (0.75, 0.075, 0.7)}
+
 
 class Camera:
     """Renders one MuJoCo model from a named camera.
@@ -37,6 +40,7 @@ class Camera:
             self._renderer = mujoco.Renderer(model, height=height, width=width)
         except Exception as error:  # the GL backends raise whatever they like
             raise CommandError(f"cannot render offscreen (is EGL installed?): {error}") from error
+        self._place = _PLACES.get(name)
         self.model = model
         flags = self._renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
@@ -44,6 +48,9 @@ class Camera:
 
     def render(self, data: Any) -> Image:
         """Return the picture of ``data``, uint8 (height, width, 3), upright."""
+        if self._place is not None:
+            # Of the derived camera poses, not of the model: the next step computes it anew.
+            data.cam_xpos[self._index] = self._place
         self._renderer.update_scene(data, camera=self._index)
         image: Image = self._renderer.render()
         # Some cameras (Meta-World's corner2) hang upside down: their up axis points to the floor.

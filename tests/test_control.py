@@ -1,0 +1,186 @@
+"""The control tick without ROS: what advances the policy, and what may leave as a command."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ros_graph import CONTRACT, robot_messages
+
+from lram_core.errors import LramError
+from lram_core.policy import Action, Policy
+from lram_ros.assembly import InputSet, stamp_of
+from lram_ros.control import CommandLimits, ControlLoop
+from lram_ros.msg import EpisodeStatus
+from lram_ros.robot_contract import CommandField, RobotContract
+from lram_sim.metaworld import policy_contract
+
+ROBOT = RobotContract.load(CONTRACT)
+POLICY = policy_contract(target_returns={"default": 1500.0, "reach-v3": 1700.0}, context=50)
+
+
+class Script:
+    """A policy that does as told and remembers what it was asked."""
+
+    contract = POLICY
+    return_to_go = 0.0
+
+    def __init__(self):
+        self.resets, self.calls, self.next = [], [], np.zeros(4)
+
+    def reset(self, task=None, target_return=None):
+        self.resets.append((task, target_return))
+
+    def act(self, observation, reward):
+        self.calls.append((observation.copy(), reward))
+        values = np.asarray(self.next, dtype=np.float64)
+        return Action(values, np.zeros(4, dtype=np.int64), dict(tokenise=0.0, step=0.0, decode=0.0))
+
+
+def inputs(messages):
+    return InputSet(stamp_of(messages["episode"]), tuple(messages.values()), (0.0,) * 7)
+
+
+@pytest.fixture
+def policy():
+    return Script()
+
+
+@pytest.fixture
+def loop(policy):
+    return ControlLoop(policy, ROBOT)
+
+
+def test_each_stamp_advances_once(loop, policy):
+    first, fresh = loop.tick(inputs(robot_messages(0)))
+    assert fresh
+    assert policy.resets == [("reach-v3", None)]
+    policy.next = np.ones(4)
+    again, fresh = loop.tick(inputs(robot_messages(0)))
+    assert again is first
+    assert not fresh
+    assert len(policy.calls) == 1
+    second, fresh = loop.tick(inputs(robot_messages(1)))
+    assert fresh
+    assert second.commanded.tolist() == [1, 1, 1, 1]
+    assert policy.calls[1][1] == 0.25
+    # Delayed fields hold the reading of the tick before.
+    assert policy.calls[1][0][18:21] == pytest.approx(policy.calls[0][0][0:3])
+    assert loop.take_notes() == []
+
+
+def test_new_episode_resets(loop, policy):
+    for tick in range(3):
+        loop.tick(inputs(robot_messages(tick)))
+    loop.target_return = 900.0
+    loop.tick(inputs(robot_messages(0, episode=2, stamp=10**9)))
+    assert policy.resets == [("reach-v3", None), ("reach-v3", 900.0)]
+    observation = policy.calls[-1][0]
+    assert observation[18:36].tolist() == observation[:18].tolist()  # no past
+
+
+@pytest.mark.parametrize(
+    "state", [EpisodeStatus.IDLE, EpisodeStatus.SUCCEEDED, EpisodeStatus.TRUNCATED, 4]
+)
+def test_no_command_unless_running(loop, policy, state):
+    messages = robot_messages(0)
+    messages["episode"].state = state
+    assert loop.tick(inputs(messages)) == (None, False)
+    assert policy.calls == []
+
+
+@pytest.mark.parametrize("where", ["end_effector/pose", "reward"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_input_that_is_not_finite_leaves_the_state(loop, policy, where, value):
+    loop.tick(inputs(robot_messages(0)))
+    bad = robot_messages(1)
+    if where == "reward":
+        bad["reward"].value = value
+    else:
+        bad[where].pose.position.z = value
+    with pytest.raises(LramError, match=where):
+        loop.tick(inputs(bad))
+    assert len(policy.calls) == 1
+    _, fresh = loop.tick(inputs(robot_messages(1)))  # the same stamp, sound now
+    assert fresh
+    assert len(policy.calls) == 2
+    assert loop.take_notes() == []
+
+
+def test_bad_start_of_an_episode_is_still_a_start(loop, policy):
+    bad = robot_messages(0)
+    bad["goal"].point.x = math.nan
+    with pytest.raises(LramError):
+        loop.tick(inputs(bad))
+    loop.tick(inputs(robot_messages(0)))
+    assert len(policy.resets) == 1
+
+
+def test_missed_ticks_and_late_joining_are_noted(loop):
+    loop.tick(inputs(robot_messages(5)))
+    assert "joined episode 1 at tick 5" in loop.take_notes()[0]
+    loop.tick(inputs(robot_messages(8)))
+    assert loop.take_notes() == ["ticks 6 to 7 were missed"]
+
+
+def test_stamp_that_went_back_starts_anew(loop, policy):
+    for tick in range(3):
+        loop.tick(inputs(robot_messages(tick)))
+    loop.tick(inputs(robot_messages(0)))
+    assert "went back by 0.025 s" in loop.take_notes()[0]
+    assert len(policy.resets) == 2
+
+
+def test_action_that_is_not_finite_is_never_commanded(loop, policy):
+    policy.next = [0.0, math.nan, 0.0, 0.0]
+    tick, fresh = loop.tick(inputs(robot_messages(0)))
+    assert fresh
+    assert tick.commanded is None
+
+
+def test_clock_counts_its_own_ticks(policy):
+    loop = ControlLoop(policy, replace(ROBOT, tick_source="clock"))
+    messages = robot_messages(0)
+    numbers = [
+        loop.tick(InputSet(stamp, tuple(messages.values()), (0.0,) * 7))[0].number
+        for stamp in (10, 20, 30)
+    ]
+    assert numbers == [0, 1, 2]
+    assert len(policy.resets) == 1
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=4, max_size=4))
+def test_limits_hold_whatever_comes(values):
+    tight = {"ee_dx": (-0.5, 0.25), "gripper": (-2.0, 0.5)}
+    fields = tuple(
+        CommandField(f.name, f.unit, *tight.get(f.name, (f.low, f.high)))
+        for f in ROBOT.command.fields
+    )
+    command = replace(ROBOT.command, fields=fields)
+    limits = CommandLimits(replace(ROBOT, command=command), POLICY)
+    assert limits.low.tolist() == [-0.5, -1, -1, -1]
+    assert limits.high.tolist() == [0.25, 1, 1, 0.5]
+    limited = limits.apply(values)
+    if not np.isfinite(values).all():
+        assert limited is None
+        return
+    commanded, clipped = limited
+    assert (commanded >= limits.low).all()
+    assert (commanded <= limits.high).all()
+    assert clipped.tolist() == [c != v for c, v in zip(commanded, values, strict=True)]
+    inside = ~clipped
+    assert (commanded[inside] == np.array(values)[inside]).all()
+
+
+def test_repeated_sets_do_not_change_a_real_policy(tiny_bundle):
+    once, twice = (ControlLoop(Policy.load(tiny_bundle), ROBOT) for _ in range(2))
+    for tick in range(5):
+        expected = once.tick(inputs(robot_messages(tick)))[0]
+        for _ in range(3):
+            found = twice.tick(inputs(robot_messages(tick)))[0]
+            assert found.commanded.tolist() == expected.commanded.tolist()
+            assert found.return_to_go == expected.return_to_go
