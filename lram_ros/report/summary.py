@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lram_core.data.files import atomic_path
 from lram_core.statistics import wilson_interval
 from lram_ros.report.results import (
     STAGES,
@@ -58,10 +59,9 @@ def write_summary(path: Path, results: list[EpisodeResult], info: RunInfo) -> No
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write a text file; it appears complete or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _successes(results: list[EpisodeResult]) -> dict[str, Any]:

@@ -1,0 +1,207 @@
+"""The demonstration: simulator and policy as separate processes over DDS, watched and reported.
+
+The graph is the one of ``launch/sim_demo.launch.py``; this needs no ``ros2 launch``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+
+from lram_core.bundle import load_contract
+from lram_core.data.files import atomic_folder
+from lram_core.errors import CommandError, LramError, listed
+from lram_core.signals import StopRequest
+from lram_ros.children import Children, ros_arguments
+from lram_ros.domain import isolation, reserved_domain
+from lram_ros.episode_driver import EpisodeDriver, EpisodePlan, make_plan
+from lram_ros.episode_driver_node import READY_TIMEOUT
+from lram_ros.paths import find_shared
+from lram_ros.progress import run_with_progress
+from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
+
+BUNDLE = "models/metaworld-ml45"
+TASKS = (
+    "reach-v3",
+    "button-press-v3",
+    "drawer-open-v3",
+    "door-open-v3",
+    "window-close-v3",
+    "pick-place-v3",
+)
+EPISODES = 2
+SEED = 1_000_000_000
+"""First seed; demonstrations for training are collected with lower ones."""
+
+VIDEO, BAG, LOGS = "episodes.mp4", "bag", "logs"
+
+
+class Stopped(Exception):
+    """The run was asked to stop; the message is the name of the signal."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What to run.
+
+    Attributes:
+        bundle: folder of the policy bundle; None for the one that is shipped.
+        tasks: tasks of the bundle's suite, each ``episodes`` times.
+        seed: seed of each task's first episode, the next one higher, and so on.
+        max_steps: step limit of an episode; 0 for the task's own.
+        mode: ``lockstep`` or ``realtime``.
+        video: whether to film the episodes.
+        out: folder of the results; one of an earlier run is replaced when this one is complete.
+    """
+
+    out: Path
+    bundle: Path | None = None
+    tasks: tuple[str, ...] = TASKS
+    episodes: int = EPISODES
+    seed: int = SEED
+    max_steps: int = 0
+    mode: str = "lockstep"
+    video: bool = True
+
+
+def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
+    """Run the demonstration; ``options.out`` then holds all of its results.
+
+    After a failure the processes' logs are in ``NAME.failed`` beside it, and the results of an
+    earlier run are still there.
+
+    Raises:
+        LramError: bad input, or a process of the run failed.
+        Stopped: SIGINT or SIGTERM; all processes have ended.
+    """
+    plan = make_plan(options.tasks, options.episodes, options.seed, options.max_steps)
+    bundle = (options.bundle or find_shared(BUNDLE)).resolve()
+    contract = load_contract(bundle)
+    out = _check_out(options.out)
+    stop = StopRequest()
+    begin = time.monotonic()
+    info = RunInfo(
+        suite=contract.suite,
+        mode=options.mode,
+        bundle=bundle.name,
+        seed=options.seed,
+        control_rate=contract.control_rate,
+        started=datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+        duration=0.0,
+        machine=describe_machine(),
+    )
+    with atomic_folder(out) as work:
+        try:
+            results, notes = _run_graph(options, bundle, contract.suite, plan, work, stop, console)
+        except LramError as error:
+            raise CommandError(f"{error}\nlogs: {_keep_logs(work, out)}") from error
+        finished = replace(
+            info,
+            duration=time.monotonic() - begin,
+            files=_files(work, options.video),
+            notes=notes,
+        )
+        write_all(work, results, finished, console)
+    console.print(f"results in {out}/: {', '.join(sorted(os.listdir(out)))}")
+    return results
+
+
+def _run_graph(
+    options: DemoOptions,
+    bundle: Path,
+    suite: str,
+    plan: list[EpisodePlan],
+    work: Path,
+    stop: StopRequest,
+    console: Console,
+) -> tuple[list[EpisodeResult], tuple[str, ...]]:
+    """Start the processes, run the plan, stop the processes; returns results and notes."""
+    with reserved_domain() as domain:
+        environment = {**isolation(domain), "ROS_LOG_DIR": str(work / LOGS / "ros")}
+        os.environ.update(environment)  # this process takes part in the graph too
+        with Children(work / LOGS, environment) as children:
+
+            def check() -> None:
+                if stop:
+                    raise Stopped(stop.reason)
+                children.check()
+
+            _start(children, options, bundle, suite, work)
+            console.print(
+                f"{len(plan)} episodes in {options.mode}: simulator, policy and recorder run as "
+                f"processes in ROS 2 domain {domain}"
+            )
+            return _drive(plan, check, console)
+
+
+def _start(children: Children, options: DemoOptions, bundle: Path, suite: str, work: Path) -> None:
+    """Start the graph's processes; the recorder last, so that it is the last to stop."""
+    bridge = {"suite": suite, "mode": options.mode}
+    if options.video:
+        bridge["video_path"] = str(work / VIDEO)
+    children.start("sim_bridge", "lram_sim.bridge_node", ros_arguments(bridge))
+    children.start("policy", "lram_ros.policy_node", ros_arguments({"bundle": str(bundle)}))
+    children.start("recorder", "lram_ros.recorder", ros_arguments({"output": str(work / BAG)}))
+
+
+def _drive(
+    plan: list[EpisodePlan], check: Callable[[], None], console: Console
+) -> tuple[list[EpisodeResult], tuple[str, ...]]:
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        driver = EpisodeDriver(check)
+        try:
+            driver.wait_ready(recorder=True, timeout=READY_TIMEOUT)
+            return list(run_with_progress(driver, plan, console)), driver.notes
+        finally:
+            driver.close()
+    finally:
+        rclpy.try_shutdown()
+
+
+def _files(work: Path, video: bool) -> dict[str, str]:
+    """What the processes wrote, checked to be there.
+
+    Raises:
+        CommandError: something is missing.
+    """
+    files = {"rosbag2 (MCAP)": f"{BAG}/{BAG}.mcap", "summary": SUMMARY}
+    needed = [f"{BAG}/metadata.yaml", f"{BAG}/{BAG}.mcap"]
+    if video:
+        files["video"] = VIDEO
+        needed.append(VIDEO)
+    if missing := [name for name in needed if not (work / name).is_file()]:
+        raise CommandError(f"the run was not recorded: {listed(missing)} missing")
+    return files
+
+
+def _check_out(out: Path) -> Path:
+    """The results folder, which may be replaced only if it is one.
+
+    Raises:
+        CommandError: it is a file, or a folder of something else.
+    """
+    if out.exists() and not out.is_dir():
+        raise CommandError(f"{out} is not a folder; name another one with --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / SUMMARY).is_file():
+        raise CommandError(
+            f"{out} exists and holds no results of an earlier run ({SUMMARY} expected); "
+            "name another folder with --out"
+        )
+    return out.absolute()
+
+
+def _keep_logs(work: Path, out: Path) -> Path:
+    kept = out.with_name(f"{out.name}.failed")
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(work / LOGS, kept)
+    return kept

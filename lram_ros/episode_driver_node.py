@@ -1,0 +1,108 @@
+"""The episode driver as a process for a launch file: runs its episodes, reports, ends.
+
+Start: ``python -m lram_ros.episode_driver_node --ros-args -p tasks:=reach-v3 -p output:=DIR``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+
+from lram_core.errors import CommandError
+from lram_core.signals import StopRequest, run_process
+from lram_ros.episode_driver import EpisodeDriver, make_plan, split_tasks
+from lram_ros.progress import run_with_progress
+from lram_ros.report import RunInfo, describe_machine, write_all
+
+READY_TIMEOUT = 120.0  # seconds; models and simulators load slowly on a busy machine
+
+PARAMETERS: dict[str, Any] = {
+    "tasks": "",
+    "episodes": 1,
+    "seed": 0,
+    "max_steps": 0,
+    "output": "",
+    "wait_for_recorder": False,
+    "mode": "",
+    "bundle": "",
+}
+"""Parameters and their defaults: tasks is separated by commas, the last two label the report."""
+
+
+class _Stopped(Exception):
+    """SIGINT or SIGTERM."""
+
+
+def _run(stop: StopRequest) -> None:
+    def check() -> None:
+        if stop:
+            raise _Stopped
+
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        driver = EpisodeDriver(check)
+        try:
+            drive(driver, _parameters(driver))
+        except _Stopped:
+            print(f"stopped by {stop.reason}", file=sys.stderr)
+        finally:
+            driver.close()
+    finally:
+        rclpy.try_shutdown()
+
+
+def drive(driver: EpisodeDriver, values: dict[str, Any]) -> None:
+    """Run the episodes that the parameters name and report them.
+
+    Raises:
+        CommandError: no output folder or no episode is named, or the run fails.
+    """
+    if not values["output"]:
+        raise CommandError("parameter 'output' (folder of the report) is not set")
+    tasks = split_tasks(values["tasks"])
+    plan = make_plan(tasks, values["episodes"], values["seed"], values["max_steps"])
+    output = Path(values["output"])
+    output.mkdir(parents=True, exist_ok=True)
+    started, begin = datetime.now().astimezone(), time.monotonic()
+    console = Console()
+    driver.wait_ready(values["wait_for_recorder"], READY_TIMEOUT)
+    results = list(run_with_progress(driver, plan, console))
+    info = RunInfo(
+        suite=driver.suite,
+        mode=values["mode"] or "as launched",
+        bundle=values["bundle"] or "policy",
+        seed=values["seed"],
+        control_rate=driver.control_rate,
+        started=started.isoformat(timespec="seconds"),
+        duration=time.monotonic() - begin,
+        machine=describe_machine(),
+        notes=driver.notes,
+    )
+    write_all(output, results, info, console)
+
+
+def _parameters(driver: EpisodeDriver) -> dict[str, Any]:
+    values = {}
+    for name, default in PARAMETERS.items():
+        try:
+            values[name] = driver.declare_parameter(name, default).value
+        except InvalidParameterTypeException as error:
+            raise CommandError(f"parameter {name}: {error}") from None
+    return values
+
+
+def main() -> None:
+    """Exits with 0 when all episodes ran or a signal came, with 2 and one line on an error."""
+    sys.exit(run_process(_run))
+
+
+if __name__ == "__main__":
+    main()

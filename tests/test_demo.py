@@ -1,0 +1,186 @@
+"""``lram demo`` as a user runs it: results, bad input, Ctrl-C, a process that dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+from rosbags.rosbag2 import Reader
+
+LRAM = [sys.executable, "-m", "lram_core.cli"]
+TICKS = 12
+MANY = ("--episodes", "200", "--max-steps", "40")
+
+
+@pytest.fixture
+def mark(monkeypatch):
+    """Marks this test's processes: whoever descends from it has the mark in the environment."""
+    mark = f"LRAM_TEST_RUN={uuid.uuid4()}"
+    name, _, value = mark.partition("=")
+    monkeypatch.setenv(name, value)
+    return mark
+
+
+def marked(mark):
+    """Command lines of the live processes with the mark, this one left out: pid → text."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if mark.encode() in environment and command:  # a zombie has no command line
+            found[int(entry.name)] = command
+    return found
+
+
+def demo_command(bundle, out, *more):
+    return [*LRAM, "demo", "--bundle", str(bundle), "--out", str(out), *more]
+
+
+def run(command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_demo_leaves_its_results_and_no_process(tiny_bundle, tmp_path, mark):
+    out = tmp_path / "runs" / "demo"
+    tasks = ["reach-v3", "drawer-open-v3"]
+    limits = ["--episodes", "2", "--max-steps", str(TICKS), "--seed", "5"]
+    done = run(demo_command(tiny_bundle, out, "--tasks", ",".join(tasks), *limits))
+    assert done.returncode == 0, done.stderr
+    assert marked(mark) == {}
+    assert [path.name for path in out.parent.iterdir()] == ["demo"]
+
+    summary = json.loads((out / "summary.json").read_text())
+    ticks = summary["ticks"]
+    assert summary["episodes"] == 4
+    assert 0 <= summary["success_rate"] <= 1
+    assert [task["task"] for task in summary["tasks"]] == tasks
+    assert [run["seed"] for run in summary["runs"]] == [5, 6, 5, 6]
+    assert all(0 < run["ticks"] <= TICKS for run in summary["runs"])
+    assert 0 < summary["tick_ms"]["p50"] <= summary["tick_ms"]["p99"] <= summary["tick_ms"]["max"]
+    assert summary["deadline_ms"] == pytest.approx(12.5)
+    assert summary["notes"] == []
+
+    for task in tasks:
+        assert task in done.stdout
+        assert task in (out / "report.html").read_text()
+
+    with Reader(out / "bag") as bag:
+        counts = {topic: info.msgcount for topic, info in bag.topics.items()}
+    assert counts["/policy/tick"] == ticks
+    assert counts["/command"] >= ticks
+    for topic in ("/clock", "/episode", "/reward", "/end_effector/pose", "/joint_states"):
+        assert counts[topic] >= ticks + 4  # one set more an episode: its last state
+
+    frames = imageio_ffmpeg.read_frames(str(out / "episodes.mp4"))
+    about = next(frames)
+    assert about["size"] == (480, 360)
+    pictures = list(frames)
+    assert len(pictures) >= 4 * (TICKS // 4)
+    assert len(set(pictures)) > 4
+
+
+def test_ctrl_c_ends_every_process(tiny_bundle, tmp_path, mark):
+    out = tmp_path / "demo"
+    command = demo_command(tiny_bundle, out, "--tasks", "reach-v3", *MANY)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(command[0], command)
+    shown = b""
+    while b"  1/200 reach-v3" not in shown:
+        shown += os.read(terminal, 4096)
+    nodes = [line for line in marked(mark).values() if " -m lram_" in line and "cli" not in line]
+    assert len(nodes) == 3, nodes
+    os.write(terminal, b"\x03")
+    try:
+        while more := os.read(terminal, 4096):
+            shown += more
+    except OSError:  # the other side has closed
+        pass
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 130, shown.decode()
+    assert b"stopped by SIGINT" in shown
+    assert b"Traceback" not in shown
+    assert marked(mark) == {}
+    assert list(tmp_path.glob("*demo*")) == []
+
+
+def test_sigterm_during_the_start_ends_every_process(tiny_bundle, tmp_path, mark):
+    command = demo_command(tiny_bundle, tmp_path / "demo", "--tasks", "reach-v3", "--no-video")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: len(marked(mark)) == 4)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert errors == "stopped by SIGTERM; all processes have ended\n"
+    assert marked(mark) == {}
+
+
+def test_a_node_that_dies_is_named(tiny_bundle, tmp_path, mark):
+    out = tmp_path / "demo"
+    command = demo_command(tiny_bundle, out, "--tasks", "reach-v3", *MANY)
+    process = subprocess.Popen(
+        [*command, "--no-video"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while "  1/200 reach-v3" not in process.stdout.readline():
+        assert process.poll() is None
+    policy = next(pid for pid, line in marked(mark).items() if "lram_ros.policy_node" in line)
+    os.kill(policy, signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.startswith("error: policy has ended (signal SIGKILL); its last lines:\n")
+    assert "ready: metaworld" in errors
+    logs = tmp_path / "demo.failed"
+    assert errors.endswith(f"\nlogs: {logs}\n")
+    assert {path.name for path in logs.glob("*.log")} == {
+        *("policy.log", "recorder.log", "sim_bridge.log")
+    }
+    assert marked(mark) == {}
+    assert not out.exists()
+
+
+def test_unknown_task_is_named_with_what_there_is(tiny_bundle, tmp_path, mark):
+    command = demo_command(tiny_bundle, tmp_path / "demo", "--tasks", "fly-v3", "--no-video")
+    done = run(command)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the reset of fly-v3 was refused: ")
+    assert "reach-v3" in done.stderr
+    assert marked(mark) == {}
+
+
+def test_a_bundle_that_is_none(tmp_path):
+    done = run(demo_command(tmp_path / "nowhere", tmp_path / "demo"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'}: no such bundle")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_of_something_else_is_not_replaced(tiny_bundle, tmp_path):
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "chapter1.tex").write_text("much work")
+    done = run(demo_command(tiny_bundle, out))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {out} exists and holds no results of an earlier run")
+    assert (out / "chapter1.tex").read_text() == "much work"
