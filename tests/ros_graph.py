@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import rclpy
 from geometry_msgs.msg import PointStamped, PoseStamped
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from lram_ros.msg import EpisodeStatus, Reward
@@ -22,6 +23,8 @@ from lram_ros.qos import data_qos
 
 CONTRACT = Path(__file__).parents[1] / "config" / "metaworld.yaml"
 SECOND = 1_000_000_000
+# The listener may be starved for a while; it must not lose a message then.
+LISTEN_QOS = QoSProfile(depth=5000, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def default_signals() -> None:
@@ -117,7 +120,7 @@ class Peer:
     def listen(self, kind: Any, topic: str) -> list[Any]:
         """Return a list that every message of the topic is appended to."""
         found: list[Any] = []
-        self.node.create_subscription(kind, topic, found.append, data_qos())
+        self.node.create_subscription(kind, topic, found.append, LISTEN_QOS)
         return found
 
     def spin(self, seconds: float) -> None:
@@ -151,7 +154,7 @@ def parameters(**values: object) -> list[Parameter]:
 class Robot:
     """The topics of config/metaworld.yaml, published by hand; every reading can be changed."""
 
-    kinds: dict[str, Any] = {
+    kinds: ClassVar[dict[str, Any]] = {
         "end_effector/pose": PoseStamped,
         "gripper/state": JointState,
         "object_1/pose": PoseStamped,

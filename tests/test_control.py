@@ -20,6 +20,7 @@ from lram_ros.robot_contract import CommandField, RobotContract
 from lram_sim.metaworld import policy_contract
 
 ROBOT = RobotContract.load(CONTRACT)
+TIMINGS = ("tokenise", "step", "decode")
 POLICY = policy_contract(target_returns={"default": 1500.0, "reach-v3": 1700.0}, context=50)
 
 
@@ -38,7 +39,7 @@ class Script:
     def act(self, observation, reward):
         self.calls.append((observation.copy(), reward))
         values = np.asarray(self.next, dtype=np.float64)
-        return Action(values, np.zeros(4, dtype=np.int64), dict(tokenise=0.0, step=0.0, decode=0.0))
+        return Action(values, np.zeros(4, dtype=np.int64), dict.fromkeys(TIMINGS, 0.0))
 
 
 def inputs(messages):

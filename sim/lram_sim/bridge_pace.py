@@ -16,7 +16,8 @@ from lram_sim.bridge_episode import Simulation, Snapshot, Standstill, State
 from lram_sim.suite import Array
 
 REPEAT_S = 1.0
-"""Silence after which the newest snapshot is shown again: for who joined late, or lost it."""
+"""Lockstep: wait for a command after which the newest snapshot is shown again, to those who joined
+late or whose answer was lost."""
 HOLD_S = 0.1
 """Real time: how long a command is applied before the robot stops."""
 
@@ -73,7 +74,9 @@ class Lockstep:
 
     def idle(self) -> None:
         now = self._simulation.current
-        if now is not None and time.monotonic() - self._shown >= REPEAT_S:
+        if now is None or now.state is not State.RUNNING:
+            return
+        if time.monotonic() - self._shown >= REPEAT_S:
             self._publish(now)
 
     def stop(self) -> None:
@@ -161,12 +164,10 @@ class RealTime:
             self._finish()
 
     def _serve(self, block: bool) -> None:
-        """Do the resets that are waiting; while nothing runs, show the end again now and then."""
+        """Do a reset that is waiting; with ``block``, wait for one."""
         try:
-            request = self._requests.get(block, REPEAT_S if block else None)
+            request = self._requests.get(block)
         except queue.Empty:
-            if block and self._simulation.current is not None:
-                self._show(self._simulation.current)
             return
         if request is None:
             return
