@@ -78,7 +78,7 @@ def drive(driver: EpisodeDriver, values: dict[str, Any]) -> None:
     info = RunInfo(
         suite=driver.suite,
         mode=values["mode"] or "as launched",
-        bundle=values["bundle"] or "policy",
+        bundle=Path(values["bundle"]).name or "policy",
         seed=values["seed"],
         control_rate=driver.control_rate,
         started=started.isoformat(timespec="seconds"),
