@@ -1,0 +1,258 @@
+"""The bridge as a process: resets, both clocks, what it ignores, its video."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from geometry_msgs.msg import PointStamped, PoseStamped
+from ros_graph import CONTRACT, Peer, processes
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+
+from lram_ros.live_check import wait_for_topics
+from lram_ros.msg import ActionCommand, EpisodeStatus
+from lram_ros.qos import data_qos
+from lram_ros.robot_contract import RobotContract
+from lram_ros.srv import ResetEpisode
+from lram_sim.suite import get_suite
+
+NAMES = ["ee_dx", "ee_dy", "ee_dz", "gripper"]
+
+
+class Bridge:
+    """A bridge process with a peer that listens and can command."""
+
+    def __init__(self, start, peer, **values):
+        self.peer = peer
+        self.process = start("lram_sim.bridge_node", **values)
+        self.statuses = peer.listen(EpisodeStatus, "episode")
+        self.poses = peer.listen(PoseStamped, "end_effector/pose")
+        self.publisher = peer.node.create_publisher(ActionCommand, "command", data_qos())
+        self.process.wait_for("ready")
+        peer.until(lambda: peer.node.count_publishers("episode"))
+        peer.until(lambda: self.publisher.get_subscription_count())
+
+    def reset(self, task="reach-v3", seed=1, max_steps=0):
+        return self.peer.call(
+            ResetEpisode, "reset_episode", task=task, seed=seed, max_steps=max_steps
+        )
+
+    def command(self, status, value=(0.5, 0.0, 0.0, 0.0), names=NAMES):
+        message = ActionCommand(name=names, value=list(value), episode=status.episode)
+        message.header.stamp = status.header.stamp
+        self.publisher.publish(message)
+
+    def wait_tick(self, tick, episode):
+        def there():
+            newest = self.statuses[-1] if self.statuses else None
+            return newest and newest.episode == episode and newest.tick >= tick
+
+        self.peer.until(there)
+        return self.statuses[-1]
+
+    def drive(self, ticks, episode=1):
+        """Answer every status up to tick ``ticks``."""
+        for tick in range(ticks):
+            self.command(self.wait_tick(tick, episode))
+        return self.wait_tick(ticks, episode)
+
+
+@pytest.fixture
+def launch(ros_domain, tmp_path):
+    with processes(tmp_path) as start, Peer() as peer:
+        yield lambda **values: Bridge(start, peer, **values)
+
+
+def stamp(message):
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def test_one_stamp_for_a_whole_set_and_the_numbers_of_the_task(launch):
+    bridge = launch()
+    peer = bridge.peer
+    joints = peer.listen(JointState, "joint_states")
+    openings = peer.listen(JointState, "gripper/state")
+    goals = peer.listen(PointStamped, "goal")
+    clocks = peer.listen(Clock, "/clock")
+    peer.until(lambda: all(peer.node.count_publishers(t) for t in ("goal", "/clock")))
+    peer.spin(0.5)  # subscriptions matched
+    answer = bridge.reset("pick-place-v3", seed=7)
+    assert answer.success
+    first = bridge.wait_tick(0, 1)
+    peer.until(lambda: joints and openings and goals and clocks and bridge.poses)
+    everything = [first, joints[0], openings[0], goals[0], bridge.poses[0]]
+    assert {stamp(message) for message in everything} == {12_500_000}
+    assert clocks[0].clock == first.header.stamp == answer.stamp
+
+    task = get_suite("metaworld").make("pick-place-v3")
+    task.reset(7)
+    sensors = task.sensors()
+    position = bridge.poses[0].pose.position
+    assert [position.x, position.y, position.z] == sensors["ee_position"].tolist()
+    assert [goals[0].point.x, goals[0].point.y, goals[0].point.z] == (
+        sensors["goal_position"].tolist()
+    )
+    assert list(openings[0].position) == sensors["gripper_opening"].tolist()
+    names, positions, _ = task.joint_state()
+    assert joints[0].name == list(names)
+    assert list(joints[0].position) == positions.tolist()
+    assert (first.suite, first.task, first.seed) == ("metaworld", "pick-place-v3", 7)
+    assert first.state == EpisodeStatus.RUNNING
+
+
+def test_topics_fit_the_shipped_contract(launch):
+    bridge = launch()
+    assert wait_for_topics(bridge.peer.node, RobotContract.load(CONTRACT), 10)
+
+
+def test_refused_resets_say_why_and_change_nothing(launch):
+    bridge = launch()
+    answer = bridge.reset("fly-v3")
+    assert not answer.success
+    assert "unknown task 'fly-v3'" in answer.message
+    assert "reach-v3" in answer.message
+    assert bridge.statuses == []
+    assert bridge.reset().success
+    bridge.drive(3)
+    for bad in ({"task": "fly-v3"}, {"seed": -1}, {"task": "push-v3", "seed": -5}):
+        assert not bridge.reset(**bad).success
+    status = bridge.drive(5)
+    assert (status.episode, status.tick, status.task) == (1, 5, "reach-v3")
+
+
+def test_only_a_sound_answer_to_the_newest_set_moves_the_robot(launch):
+    bridge = launch()
+    bridge.reset()
+    first = bridge.wait_tick(0, 1)
+    bridge.command(first, value=(math.nan, 0, 0, 0))
+    bridge.command(first, value=(0.0, 0.0, 0.0))
+    bridge.command(first, names=["a", "b", "c", "d"])
+    bridge.process.wait_for("command ignored")
+    old = EpisodeStatus(episode=1)  # stamp 0
+    bridge.command(old)
+    bridge.peer.spin(0.3)
+    assert bridge.statuses[-1].tick == 0
+    bridge.command(first)
+    bridge.command(first)
+    bridge.wait_tick(1, 1)
+    bridge.peer.spin(0.3)
+    assert bridge.statuses[-1].tick == 1
+
+
+def test_commands_are_read_by_name(launch):
+    bridge = launch()
+    results = []
+    for episode, (names, values) in enumerate(
+        [(NAMES, (0.9, -0.4, 0.2, 0.0)), (NAMES[::-1], (0.0, 0.2, -0.4, 0.9))], start=1
+    ):
+        bridge.reset(seed=3)
+        for tick in range(3):
+            bridge.command(bridge.wait_tick(tick, episode), values, names)
+        results.append(bridge.wait_tick(3, episode).reward)
+    assert results[0] == results[1]
+
+
+def test_set_is_repeated_with_the_same_stamp_until_answered(launch):
+    bridge = launch()
+    bridge.reset()
+    bridge.wait_tick(0, 1)
+    bridge.peer.until(lambda: len(bridge.statuses) >= 2, 10)
+    assert {stamp(status) for status in bridge.statuses} == {12_500_000}
+
+
+def test_episodes_end_and_time_goes_on(launch):
+    bridge = launch()
+    assert bridge.reset(max_steps=4).success
+    assert bridge.drive(4).state == EpisodeStatus.TRUNCATED
+    bridge.command(bridge.statuses[-1])  # nobody asked
+    bridge.peer.spin(0.3)
+    assert bridge.statuses[-1].tick == 4
+    answer = bridge.reset("push-v3", seed=2)
+    assert answer.episode == 2
+    bridge.drive(2, episode=2)
+    assert bridge.reset("push-v3", seed=2).episode == 3  # aborts a running one
+    bridge.wait_tick(0, 3)
+    stamps = sorted({stamp(status) for status in bridge.statuses})
+    assert stamps == list(range(12_500_000, stamps[-1] + 1, 12_500_000))
+
+
+def test_real_time_runs_by_the_wall_clock(launch):
+    bridge = launch(mode="realtime")
+    assert bridge.reset(max_steps=120).success
+    bridge.wait_tick(0, 1)
+    start = time.monotonic()
+    for _ in range(10):
+        bridge.command(bridge.statuses[-1], value=(1.0, 0.0, 0.0, 0.0))
+        bridge.peer.spin(0.05)
+    commanded = bridge.statuses[-1].tick
+    bridge.wait_tick(120, 1)
+    elapsed = time.monotonic() - start
+    assert elapsed > 119 / 80 - 0.1  # never faster than real time
+    assert elapsed < 15
+    assert bridge.statuses[-1].state == EpisodeStatus.TRUNCATED
+    peer = bridge.peer
+    peer.until(lambda: len(bridge.poses) == len(bridge.statuses))
+    x = np.array([pose.pose.position.x for pose in bridge.poses])
+    assert x[commanded] - x[0] > 0.02  # it moved while commanded
+    # It stood still when no command came any more (after the hold and settling).
+    assert abs(x[-1] - x[-20]) < 1e-3
+    assert bridge.reset("door-open-v3").success  # another task, on the simulation's thread
+    bridge.wait_tick(20, 2)
+    assert not bridge.reset("fly-v3").success
+    assert bridge.process.stop() == 0, bridge.process.output
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "realtime"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_mid_episode_it_leaves_a_whole_video(launch, tmp_path, mode, number):
+    path = tmp_path / "out" / "episodes.mp4"
+    bridge = launch(mode=mode, video_path=path, video_width=160, video_height=120)
+    assert bridge.reset("drawer-open-v3", seed=1).success
+    bridge.drive(20)
+    assert bridge.reset("reach-v3", seed=1).success  # a new renderer
+    bridge.drive(21, episode=2)
+    assert bridge.process.stop(number) == 0, bridge.process.output
+    assert [p.name for p in path.parent.iterdir()] == ["episodes.mp4"]
+    frames = imageio_ffmpeg.read_frames(str(path))
+    meta = next(frames)
+    pictures = [np.frombuffer(f, np.uint8).reshape(120, 160, 3) for f in frames]
+    assert meta["size"] == (160, 120)
+    assert meta["fps"] == 20
+    assert len(pictures) >= (20 // 4 + 1) + (21 // 4 + 1)
+    assert all(picture.std() > 10 for picture in pictures)
+    assert np.abs(pictures[0].astype(int) - pictures[-1].astype(int)).mean() > 3
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"suite": "atari"}, ["unknown suite 'atari'", "metaworld"]),
+        ({"mode": "fast"}, ["mode: found 'fast'", "lockstep, realtime"]),
+        ({"mode": 3}, ["parameter mode"]),
+        ({"video_path": "v.mp4", "video_fps": 500.0}, ["fps", "at most 80"]),
+        ({"video_path": "v.mp4", "video_width": 161}, ["size must be even", "161x360"]),
+    ],
+)
+def test_bad_parameters_exit_with_code_2(ros_domain, tmp_path, values, words):
+    with processes(tmp_path) as start:
+        node = start("lram_sim.bridge_node", **values)
+        assert node.wait() == 2
+    assert node.output.startswith("error: ")
+    assert len(node.output.splitlines()) == 1
+    for word in words:
+        assert word in node.output
+
+
+def test_unknown_camera_costs_the_video_alone(launch, tmp_path):
+    bridge = launch(video_path=tmp_path / "v.mp4", video_camera="roof")
+    assert bridge.reset().success
+    bridge.drive(3)
+    bridge.process.wait_for("no camera 'roof'")
+    assert "corner2" in bridge.process.output
+    assert bridge.process.stop() == 0
+    assert not (tmp_path / "v.mp4").exists()
