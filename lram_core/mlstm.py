@@ -53,7 +53,7 @@ def mlstm_chunk(
     Returns:
         Reads (B, NH, S, DH) and the state after the last token.
     """
-    scale = 1.0 / math.sqrt(q.shape[-1])
+    k = k / math.sqrt(q.shape[-1])
     decay = torch.cumsum(F.logsigmoid(forget_gate), dim=-1)
     log_intra = decay.unsqueeze(-1) - decay.unsqueeze(-2) + input_gate.unsqueeze(-2)
     visible = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).tril()
@@ -66,7 +66,7 @@ def mlstm_chunk(
     # The result does not depend on the stabiliser, so no gradient needs to pass through it.
     m = torch.maximum(log_intra.amax(-1), log_inter).detach()
     inter = torch.exp(log_inter - m)
-    weights = (q @ k.transpose(-1, -2)) * scale * torch.exp(log_intra - m.unsqueeze(-1))
+    weights = (q @ k.transpose(-1, -2)) * torch.exp(log_intra - m.unsqueeze(-1))
     numerator = weights @ v + inter.unsqueeze(-1) * (q @ state.C)
     overlap = weights.sum(-1) + inter * (q @ state.n.unsqueeze(-1)).squeeze(-1)
     reads = numerator / (torch.maximum(overlap.abs(), torch.exp(-m)) + EPS).unsqueeze(-1)
@@ -74,7 +74,7 @@ def mlstm_chunk(
     # The last row of the two log-weight tables is what each token, and the old state, weigh in
     # the new state; its stabiliser is that of the last token.
     kept = inter[..., -1]
-    written = torch.exp(log_intra[..., -1, :] - m[..., -1:]).unsqueeze(-1) * k * scale
+    written = torch.exp(log_intra[..., -1, :] - m[..., -1:]).unsqueeze(-1) * k
     # The matrix memory is the tick's largest traffic: scaled once, then added to in place.
     memory = (kept[..., None, None] * state.C).flatten(0, 1)
     memory.baddbmm_(written.transpose(-1, -2).flatten(0, 1), v.flatten(0, 1))

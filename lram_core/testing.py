@@ -48,7 +48,7 @@ def small_contract() -> PolicyContract:
     )
 
 
-def small_model(d_model: int = 32, seed: int = 0, chunk_size: int = 192) -> ActionModel:
+def small_model(d_model: int = 32, seed: int = 0, chunk_size: int = 75) -> ActionModel:
     """Return a randomly initialised model for :func:`small_contract`."""
     torch.manual_seed(seed)
     options = {"d_model": d_model, "num_layers": 2, "num_heads": 2, "chunk_size": chunk_size}

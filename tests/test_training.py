@@ -21,7 +21,8 @@ from lram_core.errors import CommandError
 from lram_core.policy import Policy
 from lram_core.testing import SCHEMA, small_dataset
 from lram_core.training.config import TrainConfig
-from lram_core.training.train import gather, learning_rate, train
+from lram_core.training.optimizers import learning_rate
+from lram_core.training.train import gather, train
 
 CONFIG = TrainConfig(
     backbone_options={"d_model": 32, "num_layers": 2, "num_heads": 2},

@@ -32,7 +32,7 @@ class Block(nn.Module):
         self.up = nn.Linear(d_model, 4 * d_model)
         self.down = nn.Linear(4 * d_model, d_model)
 
-    def step(self, x: Tensor, keys: Tensor, values: Tensor, filled: int) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, filled: int) -> Tensor:
         """x (B, T, D); caches (B, NH, capacity, DH), written at ``filled``."""
         length = x.shape[1]
         q, k, v = (
@@ -68,7 +68,7 @@ class DecisionTransformer(nn.Module):
         """Append tokens (1, T, D) behind ``filled`` cached ones; returns their hidden states."""
         x = tokens + self.position.weight[filled : filled + tokens.shape[1]]
         for block, (keys, values) in zip(self.blocks, self.cache, strict=True):
-            x = block.step(x, keys, values, filled)
+            x = block(x, keys, values, filled)
         return self.norm(x)
 
     @torch.no_grad()

@@ -53,6 +53,18 @@ DEFAULTS = TrainConfig()
 @click.option(
     "--lr", type=click.FloatRange(0, min_open=True), default=DEFAULTS.lr, show_default=True
 )
+@click.option(
+    "--optimizer",
+    type=click.Choice(["adamw", "muon"]),
+    default=DEFAULTS.optimizer,
+    show_default=True,
+)
+@click.option(
+    "--init",
+    type=click.Path(exists=True, file_okay=False),
+    default=None,
+    help="Bundle of the same size to start from.",
+)
 @click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
 @click.option("--device", default=DEFAULTS.device, show_default=True, help="cpu, cuda or auto.")
 @click.option("--compile/--no-compile", default=DEFAULTS.compile, help="Use torch.compile.")
@@ -73,6 +85,8 @@ def train(
     steps: int,
     minutes: float,
     lr: float,
+    optimizer: str,
+    init: str | None,
     seed: int,
     device: str,
     compile: bool,
@@ -82,8 +96,8 @@ def train(
 
     config = TrainConfig(
         backbone_options=dict(SIZES[size]), batch=batch, context=context, steps=steps,
-        minutes=minutes, lr=lr, seed=seed, device=device, compile=compile,
-        evaluate_every=evaluate_every,
+        minutes=minutes, lr=lr, optimizer=optimizer, init=init or "", seed=seed, device=device,
+        compile=compile, evaluate_every=evaluate_every,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
     click.echo(f"{out}: held-out " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))

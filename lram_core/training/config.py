@@ -19,7 +19,9 @@ class TrainConfig:
         batch: parallel streams. context: ticks a window.
         steps: optimiser steps. minutes: stop (with the schedule's end) when this much time is
             used; 0 for no limit.
-        lr, lr_end, warmup, weight_decay, clip, betas: of AdamW and its schedule.
+        optimizer: ``adamw`` or ``muon``, see :mod:`lram_core.training.optimizers`.
+        lr, lr_end, warmup, weight_decay, clip, betas: of the optimiser and its schedule.
+        init: bundle of the same shape to start from; empty for random weights.
         ema: decay of the weights' running average, which is what the bundle gets; 0 for none.
         held_out: fraction of each task's episodes kept for validation.
         return_jitter: see :func:`lram_core.data.stream.window_stream`.
@@ -34,13 +36,15 @@ class TrainConfig:
     backbone: str = "xlstm"
     backbone_options: dict[str, Any] = field(default_factory=dict)
     bins: int = 256
-    batch: int = 128
+    batch: int = 16
     context: int = 50
     steps: int = 20_000
     minutes: float = 0.0
-    lr: float = 1e-3
+    optimizer: str = "muon"
+    init: str = ""
+    lr: float = 5e-3
     lr_end: float = 1e-6
-    warmup: int = 500
+    warmup: int = 100
     weight_decay: float = 0.01
     clip: float = 0.25
     betas: tuple[float, float] = (0.9, 0.99)
@@ -54,4 +58,4 @@ class TrainConfig:
     compile: bool = False
     evaluate_every: int = 500
     evaluation_windows: int = 8
-    checkpoint_every: int = 1000
+    checkpoint_every: int = 500

@@ -13,7 +13,6 @@ import math
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from torch.nn import functional as F
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.backbones import State
-from lram_core.bundle import save_bundle
+from lram_core.bundle import load_bundle, save_bundle
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_path
@@ -32,6 +31,7 @@ from lram_core.data.stream import EpisodeSpan, TrainingArrays, Windows, window_s
 from lram_core.errors import CommandError
 from lram_core.training.card import model_card
 from lram_core.training.config import TrainConfig
+from lram_core.training.optimizers import learning_rate, make_optimizers, set_learning_rate
 from lram_core.training.progress import progress_bar
 
 VALIDATION_METRICS = ("loss", "perplexity", "accuracy", "mae")
@@ -70,13 +70,14 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
         config.backbone, dict(config.backbone_options),
     )  # fmt: skip
     model = ActionModel(shape).to(device)
-    set_input_norms(model, arrays)
+    if config.init:
+        start_from(model, Path(config.init))
+    else:
+        set_input_norms(model, arrays)
     average = ActionModel(shape).to(device)
     average.load_state_dict(model.state_dict())
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, config.weight_decay), lr=config.lr, betas=config.betas
-    )
-    first_step, used, state = _resume(run, config, data, model, average, optimizer, device)
+    optimizers = make_optimizers(model, config)
+    first_step, used, state = _resume(run, config, data, model, average, optimizers, device)
     state = state or model.init_state(config.batch, device)
 
     network = torch.compile(model) if config.compile else model
@@ -100,8 +101,7 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
             if config.minutes:
                 done = max(done, (time.monotonic() - began) / (60 * config.minutes))
             lr = learning_rate(config, step, min(1.0, done))
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            set_learning_rate(optimizers, lr)
             batch = gather(arrays, next(stream), device)
             with autocast(device, config):
                 logits, state = network(
@@ -110,10 +110,11 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
                 )  # fmt: skip
             loss = action_loss(logits, batch["bins"])
             state = {name: value.detach() for name, value in state.items()}
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             update_average(average, model, min(config.ema, (1 + step) / (10 + step)))
             losses.append(loss.detach())
             seen += config.batch * config.context
@@ -131,7 +132,7 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
                 losses, seen, speed_mark = [], 0, time.monotonic()
             if last or (step + 1) % config.checkpoint_every == 0:
                 _checkpoint(
-                    run, step + 1, time.monotonic() - began, model, average, optimizer, state
+                    run, step + 1, time.monotonic() - began, model, average, optimizers, state
                 )
             progress.advance()
             if last:
@@ -152,14 +153,6 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
     return metrics
 
 
-def learning_rate(config: TrainConfig, step: int, done: float) -> float:
-    """Linear warm-up, then cosine decay over the fraction ``done`` of the run."""
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
-    return min(1.0, (step + 1) / config.warmup) * (
-        config.lr_end + (config.lr - config.lr_end) * cosine
-    )
-
-
 def autocast(device: torch.device, config: TrainConfig) -> torch.autocast:
     """bfloat16 for the matrix products on a GPU; the recurrence opts out of it by itself."""
     enabled = config.bf16 and device.type == "cuda"
@@ -171,17 +164,14 @@ def action_loss(logits: Tensor, bins: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, -2), bins.flatten())
 
 
-def parameter_groups(model: ActionModel, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay matrices only: neither biases and norms nor the input embeddings."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        matrix = parameter.ndim > 1 and not name.startswith("embed_")
-        (decayed if matrix else free).append(parameter)
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
+def start_from(model: ActionModel, bundle: Path) -> None:
+    """Take weights and input statistics of a bundle. Raises CommandError on another shape."""
+    other, _ = load_bundle(bundle)
+    if other.config != model.config:
+        raise CommandError(
+            f"{bundle} cannot be continued: it is {other.config}, this run is {model.config}"
+        )
+    model.load_state_dict(other.state_dict())
 
 
 def set_input_norms(model: ActionModel, arrays: TrainingArrays) -> None:
@@ -291,7 +281,7 @@ def _checkpoint(
     seconds: float,
     model: ActionModel,
     average: ActionModel,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
     state: State | None,
 ) -> None:
     with atomic_path(run / "checkpoint.pt") as temporary:
@@ -301,7 +291,7 @@ def _checkpoint(
                 "seconds": seconds,
                 "model": model.state_dict(),
                 "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 "state": state,
             },
             temporary,
@@ -314,7 +304,7 @@ def _resume(
     data: list[Path],
     model: ActionModel,
     average: ActionModel,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
     device: torch.device,
 ) -> tuple[int, float, State | None]:
     """Return (steps done, seconds used, recurrent state) of the run's last checkpoint."""
@@ -338,5 +328,6 @@ def _resume(
     saved = torch.load(run / "checkpoint.pt", map_location=device, weights_only=True)
     model.load_state_dict(saved["model"])
     average.load_state_dict(saved["average"])
-    optimizer.load_state_dict(saved["optimizer"])
+    for optimizer, values in zip(optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(values)
     return saved["step"], saved["seconds"], saved["state"]

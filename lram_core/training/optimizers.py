@@ -1,0 +1,66 @@
+"""Optimisers and their learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from lram_core.action_model import ActionModel
+from lram_core.training.config import TrainConfig
+
+
+def make_optimizers(model: ActionModel, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Return the optimisers of all parameters.
+
+    ``adamw`` is the paper's. ``muon`` takes the backbone's large matrices to Muon (orthogonalised
+    momentum, steps scaled to AdamW's size so that one learning rate serves both) and leaves the
+    rest to AdamW.
+
+    Only matrices decay: neither biases and norms nor the input embeddings.
+    """
+    muon: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if config.optimizer == "muon" and name.endswith(("proj_up.weight", "proj_down.weight")):
+            muon.append(parameter)
+        elif parameter.ndim > 1 and not name.startswith("embed_"):
+            decayed.append(parameter)
+        else:
+            free.append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+    ]
+    if muon:
+        optimizers.append(
+            torch.optim.Muon(
+                muon,
+                lr=config.lr,
+                weight_decay=config.weight_decay,
+                ns_steps=4,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
+    return optimizers
+
+
+def learning_rate(config: TrainConfig, step: int, done: float) -> float:
+    """Linear warm-up, then cosine decay over the fraction ``done`` of the run."""
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    return min(1.0, (step + 1) / config.warmup) * (
+        config.lr_end + (config.lr - config.lr_end) * cosine
+    )
+
+
+def set_learning_rate(optimizers: list[torch.optim.Optimizer], lr: float) -> None:
+    """Set the rate of every parameter group."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
