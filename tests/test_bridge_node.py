@@ -177,6 +177,10 @@ def test_episodes_end_and_time_goes_on(launch):
     bridge.drive(2, episode=2)
     assert bridge.reset("push-v3", seed=2).episode == 3  # aborts a running one
     bridge.wait_tick(0, 3)
+    ends = {(s.episode, s.tick): s.state for s in bridge.statuses}
+    assert ends[1, 4] == EpisodeStatus.TRUNCATED
+    assert ends[2, 2] == EpisodeStatus.ABORTED
+    assert ends[3, 0] == EpisodeStatus.RUNNING
     stamps = sorted({stamp(status) for status in bridge.statuses})
     assert stamps == list(range(12_500_000, stamps[-1] + 1, 12_500_000))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sensor_msgs.msg import JointState
 from lram_core.contract import ActionField, sensor_sizes
 from lram_core.errors import ContractError, listed
 from lram_ros.msg import ActionCommand, EpisodeStatus, Reward
-from lram_sim.bridge_episode import Snapshot
+from lram_sim.bridge_episode import Snapshot, State
 from lram_sim.suite import Array, Suite
 
 FRAME = "world"
@@ -48,6 +49,7 @@ class SnapshotPublisher:
     def __init__(self, node: Node, suite: Suite) -> None:
         self._suite = suite
         self._stamp = Time()
+        self._last: Snapshot | None = None
         self._fillers: list[tuple[Any, Any, Callable[[Any, Snapshot], None]]] = []
         sensors = set(sensor_sizes(suite.observation_fields))
         carried: set[str] = set()
@@ -78,12 +80,27 @@ class SnapshotPublisher:
             raise ContractError(f"suite '{suite.name}': no topic for the sensors {listed(left)}")
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Publish /clock, then every topic with the snapshot's stamp; the episode comes last."""
+        """Publish /clock, then every topic with the snapshot's stamp; the episode comes last.
+
+        A running episode that is replaced by another one is announced as aborted first.
+        """
+        if self._last is not None and self._last.episode != snapshot.episode:
+            self.abort()
+        self._last = snapshot
         self._stamp.sec, self._stamp.nanosec = divmod(snapshot.stamp, 1_000_000_000)
         self._clock.publish(self._clock_message)
         for publisher, message, fill in self._fillers:
             fill(message, snapshot)
             publisher.publish(message)
+
+    def abort(self) -> None:
+        """Announce the end of a running episode, with the stamp of its last set."""
+        if self._last is None or self._last.state is not State.RUNNING:
+            return
+        self._last = replace(self._last, state=State.ABORTED)
+        publisher, message, fill = self._fillers[-1]
+        fill(message, self._last)
+        publisher.publish(message)
 
     def flush(self, timeout_s: float = 1.0) -> None:
         """Wait until every subscriber has everything; one that died is waited for in vain."""

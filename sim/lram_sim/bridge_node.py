@@ -50,6 +50,7 @@ class BridgeNode(Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("sim_bridge", **options)
+        self.failure: Exception | None = None
         values = {name: self._declare(name, *spec) for name, spec in _PARAMETERS.items()}
         if values["mode"] not in MODES:
             raise CommandError(
@@ -138,7 +139,8 @@ class BridgeNode(Node):
         return response
 
     def _on_failure(self, error: Exception) -> None:
-        self.get_logger().fatal(f"the simulation has stopped: {error}")
+        self.failure = error
+        self._publisher.abort()
 
 
 def _nothing() -> None:
@@ -180,7 +182,9 @@ def _body(stop: StopRequest) -> None:
     try:
         node = BridgeNode()
         try:
-            _spin(node, lambda: bool(stop))
+            _spin(node, lambda: bool(stop) or node.failure is not None)
+            if node.failure is not None:
+                raise CommandError(f"the simulation failed: {node.failure!r}") from node.failure
         finally:
             node.stop()
             node.destroy_node()

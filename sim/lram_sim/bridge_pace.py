@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,7 +98,8 @@ class RealTime:
         simulation: touched by the thread only.
         show: called on that thread with each snapshot.
         finish: called on that thread at its end.
-        failed: called on that thread with the error that ended it, if one did.
+        failed: called on that thread with the error that ended it, if one did. The node is then
+            of no more use.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class RealTime:
         while True:
             try:
                 return answer.result(timeout=0.1)
-            except TimeoutError:
+            except (TimeoutError, FutureTimeout):  # one and the same from Python 3.11 on
                 if not self._thread.is_alive() and not answer.done():
                     raise TaskError("the simulation has stopped") from None
 
@@ -157,7 +159,7 @@ class RealTime:
                 if running and now is self._simulation.current:
                     self._pacer.wait()
                     self._show(self._simulation.step(self._action()))
-        except LramError as error:
+        except Exception as error:  # a thread has nobody to raise to
             self._failed(error)
         finally:
             self._simulation.close()
@@ -177,10 +179,11 @@ class RealTime:
             self._command = None
             self._last = None
             self._show(snapshot)
-        except Exception as error:
+        except LramError as error:
             answer.set_exception(error)
-            if not isinstance(error, LramError):
-                raise
+        except Exception as error:
+            answer.set_exception(TaskError(f"task '{task}' failed to start: {error!r}"))
+            raise
         else:
             answer.set_result(snapshot)
         self._pacer.restart()

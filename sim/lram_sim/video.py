@@ -85,8 +85,17 @@ class Mp4Writer:
         next(self._frames)
 
     def write(self, image: Image) -> None:
-        """Append a frame, uint8 (height, width, 3)."""
-        self._frames.send(np.ascontiguousarray(image).tobytes())
+        """Append a frame, uint8 (height, width, 3).
+
+        Raises:
+            CommandError: the encoder has failed, e.g. for want of space; nothing is left then.
+        """
+        try:
+            self._frames.send(np.ascontiguousarray(image).tobytes())
+        except (OSError, StopIteration) as error:
+            self._part.unlink(missing_ok=True)
+            reason = str(error).partition("\n")[0] or "the encoder has ended"
+            raise CommandError(f"{self.path} cannot be encoded: {reason}") from None
 
     def close(self) -> None:
         """Finish the file and give it its name."""
