@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from benchmarks.peers.decision_transformer import SIZES as TRANSFORMER_SIZES
 from benchmarks.peers.decision_transformer import DecisionTransformer
 from lram_core.backbones import SIZES, make_config
 from lram_core.backbones.xlstm import XLSTM
+from lram_core.machine import machine_name
 
 TOKENS = 3
 OURS = "lram_ros step, 3 tokens at once"
@@ -105,15 +105,6 @@ def summarise(times: list[float], base: float) -> dict[str, float]:
     }
 
 
-def machine(device: str) -> str:
-    name = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            name = line.split(":")[1].strip()
-            break
-    return torch.cuda.get_device_name() if device == "cuda" else name
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
@@ -128,7 +119,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
 
-    where = machine(args.device)
+    where = machine_name(args.device)
     print(f"{where}, {args.threads} thread(s), torch {torch.__version__}, {args.ticks} ticks\n")
     print("| size | candidate | p50 ms | p99 ms | max ms | p50 / ours |")
     print("|---|---|---|---|---|---|")

@@ -16,6 +16,7 @@ from lram_core.errors import LramError
 COMMANDS = {
     "collect": ("lram_sim.commands:collect", "Collect demonstrations from scripted experts."),
     "train": ("lram_core.training.command:train", "Train a policy on a dataset; writes a bundle."),
+    "card": ("lram_core.training.card_command:card", "Add measured results to a model card."),
     "eval": ("lram_sim.commands:evaluate", "Roll a bundle out in simulation, in-process."),
     "demo": ("lram_ros.commands:demo", "Run simulator and policy as ROS 2 nodes, with a report."),
 }

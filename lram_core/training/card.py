@@ -1,15 +1,33 @@
-"""The model card written with a bundle: facts of the training; measured results are added to it."""
+"""The model card of a bundle: how it was made, what was measured, where it ends."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import shlex
+from pathlib import Path
 from typing import Any
 
+from lram_core.backbones import SIZES
+from lram_core.bundle import CONFIG, load_contract, write_card
 from lram_core.contract import PolicyContract
+from lram_core.data.files import atomic_path
+from lram_core.errors import DataError
+from lram_core.training.config import TrainConfig
+
+CURVES = "loss.svg"
 
 
-def model_card(contract: PolicyContract, summary: dict[str, Any]) -> str:
-    """Return the card's Markdown."""
-    config, metrics = summary["config"], summary["metrics"]
+def model_card(contract: PolicyContract, training: dict[str, Any], measured: str = "") -> str:
+    """Return the card's Markdown.
+
+    Args:
+        contract: of the bundle.
+        training: what ``config.json`` keeps under ``training``.
+        measured: Markdown of measured results.
+    """
+    config = training["config"]
     options = ", ".join(f"{k} {v}" for k, v in config["backbone_options"].items())
     observation = "\n".join(
         f"| {f.name} | {f.size} | {f.unit} | {f.delay} |" for f in contract.observation
@@ -19,29 +37,150 @@ def model_card(contract: PolicyContract, summary: dict[str, Any]) -> str:
     )
     return f"""# Policy for {contract.suite} ({contract.robot}, {contract.gripper})
 
-{config["backbone"]} ({options}), {summary["parameters"] / 1e6:.2f}M parameters, control rate
-{contract.control_rate:g} Hz, trained on {summary["episodes"]} demonstrations
-({summary["ticks"]} ticks) of {len(contract.target_returns) - 1} tasks.
+{config["backbone"]} ({options}), {training["parameters"] / 1e6:.2f}M parameters, control rate
+{contract.control_rate:g} Hz, {len(contract.target_returns) - 1} training tasks.
+{measured}
+## Training
 
-| training | |
-|---|---|
-| optimiser steps | {summary["steps"]} of {config["batch"]} × {config["context"]} ticks |
-| time | {summary["seconds"] / 60:.1f} min on {config["device"]} |
-| held-out loss (perplexity) | {metrics["loss"]:.4f} ({metrics["perplexity"]:.3f}) |
-| held-out bin accuracy | {metrics["accuracy"]:.3f} |
-| held-out mean absolute error | {metrics["mae"]:.4f} |
+{_phases(training)}
+## Contract
 
-## Observation
-
-| field | values | unit | delay (ticks) |
+| observation field | values | unit | delay (ticks) |
 |---|---|---|---|
 {observation}
 
-## Action
-
-| field | kind | unit | limits |
+| action field | kind | unit | limits |
 |---|---|---|---|
 {action}
 
-Reward: {contract.reward.definition} (scale {contract.reward.scale:g}).
+Reward: {contract.reward.definition} Scale {contract.reward.scale:g}.
+"""
+
+
+def write_measured_card(bundle: Path, results: dict[str, Path], run_folders: list[Path]) -> None:
+    """Rewrite a bundle's card with measured results and loss curves.
+
+    Args:
+        bundle: the bundle.
+        results: title → folder or file of ``lram eval``.
+        run_folders: run folders of the training, in order; their curves go to ``loss.svg``.
+
+    Raises:
+        BundleError: no bundle there. DataError: a result or a run folder is unreadable.
+    """
+    contract = load_contract(bundle)
+    training = json.loads((bundle / CONFIG).read_text())["training"]
+    measured = "".join(_results(title, path) for title, path in results.items())
+    if run_folders:
+        with atomic_path(bundle / CURVES) as temporary:
+            temporary.write_text(loss_curves(run_folders))
+        measured += f"\n![Loss curves]({CURVES})\n"
+    write_card(bundle, model_card(contract, training, measured))
+
+
+def loss_curves(run_folders: list[Path]) -> str:
+    """Return an SVG of training and held-out loss over optimiser steps, runs one after another."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    offset = 0.0
+    for number, folder in enumerate(run_folders):
+        try:
+            with (folder / "metrics.csv").open() as file:
+                rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder}: not a training run's folder ({error})") from None
+        steps = [offset + row["step"] for row in rows]
+        labels = ("training", "held out") if number == 0 else (None, None)
+        axes.plot(steps, [row["train_loss"] for row in rows], color="#9db4c0", label=labels[0])
+        axes.plot(steps, [row["loss"] for row in rows], color="#253237", label=labels[1])
+        offset = steps[-1] if steps else offset
+        if number + 1 < len(run_folders):
+            axes.axvline(offset, color="#cccccc", linewidth=1, linestyle="--")
+    axes.set_xlabel("optimiser step")
+    axes.set_ylabel("cross-entropy [nat]")
+    axes.legend(frameon=False)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _phases(training: dict[str, Any]) -> str:
+    """Describe a training and, before it, the one it continued."""
+    earlier = training.get("continues")
+    metrics, config = training["metrics"], training["config"]
+    commands = [
+        _collect_command(p, d) for p, d in zip(training["paths"], training["data"], strict=True)
+    ]
+    commands = [c for c in commands if c] + [_train_command(training)]
+    text = "\n".join(commands)
+    return (
+        (_phases(earlier) if earlier else "")
+        + f"""```sh
+{text}
+```
+
+{training["episodes"]} demonstrations ({training["ticks"]} ticks); {training["steps"]} optimiser
+steps of {config["batch"]} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min
+({training["machine"]}). Held out: loss {metrics["loss"]:.3f}, perplexity
+{metrics["perplexity"]:.2f}, right bin {metrics["accuracy"]:.3f}, mean absolute error
+{metrics["mae"]:.4f}.
+
+"""
+    )
+
+
+def _collect_command(path: str, provenance: dict[str, Any]) -> str:
+    p = provenance.get("parameters")
+    if not p:
+        return ""
+    words = ["lram", "collect", p["suite"], "--tasks", ",".join(p["tasks"])]
+    words += ["--episodes", str(p["episodes"]), "--seed", str(p["seed"])]
+    words += ["--noise", f"{p['noise']:g}"]
+    if p["roll_in_fraction"]:
+        words += ["--rollin", "BUNDLE", "--rollin-fraction", f"{p['roll_in_fraction']:g}"]
+    return shlex.join([*words, "--out", path])
+
+
+def _train_command(training: dict[str, Any]) -> str:
+    config, default = training["config"], TrainConfig()
+    words = ["lram", "train"]
+    for path in training["paths"]:
+        words += ["--data", path]
+    words += [
+        word
+        for name, options in SIZES.items()
+        if options == config["backbone_options"]
+        for word in ("--size", name)
+    ]
+    for name in ("init", "optimizer", "batch", "context", "lr", "steps", "minutes", "seed"):
+        if config[name] != getattr(default, name):
+            words += [f"--{name}", str(config[name])]
+    return shlex.join([*words, "--out", training["out"]])
+
+
+def _results(title: str, path: Path) -> str:
+    file = path / "results.json" if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text())
+        mean, tasks, parameters = data["mean"], data["tasks"], data["parameters"]
+        rows = [
+            f"| {r['name']} | {r['episodes']} | {r['success_rate']:.3f} "
+            f"| {r['low']:.2f} – {r['high']:.2f} | {r['success_rate_200']:.3f} "
+            f"| {r['mean_return']:.0f} | {r['mean_steps']:.0f} |"
+            for r in [mean, *tasks]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: not a result of 'lram eval' ({error!r})") from None
+    lines = "\n".join(rows)
+    return f"""
+## {title}
+
+{parameters["episodes"]} episodes a task, seeds from {parameters["seed"]} (demonstrations use seeds
+below 1000000000), success within 500 and within 200 ticks, 95 % Wilson intervals.
+
+| task | episodes | success | 95 % | success in 200 | return | ticks |
+|---|---|---|---|---|---|---|
+{lines}
 """

@@ -13,6 +13,7 @@ import math
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.backbones import State
-from lram_core.bundle import load_bundle, save_bundle
+from lram_core.bundle import CONFIG, load_bundle, save_bundle
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_path
@@ -29,6 +30,7 @@ from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset
 from lram_core.data.stream import EpisodeSpan, TrainingArrays, Windows, window_stream
 from lram_core.errors import CommandError
+from lram_core.machine import machine_name
 from lram_core.training.card import model_card
 from lram_core.training.config import TrainConfig
 from lram_core.training.optimizers import learning_rate, make_optimizers, set_learning_rate
@@ -70,8 +72,9 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
         config.backbone, dict(config.backbone_options),
     )  # fmt: skip
     model = ActionModel(shape).to(device)
+    earlier = None
     if config.init:
-        start_from(model, Path(config.init))
+        earlier = start_from(model, Path(config.init))
     else:
         set_input_norms(model, arrays)
     average = ActionModel(shape).to(device)
@@ -141,6 +144,10 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
     contract = make_contract(schema, arrays, config)
     summary = {
         "config": asdict(config),
+        "paths": [str(path) for path in data],
+        "out": str(out),
+        "machine": f"{machine_name(device)}, torch {torch.__version__}",
+        "continues": earlier,
         "steps": min(step + 1, config.steps),
         "seconds": round(time.monotonic() - began, 1),
         "metrics": metrics,
@@ -164,14 +171,19 @@ def action_loss(logits: Tensor, bins: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, -2), bins.flatten())
 
 
-def start_from(model: ActionModel, bundle: Path) -> None:
-    """Take weights and input statistics of a bundle. Raises CommandError on another shape."""
+def start_from(model: ActionModel, bundle: Path) -> dict[str, Any]:
+    """Take weights and input statistics of a bundle; returns how it was trained.
+
+    Raises:
+        CommandError: the bundle is of another shape.
+    """
     other, _ = load_bundle(bundle)
     if other.config != model.config:
         raise CommandError(
             f"{bundle} cannot be continued: it is {other.config}, this run is {model.config}"
         )
     model.load_state_dict(other.state_dict())
+    return dict(json.loads((bundle / CONFIG).read_text())["training"])
 
 
 def set_input_norms(model: ActionModel, arrays: TrainingArrays) -> None:

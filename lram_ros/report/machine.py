@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from lram_core.machine import processor_name
 
 PACKAGES = ("torch", "mujoco", "rclpy")
 
 
 def describe_machine(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Processor, system, Python and the versions of the packages that are installed."""
-    cores = len(os.sched_getaffinity(0))
     machine = {
-        "processor": f"{_processor()} ({cores} {'core' if cores == 1 else 'cores'})",
+        "processor": processor_name(),
         "system": platform.platform(terse=True),
         "Python": platform.python_version(),
     }
@@ -25,13 +24,3 @@ def describe_machine(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return machine
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.machine()
