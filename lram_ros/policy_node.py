@@ -36,7 +36,7 @@ from lram_ros.trace import TickMessages
 
 _WATCH_S = 1.0
 _LOG_S = 2.0
-_FLUSH_S = 1.0
+_FLUSH_S = 0.3  # acknowledgements can take seconds; what was sent is on its way
 
 
 class PolicyNode(Node):

@@ -102,8 +102,12 @@ class SnapshotPublisher:
         fill(message, self._last)
         publisher.publish(message)
 
-    def flush(self, timeout_s: float = 1.0) -> None:
-        """Wait until every subscriber has everything; one that died is waited for in vain."""
+    def flush(self, timeout_s: float = 0.3) -> None:
+        """Wait a moment until every subscriber has everything.
+
+        Acknowledgements may take seconds (they come with the middleware's next heartbeat), or
+        never come from who died; what was published is on its way in any case.
+        """
         end = time.monotonic() + timeout_s
         for publisher, _, _ in self._fillers:
             publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
