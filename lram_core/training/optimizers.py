@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lram_core.action_model import ActionModel
+from lram_core.errors import CommandError
 from lram_core.training.config import TrainConfig
 
 
@@ -20,7 +21,14 @@ def make_optimizers(model: ActionModel, config: TrainConfig) -> list[torch.optim
     rest to AdamW.
 
     Only matrices decay: neither biases and norms nor the input embeddings.
+
+    Raises:
+        CommandError: this version of torch has no Muon.
     """
+    if config.optimizer == "muon" and not hasattr(torch.optim, "Muon"):
+        raise CommandError(
+            f"optimizer 'muon' needs torch 2.9 or later, found {torch.__version__}; use 'adamw'"
+        )
     muon: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
