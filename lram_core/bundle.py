@@ -138,7 +138,7 @@ def _folder(path: Path | str) -> Path:
     if missing:
         raise BundleError(
             f"{folder}: incomplete bundle: {listed(missing)} missing; "
-            f"found {listed(sorted(p.name for p in folder.iterdir()))}"
+            f"found {listed(sorted(p.name for p in folder.iterdir()), 8)}"
         )
     return folder
 
