@@ -50,9 +50,12 @@ class ModelConfig:
             make_config(config.backbone, config.backbone_options)
         except (TypeError, AttributeError) as error:
             raise BundleError(f"{where}: {error}") from None
-        for name in ("observation_size", "action_size", "bins"):
-            if not isinstance(getattr(config, name), int) or getattr(config, name) < 1:
-                raise BundleError(f"{where}: {name} must be a positive integer")
+        for name, least in (("observation_size", 1), ("action_size", 1), ("bins", 2)):
+            value = getattr(config, name)
+            if not isinstance(value, int) or value < least:
+                raise BundleError(
+                    f"{where}: {name}: expected an integer of at least {least}, found {value!r}"
+                )
         return config
 
 
@@ -156,24 +159,36 @@ class ActionModel(nn.Module):
         hidden, state = self.backbone.forward(tokens, reset_mask, state)
         return self.logits(hidden[:, RETURN_TO_GO::TOKENS_PER_TICK]), state
 
-    def tick(
-        self, observation: Tensor, return_to_go: Tensor, last_reward: Tensor | None, state: State
-    ) -> tuple[Tensor, State]:
-        """Advance one control tick in one pass over the weights.
+    def tick_tokens(
+        self, observation: Tensor, return_to_go: Tensor, last_reward: Tensor | None
+    ) -> Tensor:
+        """Embed what is new at a control tick.
 
         Args:
             observation: (B, observation_size).
             return_to_go: (B,) scaled.
             last_reward: (B,) scaled reward of the previous tick's action; None at an episode's
                 start, where there was none.
-            state: recurrent state after the previous tick's return-to-go token.
 
         Returns:
-            Action logits (B, action_size, bins) and the state after this tick's return-to-go
-            token. The reward token of this tick's action opens the next one.
+            (B, 3, d_model): the last action's reward, state, return-to-go; (B, 2, d_model)
+            without a last reward. The reward of this tick's action opens the next one.
         """
         new = [self.state_token(observation), self.return_token(return_to_go)]
         if last_reward is not None:
             new.insert(0, self.reward_token(last_reward))
-        hidden, state = self.backbone.step(torch.stack(new, dim=1), state)
+        return torch.stack(new, dim=1)
+
+    def advance(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance one control tick in one pass over the weights.
+
+        Args:
+            tokens: of :meth:`tick_tokens`.
+            state: recurrent state after the previous tick's return-to-go token.
+
+        Returns:
+            Action logits (B, action_size, bins) and the state after this tick's return-to-go
+            token.
+        """
+        hidden, state = self.backbone.step(tokens, state)
         return self.logits(hidden[:, -1]), state

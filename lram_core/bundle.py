@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.contract import PolicyContract
-from lram_core.data.files import atomic_folder, atomic_path, sha256
+from lram_core.data.files import atomic_folder, atomic_path, check_replaceable, sha256
 from lram_core.errors import BundleError, listed
 
 CONTRACT, CONFIG, WEIGHTS, CARD = "policy.yaml", "config.json", "model.safetensors", "README.md"
@@ -41,9 +41,12 @@ def save_bundle(
         training: how it was trained, kept as is in ``config.json``.
 
     Raises:
-        BundleError: the contract's sizes are not the network's.
+        BundleError: the contract's sizes are not the network's, or a weight is not finite.
+        CommandError: the folder holds something else than a bundle.
     """
     _check_sizes(model.config, contract, str(path))
+    check_replaceable(Path(path), CONTRACT, "policy bundle")
+    check_finite(model.state_dict(), str(path))
     with atomic_folder(Path(path)) as folder:
         weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
@@ -58,6 +61,13 @@ def save_bundle(
             yaml.safe_dump(contract.to_dict(), sort_keys=False, allow_unicode=True, width=100)
         )
         (folder / CARD).write_text(card)
+
+
+def check_finite(weights: dict[str, torch.Tensor], where: str) -> None:
+    """Raises BundleError naming the weights that are not finite."""
+    bad = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise BundleError(f"{where}: not finite: {listed(bad, 4)}")
 
 
 def write_card(path: Path | str, card: str) -> None:
@@ -123,9 +133,7 @@ def load_bundle(
     wrong += [f"{name} is unknown" for name in weights if name not in expected]
     if wrong:
         raise BundleError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {listed(wrong, 4)}")
-    bad = [name for name, value in weights.items() if not torch.isfinite(value).all()]
-    if bad:
-        raise BundleError(f"{folder / WEIGHTS}: not finite: {listed(bad, 4)}")
+    check_finite(weights, str(folder / WEIGHTS))
     model.load_state_dict(weights)
     return model.to(device).eval(), contract
 

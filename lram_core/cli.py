@@ -35,20 +35,24 @@ class LazyGroup(click.Group):
         try:
             command: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] in {
-                "lram_core",
-                "lram_sim",
-                "lram_ros",
-            }:
-                raise
-            raise LramError(
-                f"'lram {cmd_name}' needs the Python module '{error.name}', which is not installed"
-            ) from None
+            raise LramError(_missing(cmd_name, error)) from None
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _missing(command: str, error: ModuleNotFoundError) -> str:
+    name = error.name or str(error)
+    if name.startswith(("lram_ros.msg", "lram_ros.srv")):
+        return (
+            f"'lram {command}' needs the package's ROS 2 messages, which are not built here: "
+            "install with 'make env', or build the workspace with colcon"
+        )
+    if name.split(".")[0] in ("lram_core", "lram_sim", "lram_ros"):
+        raise error
+    return f"'lram {command}' needs the Python module '{name}', which is not installed"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,6 +66,10 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except LramError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    except OSError as error:
+        # Files and folders the user named; their names are in the message.
         click.echo(f"error: {error}", err=True)
         code = 2
     except click.ClickException as error:

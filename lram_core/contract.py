@@ -18,10 +18,11 @@ FORMAT_VERSION = 1
 
 
 def _number(value: object, where: str, positive: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
-        raise ContractError(f"{where}: expected a number, found {value!r}")
-    if positive and not 0 < value < float("inf"):
-        raise ContractError(f"{where}: expected a positive finite number, found {value!r}")
+    expected = "a positive finite number" if positive else "a finite number"
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ContractError(f"{where}: expected {expected}, found {value!r}")
+    if positive and value <= 0:
+        raise ContractError(f"{where}: expected {expected}, found {value!r}")
     return float(value)
 
 

@@ -14,7 +14,8 @@ from lram_core.action_model import ActionModel
 from lram_core.bundle import load_bundle
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
-from lram_core.errors import ContractError, LramError
+from lram_core.device import resolve_device
+from lram_core.errors import ContractError
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,11 @@ class Policy:
 
         Raises:
             BundleError, ContractError: the bundle is unusable.
-            LramError: CUDA was asked for and there is none.
+            CommandError: an unknown device, or CUDA was asked for and there is none.
         """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise LramError(f"device {device!r} asked for, but no CUDA device found; use 'cpu'")
-        model, contract = load_bundle(path, device)
-        return cls(model, contract, device)
+        where = resolve_device(device)
+        model, contract = load_bundle(path, where)
+        return cls(model, contract, where)
 
     def reset(self, task: str | None = None, target_return: float | None = None) -> None:
         """Start an episode: empty state, full return to go.
@@ -126,8 +124,9 @@ class Policy:
         last = None
         if not self._first:
             last = torch.tensor([reward / scale], dtype=torch.float32, device=self.device)
+        tokens = self._model.tick_tokens(inputs, goal, last)
         tokenised = perf_counter()
-        logits, state = self._model.tick(inputs, goal, last, self._state)
+        logits, state = self._model.advance(tokens, self._state)
         bins = logits[0].argmax(-1).cpu().numpy()
         stepped = perf_counter()
         values = self._codec.decode(bins)

@@ -48,7 +48,8 @@ def test_tick_logits_equal_forward_logits() -> None:
     expected, _ = model(observations[None], to_go[None], rewards[None])
     state, last = model.init_state(1), None
     for t in range(60):
-        logits, state = model.tick(observations[t : t + 1], to_go[t : t + 1], last, state)
+        tokens = model.tick_tokens(observations[t : t + 1], to_go[t : t + 1], last)
+        logits, state = model.advance(tokens, state)
         torch.testing.assert_close(logits, expected[:, t], atol=1e-4, rtol=0)
         last = rewards[t : t + 1]
 

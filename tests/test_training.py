@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lram_core.bundle import load_bundle
 from lram_core.codec import ActionCodec
 from lram_core.data.stream import EpisodeSpan, TrainingArrays, window_stream
-from lram_core.errors import CommandError
+from lram_core.errors import CommandError, DataError
 from lram_core.policy import Policy
 from lram_core.testing import SCHEMA, small_dataset
 from lram_core.training.config import TrainConfig
@@ -142,8 +142,52 @@ def test_training_learns_resumes_and_writes_a_bundle(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "whole" / "config.json").read_text())["training"]
     assert summary["steps"] == 60
     assert summary["config"]["lr"] == 5e-3
-    with pytest.raises(CommandError, match="other settings"):
+    with (tmp_path / "run_cut" / "metrics.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == [20, 40, 60]
+    with pytest.raises(CommandError, match=r"other settings: lr 0\.005 \(now 0\.0001\)"):
         train(data, tmp_path / "cut", tmp_path / "run_cut", replace(CONFIG, lr=1e-4))
+
+
+def test_nothing_but_a_bundle_is_ever_replaced(tmp_path: Path) -> None:
+    small_dataset(tmp_path / "data")
+    kept = tmp_path / "models" / "mine" / "policy.yaml"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("another's work\n")
+    for out, message in ((tmp_path / "models", "no policy bundle"), (kept, "is a file")):
+        with pytest.raises(CommandError, match=message):
+            train([tmp_path / "data"], out, tmp_path / "run", CONFIG)
+    assert kept.read_text() == "another's work\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_diverging_run_ends_without_a_bundle(tmp_path: Path) -> None:
+    small_dataset(tmp_path / "data")
+    with pytest.raises(DataError, match="loss is not finite"):
+        train([tmp_path / "data"], tmp_path / "b", tmp_path / "run", replace(CONFIG, lr=1e30))
+    assert not (tmp_path / "b").exists()
+
+
+def test_corrupt_data_and_run_folders_are_named(tmp_path: Path) -> None:
+    small_dataset(tmp_path / "data")
+    run = tmp_path / "run"
+    train([tmp_path / "data"], tmp_path / "b", run, replace(CONFIG, steps=2))
+    for name, message in (("checkpoint.pt", "unreadable checkpoint"), ("config.json", "settings")):
+        good = (run / name).read_bytes()
+        (run / name).write_bytes(good[: len(good) // 2])
+        with pytest.raises(DataError, match=message):
+            train([tmp_path / "data"], tmp_path / "b", run, replace(CONFIG, steps=2))
+        (run / name).write_bytes(good)
+    array = tmp_path / "data" / "rewards.npy"
+    array.write_bytes(array.read_bytes()[:-4] + b"\0\0\xc0\x7f")
+    with pytest.raises(DataError, match=r"rewards\.npy: checksum"):
+        train([tmp_path / "data"], tmp_path / "c", tmp_path / "run2", CONFIG)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:99", ""])
+def test_unknown_devices_are_refused(tmp_path: Path, device: str) -> None:
+    with pytest.raises(CommandError, match="device"):
+        train([tmp_path / "data"], tmp_path / "b", tmp_path / "r", replace(CONFIG, device=device))
 
 
 def test_gather_adds_the_offset_to_the_return(tmp_path: Path) -> None:

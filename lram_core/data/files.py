@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lram_core.errors import CommandError
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -32,19 +34,42 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
         if path.exists():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.rename(old)
+        try:
             temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(path: Path, marker: str, what: str) -> None:
+    """Refuse to replace anything but an earlier result of the same kind.
+
+    Args:
+        path: folder about to be written; absent, empty, or holding the file ``marker``.
+        marker: file that tells a folder of this kind.
+        what: what such a folder is, for the message.
+
+    Raises:
+        CommandError: ``path`` is a file, or a folder of something else.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise CommandError(f"{path} is a file; name a folder for the {what}")
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
+        raise CommandError(
+            f"{path} is there already and is no {what} ({marker} is not in it); name another folder"
+        )
 
 
 def sha256(path: Path) -> str:

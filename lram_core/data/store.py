@@ -184,16 +184,26 @@ class Dataset:
                 episodes=episodes,
                 **arrays,
             )
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            starts, lengths = dataset.column("start"), dataset.column("length")
+            for name in ("task", "seed", "return", "success", "noise"):
+                dataset.column(name)
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise DataError(
                 f"{folder}: corrupt dataset ({type(error).__name__}: {error})"
             ) from None
-        steps = int(np.sum(dataset.column("length")))
-        for name in ARRAYS:
-            if len(arrays[name]) != steps:
+        steps = int(lengths.sum())
+        if not np.array_equal(starts, np.cumsum(lengths) - lengths):
+            raise DataError(f"{folder}/episodes.parquet: episodes do not follow each other")
+        widths: dict[str, tuple[int, ...]] = {
+            "observations": (dataset.schema.observation_size,),
+            "actions": (dataset.schema.action_size,),
+            "rewards": (),
+        }
+        for name, width in widths.items():
+            if arrays[name].shape != (steps, *width):
                 raise DataError(
-                    f"{folder}/{name}.npy: {len(arrays[name])} steps found, "
-                    f"the episode index counts {steps}"
+                    f"{folder}/{name}.npy: shape {arrays[name].shape} found, "
+                    f"index and schema say {(steps, *width)}"
                 )
         return dataset
 

@@ -22,16 +22,18 @@ from torch.nn import functional as F
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.backbones import State
-from lram_core.bundle import CONFIG, load_bundle, save_bundle
+from lram_core.bundle import CONFIG, CONTRACT, load_bundle, save_bundle
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
-from lram_core.data.files import atomic_path
+from lram_core.data.files import check_replaceable
 from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset
 from lram_core.data.stream import EpisodeSpan, TrainingArrays, Windows, window_stream
-from lram_core.errors import CommandError
+from lram_core.device import resolve_device
+from lram_core.errors import CommandError, DataError
 from lram_core.machine import machine_name
 from lram_core.training.card import model_card
+from lram_core.training.checkpoint import METRICS, Trainee, open_run
 from lram_core.training.config import TrainConfig
 from lram_core.training.optimizers import learning_rate, make_optimizers, set_learning_rate
 from lram_core.training.progress import progress_bar
@@ -54,12 +56,17 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
         The last validation metrics.
 
     Raises:
-        DataError: a dataset is unusable. CommandError: the run folder is another run's.
+        DataError: a dataset or checkpoint is unusable, or the loss is not finite any more.
+        CommandError: ``out`` is something else than a bundle, or ``run`` another run's folder.
     """
-    device = torch.device(_device(config.device))
+    device = resolve_device(config.device)
+    check_replaceable(out, CONTRACT, "policy bundle")
     torch.manual_seed(config.seed)
     torch.set_float32_matmul_precision("high")
     datasets = [Dataset.open(path) for path in data]
+    for dataset in datasets:
+        dataset.verify()
+    open_run(run, config, data)
     schema = datasets[0].schema
     codec = ActionCodec(schema.action, config.bins)
     arrays = TrainingArrays.load(datasets, codec, device)
@@ -79,64 +86,68 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
         set_input_norms(model, arrays)
     average = ActionModel(shape).to(device)
     average.load_state_dict(model.state_dict())
-    optimizers = make_optimizers(model, config)
-    first_step, used, state = _resume(run, config, data, model, average, optimizers, device)
-    state = state or model.init_state(config.batch, device)
+    trainee = Trainee(
+        model, average, make_optimizers(model, config), model.init_state(config.batch, device)
+    )
+    trainee.resume(run, device)
 
     network = torch.compile(model) if config.compile else model
     stream = window_stream(played, config.batch, config.context, config.seed, config.return_jitter)
-    stream = itertools.islice(stream, first_step, None)
+    stream = itertools.islice(stream, trainee.step, None)
     metrics: dict[str, float] = {}
-    step = first_step
-    began = time.monotonic() - used
+    began = time.monotonic() - trainee.seconds
     seen, speed_mark = 0, time.monotonic()
     parameters = sum(p.numel() for p in model.parameters())
+    title = f"{parameters / 1e6:.2f}M parameters"
     with (
-        progress_bar(f"{parameters / 1e6:.2f}M parameters", config.steps, first_step) as progress,
-        (run / "metrics.csv").open("a", newline="") as file,
+        progress_bar(title, config.steps, trainee.step) as progress,
+        (run / METRICS).open("a", newline="") as file,
     ):
         log = csv.writer(file)
-        if first_step == 0:
+        if file.tell() == 0:
             log.writerow(LOG_COLUMNS)
         losses: list[Tensor] = []
-        for step in range(first_step, config.steps):
+        for step in range(trainee.step, config.steps):
             done = step / config.steps
             if config.minutes:
                 done = max(done, (time.monotonic() - began) / (60 * config.minutes))
             lr = learning_rate(config, step, min(1.0, done))
-            set_learning_rate(optimizers, lr)
+            set_learning_rate(trainee.optimizers, lr)
             batch = gather(arrays, next(stream), device)
             with autocast(device, config):
                 logits, state = network(
                     batch["observations"], batch["returns_to_go"], batch["rewards"],
-                    batch["start"], state,
+                    batch["start"], trainee.state,
                 )  # fmt: skip
             loss = action_loss(logits, batch["bins"])
-            state = {name: value.detach() for name, value in state.items()}
+            trainee.state = {name: value.detach() for name, value in state.items()}
             model.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            for optimizer in optimizers:
+            for optimizer in trainee.optimizers:
                 optimizer.step()
             update_average(average, model, min(config.ema, (1 + step) / (10 + step)))
             losses.append(loss.detach())
             seen += config.batch * config.context
+            trainee.step, trainee.seconds = step + 1, time.monotonic() - began
 
-            last = step + 1 == config.steps or done >= 1.0
-            if last or (step + 1) % config.evaluate_every == 0:
+            last = trainee.step == config.steps or done >= 1.0
+            if last or trainee.step % config.evaluate_every == 0:
                 metrics = validate(average, arrays, kept_out, codec, config, device)
                 metrics["train_loss"] = float(torch.stack(losses).mean())
+                if not math.isfinite(metrics["train_loss"]):
+                    raise DataError(
+                        f"the loss is not finite at step {trainee.step} (lr {lr:.3g}); "
+                        f"nothing was written to {out}. Try a smaller --lr"
+                    )
                 speed = seen / (time.monotonic() - speed_mark)
-                row = {"seconds": time.monotonic() - began, "ticks_per_s": speed, "lr": lr}
-                row |= metrics
-                log.writerow([step + 1, *(f"{row[name]:.6g}" for name in LOG_COLUMNS[1:])])
+                row = {"seconds": trainee.seconds, "ticks_per_s": speed, "lr": lr, **metrics}
+                log.writerow([trainee.step, *(f"{row[name]:.6g}" for name in LOG_COLUMNS[1:])])
                 file.flush()
-                progress.report(step + 1, **row)
+                progress.report(trainee.step, **row)
                 losses, seen, speed_mark = [], 0, time.monotonic()
-            if last or (step + 1) % config.checkpoint_every == 0:
-                _checkpoint(
-                    run, step + 1, time.monotonic() - began, model, average, optimizers, state
-                )
+            if last or trainee.step % config.checkpoint_every == 0:
+                trainee.save(run)
             progress.advance()
             if last:
                 break
@@ -148,8 +159,8 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
         "out": str(out),
         "machine": f"{machine_name(device)}, torch {torch.__version__}",
         "continues": earlier,
-        "steps": min(step + 1, config.steps),
-        "seconds": round(time.monotonic() - began, 1),
+        "steps": trainee.step,
+        "seconds": round(trainee.seconds, 1),
         "metrics": metrics,
         "parameters": parameters,
         "episodes": len(arrays.episodes),
@@ -277,69 +288,3 @@ def make_contract(
         context=config.context,
         max_episode_steps=schema.max_episode_steps,
     )
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise CommandError(f"device {name!r} asked for, but no CUDA device found; use 'cpu'")
-    return name
-
-
-def _checkpoint(
-    run: Path,
-    step: int,
-    seconds: float,
-    model: ActionModel,
-    average: ActionModel,
-    optimizers: list[torch.optim.Optimizer],
-    state: State | None,
-) -> None:
-    with atomic_path(run / "checkpoint.pt") as temporary:
-        torch.save(
-            {
-                "step": step,
-                "seconds": seconds,
-                "model": model.state_dict(),
-                "average": average.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-                "state": state,
-            },
-            temporary,
-        )
-
-
-def _resume(
-    run: Path,
-    config: TrainConfig,
-    data: list[Path],
-    model: ActionModel,
-    average: ActionModel,
-    optimizers: list[torch.optim.Optimizer],
-    device: torch.device,
-) -> tuple[int, float, State | None]:
-    """Return (steps done, seconds used, recurrent state) of the run's last checkpoint."""
-    run.mkdir(parents=True, exist_ok=True)
-    settings = json.loads(json.dumps({"data": [str(path) for path in data], **asdict(config)}))
-    file = run / "config.json"
-    if file.exists():
-        found = json.loads(file.read_text())
-        changed = [k for k in settings if found.get(k) != settings[k]]
-        if changed:
-            raise CommandError(
-                f"{run} holds a run with other settings ({', '.join(changed)}); "
-                "choose another --run folder, or remove this one"
-            )
-    else:
-        with atomic_path(file) as temporary:
-            temporary.write_text(json.dumps(settings, indent=1) + "\n")
-    if not (run / "checkpoint.pt").exists():
-        (run / "metrics.csv").unlink(missing_ok=True)
-        return 0, 0.0, None
-    saved = torch.load(run / "checkpoint.pt", map_location=device, weights_only=True)
-    model.load_state_dict(saved["model"])
-    average.load_state_dict(saved["average"])
-    for optimizer, values in zip(optimizers, saved["optimizers"], strict=True):
-        optimizer.load_state_dict(values)
-    return saved["step"], saved["seconds"], saved["state"]
