@@ -25,7 +25,7 @@ CONFIG = TrainConfig(
     evaluation_windows=1,
 )
 RESULTS = {
-    "parameters": {"episodes": 10, "seed": 1_000_000_000},
+    "parameters": {"episodes": 10, "first_seeds": [1_000_000_000]},
     "mean": {
         "name": "mean", "episodes": 10, "success_rate": 0.9, "low": 0.6, "high": 0.98,
         "success_rate_200": 0.8, "mean_return": 500.0, "mean_steps": 80.0,

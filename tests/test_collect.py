@@ -51,6 +51,12 @@ def _episodes(dataset: Dataset) -> Iterator[tuple[dict[str, Any], slice]]:
         yield row, slice(row["start"], row["start"] + row["length"])
 
 
+def test_no_demonstration_uses_a_seed_of_the_evaluation(tmp_path: Path) -> None:
+    recipe = Recipe(episodes=10, seed=EVALUATION_SEED - 30, noise=0.0)
+    with pytest.raises(CommandError, match="1000000029 would be used"):
+        collection.collect(SUITE, ["reach-v3"], recipe, tmp_path / "set", 1)
+
+
 def test_only_successes_in_the_order_of_tasks(dataset: Dataset) -> None:
     dataset.verify()
     rows = dataset.episodes.to_pylist()

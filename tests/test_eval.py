@@ -70,7 +70,7 @@ def test_bundle_rollouts_are_the_same_in_parallel(tiny_bundle: Path) -> None:
     tasks = ["door-close-v3", "reach-v3"]
     done: list[int] = []
     outcomes = evaluate(
-        SUITE, tasks, 2, 77, 2, tiny_bundle, on_progress=lambda n, steps: done.append(n)
+        SUITE, tasks, 1, [77, 78], 2, tiny_bundle, on_progress=lambda n, steps: done.append(n)
     )
     assert sum(done) == 4
     assert [(o.task, o.seed) for o in outcomes] == [(t, s) for t in tasks for s in (77, 78)]
@@ -103,7 +103,7 @@ def test_results_are_replaced_but_nothing_else_is(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").write_text("precious")
-    with pytest.raises(CommandError, match="holds no results"):
+    with pytest.raises(CommandError, match="no result of 'lram eval'"):
         check_writable(other)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "results"]
 
@@ -126,7 +126,9 @@ def test_a_bundle_of_another_robot_is_refused() -> None:
 
 def test_seeds_are_checked() -> None:
     with pytest.raises(TaskError, match="seed -3"):
-        evaluate(SUITE, ["reach-v3"], 1, -3, 1, None)
+        evaluate(SUITE, ["reach-v3"], 1, [-3], 1, None)
+    with pytest.raises(CommandError, match="blocks of 5 seeds from 10, 14 overlap"):
+        evaluate(SUITE, ["reach-v3"], 5, [10, 14], 1, None)
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from lram_core.backbones import SIZES
 from lram_core.bundle import CONFIG, load_contract, write_card
 from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_path
-from lram_core.errors import DataError
+from lram_core.errors import DataError, listed
 from lram_core.training.config import TrainConfig
 
 CURVES = "loss.svg"
@@ -139,7 +139,12 @@ def _collect_command(path: str, provenance: dict[str, Any]) -> str:
     words += ["--episodes", str(p["episodes"]), "--seed", str(p["seed"])]
     words += ["--noise", f"{p['noise']:g}"]
     if p["roll_in_fraction"]:
-        words += ["--rollin", "BUNDLE", "--rollin-fraction", f"{p['roll_in_fraction']:g}"]
+        words += [
+            "--rollin",
+            provenance["roll_in_bundle"],
+            "--rollin-fraction",
+            f"{p['roll_in_fraction']:g}",
+        ]
     return shlex.join([*words, "--out", path])
 
 
@@ -165,6 +170,7 @@ def _results(title: str, path: Path) -> str:
     try:
         data = json.loads(file.read_text())
         mean, tasks, parameters = data["mean"], data["tasks"], data["parameters"]
+        blocks, seeds = parameters["episodes"], listed(parameters["first_seeds"])
         rows = [
             f"| {r['name']} | {r['episodes']} | {r['success_rate']:.3f} "
             f"| {r['low']:.2f} – {r['high']:.2f} | {r['success_rate_200']:.3f} "
@@ -177,8 +183,8 @@ def _results(title: str, path: Path) -> str:
     return f"""
 ## {title}
 
-{parameters["episodes"]} episodes a task, seeds from {parameters["seed"]} (demonstrations use seeds
-below 1000000000), success within 500 and within 200 ticks, 95 % Wilson intervals.
+{blocks} episodes a task and block of seeds, from seed {seeds} (demonstrations use seeds below
+1000000000), success within 500 and within 200 ticks, 95 % Wilson intervals.
 
 | task | episodes | success | 95 % | success in 200 | return | ticks |
 |---|---|---|---|---|---|---|

@@ -20,7 +20,7 @@ from lram_core.data.files import atomic_path, sha256
 from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset, merge_parts, write_part
 from lram_core.errors import BundleError, CommandError, DataError, listed
-from lram_sim.demonstrate import Recipe, Tally, demonstrate
+from lram_sim.demonstrate import STARTS, Recipe, Tally, demonstrate
 from lram_sim.suite import EVALUATION_SEED, Suite
 from lram_sim.workers import cached_policy, cached_task, run_parallel, stopping
 
@@ -111,7 +111,7 @@ def collect(
 
     made = [work.part for work in works if work.part.exists()]
     if any(tally.collected for tally in tallies.values()):
-        merge_parts(made, out, _schema(suite), _provenance(parameters, tallies))
+        merge_parts(made, out, _schema(suite), _provenance(parameters, tallies, bundle))
         shutil.rmtree(parts)
     _check_complete(tallies, recipe.episodes, out)
     return tallies
@@ -140,10 +140,11 @@ def _parameters(
     """Check the parameters and return all that determine the dataset, as plain data."""
     if recipe.episodes < 1:
         raise CommandError(f"episodes must be at least 1, found {recipe.episodes}")
-    if not 0 <= recipe.seed < EVALUATION_SEED:
+    last = recipe.seed + STARTS * recipe.episodes - 1
+    if recipe.seed < 0 or last >= EVALUATION_SEED:
         raise CommandError(
-            f"seed {recipe.seed} is out of range: demonstrations use 0 … {EVALUATION_SEED - 1}, "
-            f"evaluation the seeds from {EVALUATION_SEED}"
+            f"seeds {recipe.seed} … {last} would be used; demonstrations use "
+            f"0 … {EVALUATION_SEED - 1}, evaluation the seeds from {EVALUATION_SEED}"
         )
     if not 0 <= recipe.noise <= 1:
         raise CommandError(f"noise must be between 0 and 1, found {recipe.noise}")
@@ -235,8 +236,11 @@ def _schema(suite: Suite) -> DatasetSchema:
     )
 
 
-def _provenance(parameters: dict[str, Any], tallies: dict[str, Tally]) -> dict[str, Any]:
+def _provenance(
+    parameters: dict[str, Any], tallies: dict[str, Tally], bundle: Path | None
+) -> dict[str, Any]:
     return {
+        "roll_in_bundle": str(bundle) if bundle else None,
         "source": "scripted experts, perturbed; labels are the experts' own clipped actions",
         "parameters": parameters,
         "tasks": {task: asdict(tally) for task, tally in tallies.items()},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lram_core.errors import listed
 from lram_sim.suite import EVALUATION_SEED, get_suite, resolve_tasks
 from lram_sim.workers import default_workers
 
@@ -95,14 +96,20 @@ def collect(
 @click.option("--suite", default="metaworld", show_default=True)
 @_tasks
 @click.option(
-    "--episodes", type=click.IntRange(min=1), default=10, show_default=True, help="A task."
+    "--episodes",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="A task and block of seeds.",
 )
 @click.option(
     "--seed",
+    "seeds",
     type=click.IntRange(min=0),
-    default=EVALUATION_SEED,
+    multiple=True,
+    default=[EVALUATION_SEED],
     show_default=True,
-    help="First reset seed; demonstrations use those below the default.",
+    help="First reset seed, repeated for more blocks; demonstrations use seeds below the default.",
 )
 @click.option("--target-return", type=float, help="Return to ask for (default: the bundle's).")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
@@ -116,7 +123,7 @@ def evaluate(
     suite: str,
     tasks: str,
     episodes: int,
-    seed: int,
+    seeds: tuple[int, ...],
     target_return: float | None,
     device: str,
     workers: int | None,
@@ -134,12 +141,12 @@ def evaluate(
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
     evaluation.check_writable(out)
-    with step_progress("evaluating", len(names) * episodes) as advance:
+    with step_progress("evaluating", len(names) * episodes * len(seeds)) as advance:
         outcomes = evaluation.evaluate(
             found,
             names,
             episodes,
-            seed,
+            list(seeds),
             workers or default_workers(),
             bundle,
             device,
@@ -152,9 +159,9 @@ def evaluate(
         "suite": suite,
         "tasks": names,
         "episodes": episodes,
-        "seed": seed,
+        "first_seeds": list(seeds),
         "target_return": target_return,
         "versions": found.versions(),
     }
     evaluation.write_results(out, outcomes, parameters)
-    evaluation_table(evaluation.summaries(outcomes), f"{subject}, seeds from {seed}")
+    evaluation_table(evaluation.summaries(outcomes), f"{subject}, seeds from {listed(seeds)}")

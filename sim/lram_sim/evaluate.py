@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lram_core.data.files import atomic_folder
-from lram_core.errors import CommandError
+from lram_core.data.files import atomic_folder, check_replaceable
+from lram_core.errors import CommandError, listed
 from lram_core.statistics import wilson_interval
 from lram_sim.rollout import Driver, ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import Suite, check_seed
@@ -82,20 +82,20 @@ def evaluate(
     suite: Suite,
     tasks: list[str],
     episodes: int,
-    seed: int,
+    first_seeds: list[int],
     workers: int,
     bundle: Path | None,
     device: str = "cpu",
     target_return: float | None = None,
     on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
 ) -> list[Outcome]:
-    """Run episodes with the seeds ``seed`` … ``seed + episodes - 1`` in each task.
+    """Run episodes in each task: a block of ``episodes`` consecutive seeds for each first seed.
 
     Args:
         suite: whose tasks.
         tasks: names of the tasks.
-        episodes: number of episodes a task.
-        seed: first reset seed.
+        episodes: number of episodes a task and block.
+        first_seeds: first reset seed of each block.
         workers: number of processes.
         bundle: the policy to evaluate; None for the tasks' experts.
         device: where the policy runs, ``cpu``, ``cuda`` or ``auto``.
@@ -112,8 +112,12 @@ def evaluate(
         from lram_core.bundle import load_bundle
 
         check_contract(load_bundle(bundle)[1], suite)
-    check_seed(seed + episodes - 1)
-    seeds = range(check_seed(seed), seed + episodes)
+    seeds = [check_seed(first + i) for first in first_seeds for i in range(episodes)]
+    if len(set(seeds)) < len(seeds):
+        raise CommandError(
+            f"blocks of {episodes} seeds from {listed(first_seeds)} overlap; "
+            "an episode would count twice"
+        )
     items = [
         _Work(
             suite.name,
@@ -165,8 +169,7 @@ def summaries(outcomes: list[Outcome]) -> list[Summary]:
 
 def check_writable(out: Path) -> None:
     """Raises CommandError if ``out`` is there and holds anything but earlier results."""
-    if out.exists() and not (out / "results.json").is_file():
-        raise CommandError(f"{out} is there already and holds no results of 'lram eval'")
+    check_replaceable(out, "results.json", "result of 'lram eval'")
 
 
 def write_results(out: Path, outcomes: list[Outcome], parameters: dict[str, Any]) -> None:
