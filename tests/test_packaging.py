@@ -137,6 +137,9 @@ def test_all_interfaces_are_built():
 def test_launch_file_runs(tiny_bundle, tmp_path, ros_domain, monkeypatch):
     """The real thing, where ROS 2 has launch (the wheels have not)."""
     pytest.importorskip("launch_ros")
+    # The nodes' scripts start with `env python3`: this Python, as in an activated environment.
+    here = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join([here, os.environ["PATH"]]))
     monkeypatch.setenv(
         "AMENT_PREFIX_PATH", os.pathsep.join([os.environ.get("AMENT_PREFIX_PATH", ""), sys.prefix])
     )
