@@ -65,13 +65,18 @@ def package(size: str, device: str, weights: XLSTM) -> Candidate:
     return tick
 
 
-def transformer(size: str, device: str, context: int) -> Candidate:
+def transformer(size: str, device: str, context: int) -> tuple[Candidate, DecisionTransformer]:
     model = DecisionTransformer(**TRANSFORMER_SIZES[size], capacity=TOKENS * context)
     model = model.to(device).eval()
     model.cache = [(k.to(device), v.to(device)) for k, v in model.cache]
     # The tick at the end of the context, where a rollout spends all but its first ticks.
     filled = TOKENS * (context - 1)
-    return lambda tokens: model.step(tokens, filled)
+    return lambda tokens: model.step(tokens, filled), model
+
+
+def block_parameters(model: XLSTM | DecisionTransformer) -> float:
+    """Parameters of the blocks in millions, what both kinds have in common."""
+    return sum(parameter.numel() for parameter in model.blocks.parameters()) / 1e6
 
 
 @torch.inference_mode()
@@ -108,7 +113,7 @@ def summarise(times: list[float], base: float) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
-        "--sizes", nargs="+", choices=list(TRANSFORMER_SIZES), default=["d256", "16M"]
+        "--sizes", nargs="+", choices=list(TRANSFORMER_SIZES), default=["d128", "d256", "16M"]
     )
     parser.add_argument("--contexts", nargs="+", type=int, default=[50, 1000])
     parser.add_argument("--ticks", type=int, default=200)
@@ -121,22 +126,27 @@ def main() -> None:
 
     where = machine_name(args.device)
     print(f"{where}, {args.threads} thread(s), torch {torch.__version__}, {args.ticks} ticks\n")
-    print("| size | candidate | p50 ms | p99 ms | max ms | p50 / ours |")
-    print("|---|---|---|---|---|---|")
+    print("| size | candidate | parameters M | p50 ms | p99 ms | max ms | p50 / ours |")
+    print("|---|---|---|---|---|---|---|")
     results: dict[str, dict[str, dict[str, float]]] = {}
     for size in args.sizes:
         step, model = ours(size, args.device)
         candidates = {OURS: step, PACKAGE: package(size, args.device, model)}
+        parameters = dict.fromkeys(candidates, block_parameters(model))
         for context in args.contexts:
             name = f"Decision Transformer, KV cache, context {context}"
-            candidates[name] = transformer(size, args.device, context)
+            candidates[name], peer = transformer(size, args.device, context)
+            parameters[name] = block_parameters(peer)
         times = measure(candidates, SIZES[size]["d_model"], args.ticks, args.device)
         base = statistics.median(times[OURS])
-        results[size] = {name: summarise(values, base) for name, values in times.items()}
+        results[size] = {
+            name: {"parameters_M": parameters[name], **summarise(values, base)}
+            for name, values in times.items()
+        }
         for name, r in results[size].items():
             print(
-                f"| {size} | {name} | {r['p50_ms']:.2f} | {r['p99_ms']:.2f} | {r['max_ms']:.2f} "
-                f"| {r['ratio_to_ours']:.2f} |"
+                f"| {size} | {name} | {r['parameters_M']:.2f} | {r['p50_ms']:.2f} "
+                f"| {r['p99_ms']:.2f} | {r['max_ms']:.2f} | {r['ratio_to_ours']:.2f} |"
             )
     if args.json:
         report = {
