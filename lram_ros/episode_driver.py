@@ -15,7 +15,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from lram_core.errors import CommandError, listed
-from lram_ros.episode_log import ABORTED, EpisodeLog
+from lram_ros.episode_log import EpisodeLog
+from lram_ros.episode_state import EpisodeState
 from lram_ros.msg import EpisodeStatus, PolicyTick
 from lram_ros.process import make_executor
 from lram_ros.report.results import EpisodeResult
@@ -189,7 +190,7 @@ class EpisodeDriver(Node):
 
         where = f"{plan.task}, seed {plan.seed}: no progress"
         self._wait(ended, lambda: log.ticks, where)
-        if log.end.state == ABORTED:
+        if log.end.state == EpisodeState.ABORTED:
             raise CommandError(f"{plan.task}, seed {plan.seed}: aborted at tick {log.ticks}")
         deadline = time.monotonic() + TRACE_GRACE
         while log.awaits_trace and time.monotonic() < deadline:

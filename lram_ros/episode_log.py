@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from lram_ros.episode_state import EpisodeState
 from lram_ros.report.results import STAGES, EpisodeResult
 
-RUNNING, SUCCEEDED, TRUNCATED, ABORTED = 1, 2, 3, 4
-"""States of EpisodeStatus."""
+_ENDED = (EpisodeState.SUCCEEDED, EpisodeState.TRUNCATED, EpisodeState.ABORTED)
 
 
 class EpisodeLog:
@@ -39,7 +39,7 @@ class EpisodeLog:
         if message.tick < 2:
             stamp = message.header.stamp
             self._stamps[message.tick] = stamp.sec * 1_000_000_000 + stamp.nanosec
-        if message.state in (SUCCEEDED, TRUNCATED, ABORTED):
+        if message.state in _ENDED:
             self.end, self._finish = message, now
 
     def add_trace(self, message: Any) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lram_core.errors import CommandError
-from lram_ros import episode_log
 from lram_ros.episode_driver import EpisodePlan, make_plan, split_tasks
 from lram_ros.episode_log import EpisodeLog
+from lram_ros.episode_state import EpisodeState
 from lram_ros.msg import EpisodeStatus, PolicyTick
+from lram_sim.bridge_episode import State
 
 
 def status(tick, state=EpisodeStatus.RUNNING, episode=3, **fields):
@@ -21,9 +22,10 @@ def trace(tick, episode=3, **fields):
     return PolicyTick(episode=episode, tick=tick, total_s=0.001 * (tick + 1), step_s=0.5, **fields)
 
 
-def test_states_are_the_messages():
-    for name in ("RUNNING", "SUCCEEDED", "TRUNCATED", "ABORTED"):
-        assert getattr(episode_log, name) == getattr(EpisodeStatus, name)
+def test_states_are_the_messages_and_the_simulators():
+    for state in EpisodeState:
+        assert getattr(EpisodeStatus, state.name) == state
+    assert {s.name: s.value for s in EpisodeState} == {s.name: s.value for s in State}
 
 
 def test_result_of_an_episode():
