@@ -14,11 +14,9 @@ from lram_core.contract import PolicyContract
 from lram_core.observation import ObservationAssembler
 from lram_core.policy import Action
 from lram_ros.assembly import InputReader, InputSet
+from lram_ros.episode_state import EpisodeState
 from lram_ros.message_fields import Array
 from lram_ros.robot_contract import RobotContract
-
-RUNNING = 1
-"""EpisodeStatus.RUNNING: the one state in which a command is expected."""
 
 
 class ActingPolicy(Protocol):
@@ -57,6 +55,8 @@ class Tick:
 
     ``number`` is the episode's tick as announced, or counted here where a clock ticks. Times are
     in seconds, arrays float64 (action_size,) but for ``observation``, float32 (observation_size,).
+    ``acted`` is when the policy had answered, by ``time.perf_counter``: what follows, the check
+    against the limits first, belongs to the stage that publishes.
     """
 
     stamp: int
@@ -70,15 +70,16 @@ class Tick:
     commanded: Array | None
     clipped: npt.NDArray[np.bool_]
     observe_s: float
+    acted: float
     timings: dict[str, float]
 
 
 class ControlLoop:
     """Advances the policy once a tick, and only on inputs that are whole.
 
-    What each event does to the recurrent state: a new episode number resets it, and so does a
-    stamp that went back (the source was restarted); a repeated stamp and refused inputs leave it
-    as it is; an ended episode holds it until the next one.
+    What each event does to the recurrent state: another episode (its number, task or seed) resets
+    it, and so does a stamp that went back (the source was restarted); a repeated stamp and refused
+    inputs leave it as it is; an ended episode holds it until the next one.
     """
 
     def __init__(self, policy: ActingPolicy, robot: RobotContract) -> None:
@@ -90,9 +91,14 @@ class ControlLoop:
         self._assembler = ObservationAssembler(policy.contract.observation)
         self._count_ticks = robot.tick_source == "clock"
         self._last: Tick | None = None
+        self._episode: tuple[int, str, int] | None = None
 
-    def tick(self, inputs: InputSet) -> tuple[Tick | None, bool]:
+    def tick(self, inputs: InputSet, start: float | None = None) -> tuple[Tick | None, bool]:
         """Answer one set of inputs.
+
+        Args:
+            inputs: the messages.
+            start: when the tick began, by ``time.perf_counter``; now by default.
 
         Returns:
             (tick, fresh): ``tick`` is None when the episode does not run; ``fresh`` is False
@@ -102,12 +108,15 @@ class ControlLoop:
             InputError, ContractError: the inputs are malformed or not finite. The state is left
                 as it was, so a sound set of the same stamp can still be answered.
         """
-        start = perf_counter()
+        start = perf_counter() if start is None else start
         status = inputs.messages[-1]
-        if status.state != RUNNING:
+        if status.state != EpisodeState.RUNNING:
             return None, False
-        last = self._last
-        if last is not None and last.episode == status.episode:
+        # A restarted source counts episodes and stamps from the beginning again: its first set can
+        # look like the one answered last, but for another task.
+        episode = (status.episode, status.task, status.seed)
+        last = self._last if self._episode == episode else None
+        if last is not None:
             if last.stamp == inputs.stamp:
                 return last, False
             if inputs.stamp < last.stamp:
@@ -117,8 +126,9 @@ class ControlLoop:
                 last = None
         sensors = self._reader.sensors(inputs)
         reward = self._reader.reward(inputs)
-        if last is None or last.episode != status.episode:
+        if last is None:
             self._begin(status)
+            self._episode = episode
             number = 0 if self._count_ticks else status.tick
         elif self._count_ticks:
             number = last.number + 1
@@ -129,6 +139,7 @@ class ControlLoop:
         observation = self._assembler.assemble(sensors)
         observed = perf_counter()
         action = self.policy.act(observation, reward)
+        acted = perf_counter()
         limited = self.limits.apply(action.values)
         self._last = Tick(
             stamp=inputs.stamp,
@@ -142,6 +153,7 @@ class ControlLoop:
             commanded=limited[0] if limited else None,
             clipped=limited[1] if limited else np.zeros(len(action.values), dtype=bool),
             observe_s=observed - start,
+            acted=acted,
             timings=action.timings,
         )
         return self._last, True

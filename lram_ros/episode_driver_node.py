@@ -11,14 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import rclpy
-from rclpy.exceptions import InvalidParameterTypeException
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 
 from lram_core.errors import CommandError
 from lram_core.signals import StopRequest, run_process
 from lram_ros.episode_driver import EpisodeDriver, make_plan, split_tasks
+from lram_ros.process import declare, ros
 from lram_ros.progress import run_with_progress
 from lram_ros.report import RunInfo, describe_machine, write_all
 
@@ -46,17 +44,15 @@ def _run(stop: StopRequest) -> None:
         if stop:
             raise _Stopped
 
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    try:
+    with ros():
         driver = EpisodeDriver(check)
         try:
-            drive(driver, _parameters(driver))
+            values = {name: declare(driver, name, default) for name, default in PARAMETERS.items()}
+            drive(driver, values)
         except _Stopped:
             print(f"stopped by {stop.reason}", file=sys.stderr)
         finally:
             driver.close()
-    finally:
-        rclpy.try_shutdown()
 
 
 def drive(driver: EpisodeDriver, values: dict[str, Any]) -> None:
@@ -87,16 +83,6 @@ def drive(driver: EpisodeDriver, values: dict[str, Any]) -> None:
         notes=driver.notes,
     )
     write_all(output, results, info, console)
-
-
-def _parameters(driver: EpisodeDriver) -> dict[str, Any]:
-    values = {}
-    for name, default in PARAMETERS.items():
-        try:
-            values[name] = driver.declare_parameter(name, default).value
-        except InvalidParameterTypeException as error:
-            raise CommandError(f"parameter {name}: {error}") from None
-    return values
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from lram_core.policy import Policy
 from lram_core.signals import StopRequest
 from lram_ros.assembly import InputSet, LatestCollector, StaleInput, StampCollector
 from lram_ros.contract_check import check_contract
-from lram_ros.control import ControlLoop
+from lram_ros.control import ControlLoop, Tick
 from lram_ros.live_check import wait_for_topics
 from lram_ros.message_fields import message_class
 from lram_ros.msg import ActionCommand, PolicyTick
@@ -45,10 +45,14 @@ class PolicyNode(Node):
     Args:
         load: how a bundle becomes a policy, ``Policy.load(path, device)`` by default.
         options: passed on to :class:`rclpy.node.Node`.
+
+    Attributes:
+        failure: what ended the control thread, if anything did; the node is of no more use then.
     """
 
     def __init__(self, load: Callable[[str, str], Any] = Policy.load, **options: Any) -> None:
         super().__init__("policy", **options)
+        self.failure: Exception | None = None
         self._load = load
         self._loop: ControlLoop | None = None
         self._stamps: StampCollector | None = None
@@ -130,9 +134,10 @@ class PolicyNode(Node):
 
     def _on_stamped(self, index: int, message: Any) -> None:
         assert self._stamps is not None
+        start = time.perf_counter()
         inputs = self._stamps.add(index, message, time.monotonic())
         if inputs is not None:
-            self._tick(inputs)
+            self._tick(inputs, start)
 
     def _watch(self) -> None:
         """Say what is missing when a set stays incomplete."""
@@ -151,36 +156,44 @@ class PolicyNode(Node):
             self._latest.add(index, message, time.monotonic())
 
     def _tick_by_clock(self, rate: float) -> None:
-        assert self._latest is not None
         pacer = Pacer(rate)
-        while not self._stopping:
-            pacer.wait()
-            try:
-                with self._lock:
-                    inputs = self._latest.take(time.monotonic(), self.get_clock().now().nanoseconds)
-            except StaleInput as error:
-                self.get_logger().warning(
-                    f"no command: inputs not fresh: {error}", throttle_duration_sec=_LOG_S
-                )
-                continue
-            self._tick(inputs)
+        try:
+            while not self._stopping:
+                pacer.wait()
+                self._tick_now()
+        except Exception as error:  # a thread has nobody to raise to; spin() looks here
+            self.failure = error
+
+    def _tick_now(self) -> None:
+        assert self._latest is not None
+        start = time.perf_counter()
+        try:
+            with self._lock:
+                inputs = self._latest.take(time.monotonic(), self.get_clock().now().nanoseconds)
+        except StaleInput as error:
+            self.get_logger().warning(
+                f"no command: inputs not fresh: {error}", throttle_duration_sec=_LOG_S
+            )
+            return
+        self._tick(inputs, start)
 
     # Both.
 
-    def _tick(self, inputs: InputSet) -> None:
+    def _tick(self, inputs: InputSet, start: float) -> None:
+        """Answer a set of inputs; ``start`` is when it was complete (``time.perf_counter``)."""
         assert self._loop is not None
-        start = time.perf_counter()
         self._last_tick = time.monotonic()
         try:
-            tick, fresh = self._loop.tick(inputs)
+            tick, fresh = self._loop.tick(inputs, start)
         except LramError as error:
             self.get_logger().error(f"no command: {error}", throttle_duration_sec=_LOG_S)
             return
+        if tick is not None:
+            self._send(tick, fresh, start)
         for note in self._loop.take_notes():
             self.get_logger().warning(note)
-        if tick is None:
-            return
-        chosen = time.perf_counter()
+
+    def _send(self, tick: Tick, fresh: bool, start: float) -> None:
         if tick.commanded is not None:
             self._command.publish(self._messages.command(tick))
         else:
@@ -190,7 +203,8 @@ class PolicyNode(Node):
             )
         published = time.perf_counter()
         if fresh:
-            self._trace.publish(self._messages.trace(tick, published - chosen, published - start))
+            trace = self._messages.trace(tick, published - tick.acted, published - start)
+            self._trace.publish(trace)
 
 
 def start(stop: StopRequest) -> PolicyNode:

@@ -6,17 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import (
-    InvalidParameterTypeException,
-    InvalidParameterValueException,
-    ParameterUninitializedException,
-)
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from lram_core.errors import ContractError
 from lram_ros.paths import find_shared
+from lram_ros.process import declare
 
 _READ_ONLY: dict[str, tuple[Any, str]] = {
     "bundle": ("", "Folder of the policy bundle."),
@@ -34,17 +30,18 @@ class PolicyParameters:
     """Declares the parameters on a node and holds their values.
 
     Raises:
-        ContractError: a parameter has the wrong type, is out of range or is not given.
+        LramError: a parameter has the wrong type, is out of range or is not given.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        values = {name: self._declare(name, *spec, True) for name, spec in _READ_ONLY.items()}
-        target = self._declare(
+        values = {name: declare(node, name, *spec) for name, spec in _READ_ONLY.items()}
+        target = declare(
+            node,
             "target_return",
             math.nan,
             "Return to ask for, in reward units, from the next episode on; NaN: by task.",
-            False,
+            read_only=False,
         )
         self.bundle = str(values["bundle"])
         self.contract = values["contract"] or str(find_shared("config/metaworld.yaml"))
@@ -80,17 +77,6 @@ class PolicyParameters:
 
         self._node.add_on_set_parameters_callback(check)
         self._node.add_post_set_parameters_callback(changed)
-
-    def _declare(self, name: str, default: Any, description: str, read_only: bool) -> Any:
-        descriptor = ParameterDescriptor(description=description, read_only=read_only)
-        try:
-            return self._node.declare_parameter(name, default, descriptor).value
-        except (
-            InvalidParameterTypeException,
-            InvalidParameterValueException,
-            ParameterUninitializedException,
-        ) as error:
-            raise ContractError(f"parameter {name}: {error}") from None
 
 
 def _target(value: float) -> float | None:

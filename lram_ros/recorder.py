@@ -32,7 +32,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from lram_core.errors import CommandError, LramError
 from lram_ros.bag_types import BagTypes
 from lram_ros.message_fields import message_class
-from lram_ros.process import run_node
+from lram_ros.process import declare, run_node
 
 BAG_VERSION: Final = 8  # read by Humble and everything since
 DEPTH = 1000  # a writer that stalls for a moment must not lose messages
@@ -88,13 +88,12 @@ class Recorder(Node):
         output (string): folder of the bag; must not exist yet.
 
     Raises:
-        CommandError: ``output`` is missing or exists already.
+        CommandError: ``output`` is missing, no text, or exists already.
     """
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        self.declare_parameter("output", "")
-        output = self.get_parameter("output").get_parameter_value().string_value
+        output = declare(self, "output", "", "Folder of the bag; must not exist yet.")
         if not output:
             raise CommandError("recorder: parameter 'output' (folder of the bag) is not set")
         self.path = Path(output)

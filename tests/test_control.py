@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,36 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ros_graph import CONTRACT, robot_messages
+from scripted_policy import POLICY, Script
 
 from lram_core.errors import LramError
-from lram_core.policy import Action, Policy
+from lram_core.policy import Policy
 from lram_ros.assembly import InputSet, stamp_of
 from lram_ros.control import CommandLimits, ControlLoop
 from lram_ros.msg import EpisodeStatus
 from lram_ros.robot_contract import CommandField, RobotContract
-from lram_sim.metaworld import policy_contract
 
 ROBOT = RobotContract.load(CONTRACT)
-TIMINGS = ("tokenise", "step", "decode")
-POLICY = policy_contract(target_returns={"default": 1500.0, "reach-v3": 1700.0}, context=50)
-
-
-class Script:
-    """A policy that does as told and remembers what it was asked."""
-
-    contract = POLICY
-    return_to_go = 0.0
-
-    def __init__(self):
-        self.resets, self.calls, self.next = [], [], np.zeros(4)
-
-    def reset(self, task=None, target_return=None):
-        self.resets.append((task, target_return))
-
-    def act(self, observation, reward):
-        self.calls.append((observation.copy(), reward))
-        values = np.asarray(self.next, dtype=np.float64)
-        return Action(values, np.zeros(4, dtype=np.int64), dict.fromkeys(TIMINGS, 0.0))
 
 
 def inputs(messages):
@@ -134,6 +115,37 @@ def test_stamp_that_went_back_starts_anew(loop, policy):
     loop.tick(inputs(robot_messages(0)))
     assert "went back by 0.025 s" in loop.take_notes()[0]
     assert len(policy.resets) == 2
+
+
+@pytest.mark.parametrize(("field", "value"), [("task", "push-v3"), ("seed", 8)])
+def test_restarted_source_with_the_same_first_stamp_is_another_episode(loop, policy, field, value):
+    loop.tick(inputs(robot_messages(0)))
+    policy.next = np.ones(4)
+    other = robot_messages(0)
+    setattr(other["episode"], field, value)
+    tick, fresh = loop.tick(inputs(other))
+    assert fresh
+    assert tick.commanded.tolist() == [1, 1, 1, 1]
+    assert policy.resets == [("reach-v3", None), (other["episode"].task, None)]
+
+
+def test_check_of_the_limits_belongs_to_publishing(loop, policy, monkeypatch):
+    checked = []
+    apply = loop.limits.apply
+
+    def slow(values):
+        checked.append(time.perf_counter())
+        return apply(values)
+
+    monkeypatch.setattr(loop.limits, "apply", slow)
+    start = time.perf_counter()
+    tick, _ = loop.tick(inputs(robot_messages(0)), start)
+    assert start + tick.observe_s <= tick.acted <= checked[0]
+
+
+def test_observing_counts_from_when_the_inputs_were_complete(loop):
+    tick, _ = loop.tick(inputs(robot_messages(0)), time.perf_counter() - 7.0)
+    assert tick.observe_s >= 7.0
 
 
 def test_action_that_is_not_finite_is_never_commanded(loop, policy):

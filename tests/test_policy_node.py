@@ -1,26 +1,22 @@
-"""The policy node against a robot made of publishers: when it refuses, when it keeps still."""
+"""The policy node against a robot made of publishers: when it ticks, when it keeps still."""
 
 from __future__ import annotations
 
 import math
-import signal
+import threading
 import time
 
 import pytest
 import yaml
-from geometry_msgs.msg import PointStamped, Vector3Stamped
-from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_graph import CONTRACT, Peer, Robot, parameters, processes, robot_messages
-from test_control import Script
+from ros_graph import CONTRACT, Peer, Robot, parameters, robot_messages
+from scripted_policy import Script
 
-from lram_core.errors import ContractError, LramError
+from lram_core.errors import CommandError
 from lram_core.policy import Policy
-from lram_ros.live_check import wait_for_topics
 from lram_ros.msg import ActionCommand, EpisodeStatus, PolicyTick
 from lram_ros.policy_node import PolicyNode
-from lram_ros.robot_contract import RobotContract
+from lram_ros.process import spin
 
 MAX_AGE = 2.0
 """Of the inputs, in seconds: more than a busy machine delays half a set by."""
@@ -180,13 +176,8 @@ def test_target_return_holds_from_the_next_episode(setup):
     assert not read_only.successful
 
 
-class Warm(Script):
-    def warm_up(self):
-        return 0.0
-
-
 def test_action_is_clipped_or_refused(peer, tmp_path):
-    policy = Warm()
+    policy = Script()
     made = Setup(peer, tmp_path, contract_file(tmp_path), load=lambda path, device: policy)
     policy.next = [2.0, -3.0, 0.5, 0.0]
     assert list(made.send(robot_messages(0)).value) == [1.0, -1.0, 0.5, 0.0]
@@ -200,160 +191,60 @@ def test_action_is_clipped_or_refused(peer, tmp_path):
     made.node.stop()
 
 
-def test_clock_ticks_at_the_rate_on_fresh_inputs_only(peer, tmp_path, tiny_bundle):
-    made = Setup(peer, tiny_bundle, contract_file(tmp_path, tick_source="clock"))
+class TestClock:
+    """Ticks from a clock, on a thread of their own."""
 
-    def now_stamped(tick):
-        return robot_messages(tick, stamp=peer.node.get_clock().now().nanoseconds)
+    @pytest.fixture
+    def contract(self, tmp_path):
+        return contract_file(tmp_path, tick_source="clock")
 
-    incomplete = now_stamped(0)
-    del incomplete["object_2/pose"]
-    assert made.refuses(incomplete)
-    start = time.monotonic()
-    tick = 0
-    while time.monotonic() - start < 1.5:
-        made.robot.publish(now_stamped(tick))
-        tick += 1
-        peer.spin(0.02)
-    numbers = [trace.tick for trace in made.traces]
-    elapsed = time.monotonic() - start
-    assert numbers == list(range(len(numbers)))
-    assert 20 < len(numbers) <= 80 * elapsed + 2  # 80 Hz, less where the machine is busy
-    peer.spin(MAX_AGE)  # inputs grow old
-    made.commands.clear()
-    peer.spin(QUIET)
-    assert made.commands == []
-    start = time.monotonic()
+    def drive(self, made, done):
+        """Publish fresh inputs until ``done()``."""
+        tick = 0
+        deadline = time.monotonic() + 60
+        while not done():
+            assert time.monotonic() < deadline
+            now = made.peer.node.get_clock().now().nanoseconds
+            made.robot.publish(robot_messages(tick, stamp=now))
+            tick += 1
+            made.peer.spin(0.02)
+
+    def test_ticks_at_most_at_the_rate_on_fresh_inputs_only(self, peer, contract, tiny_bundle):
+        made = Setup(peer, tiny_bundle, contract)
+        incomplete = robot_messages(0, stamp=peer.node.get_clock().now().nanoseconds)
+        del incomplete["object_2/pose"]
+        assert made.refuses(incomplete)
+        start = time.monotonic()
+        self.drive(made, lambda: len(made.traces) >= 20)
+        numbers = [trace.tick for trace in made.traces]
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) <= 80 * (time.monotonic() - start) + 2  # never faster than 80 Hz
+
+        def quiet():
+            made.commands.clear()
+            peer.spin(QUIET)
+            return not made.commands
+
+        peer.until(quiet, MAX_AGE + 60)  # inputs grow old
+        made.node.stop()
+        assert "control" not in [thread.name for thread in threading.enumerate()]
+
+    def test_a_fault_ends_the_node_and_is_told(self, peer, contract, tmp_path):
+        policy = Script()
+        policy.next = RuntimeError("CUDA error:\n an illegal memory access")
+        made = Setup(peer, tmp_path, contract, load=lambda path, device: policy)
+        self.drive(made, lambda: made.node.failure is not None)
+        with pytest.raises(CommandError, match=r"policy failed: RuntimeError.*illegal") as caught:
+            spin(made.node, lambda: False)
+        assert "\n" not in str(caught.value)
+        made.node.stop()
+
+
+def test_a_fault_in_a_callback_ends_the_node_and_is_told(peer, tmp_path):
+    policy = Script()
+    made = Setup(peer, tmp_path, contract_file(tmp_path), load=lambda path, device: policy)
+    policy.next = ZeroDivisionError("division by zero")
+    made.robot.publish(robot_messages(0))
+    with pytest.raises(CommandError, match="policy failed: ZeroDivisionError"):
+        spin(made.node, lambda: False)
     made.node.stop()
-    assert time.monotonic() - start < 2
-
-
-class TestLiveCheck:
-    robot = RobotContract.load(CONTRACT)
-
-    def test_fits(self, peer):
-        Robot(peer.node)
-        assert wait_for_topics(peer.node, self.robot, 10)
-
-    def test_missing_topic_is_named_with_those_there_are(self, peer):
-        Robot(peer.node, object_1__pose=None)
-        with pytest.raises(ContractError) as caught:
-            wait_for_topics(peer.node, self.robot, 1)
-        message = str(caught.value)
-        assert "no publisher of /object_1/pose within 1 s" in message
-        assert "/object_2/pose (geometry_msgs/msg/PoseStamped)" in message
-
-    def test_it_waits(self, peer):
-        asked = []
-
-        def stopped():
-            if not asked:
-                Robot(peer.node)
-            asked.append(1)
-            return False
-
-        assert wait_for_topics(peer.node, self.robot, 20, stopped)
-        assert asked
-
-    def test_stop_ends_the_wait(self, peer):
-        assert not wait_for_topics(peer.node, self.robot, 60, lambda: True)
-
-    def test_wrong_type_names_both(self, peer):
-        Robot(peer.node, goal=Vector3Stamped)
-        with pytest.raises(ContractError) as caught:
-            wait_for_topics(peer.node, self.robot, 5)
-        for word in ("/goal", "geometry_msgs/msg/Vector3Stamped", "expects", "PointStamped"):
-            assert word in str(caught.value)
-
-    def test_wrong_command_type_names_both(self, peer):
-        Robot(peer.node)
-        peer.listen(PointStamped, "command")
-        with pytest.raises(ContractError, match=r"PointStamped .*sends lram_ros/msg/ActionCommand"):
-            wait_for_topics(peer.node, self.robot, 5)
-
-    def test_reliability_that_would_receive_nothing(self, peer):
-        Robot(peer.node, goal=None)
-        unsure = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        peer.node.create_publisher(PointStamped, "goal", unsure)
-        with pytest.raises(ContractError, match="/goal is published as best_effort"):
-            wait_for_topics(peer.node, self.robot, 5)
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({}, ["parameter bundle is not set"]),
-        ({"bundle": "nowhere"}, ["nowhere"]),
-        ({"bundle": "nowhere", "contract": "none.yaml"}, ["none.yaml", "No such file"]),
-        ({"bundle": 3}, ["parameter bundle"]),
-        ({"bundle": "nowhere", "torch_threads": 0}, ["torch_threads: at least 1"]),
-        ({"bundle": "nowhere", "target_return": math.inf}, ["target_return"]),
-        ({"bundle": "nowhere", "topic_timeout": -1.0}, ["topic_timeout"]),
-    ],
-)
-def test_bad_parameters(peer, values, words):
-    node = PolicyNode(context=peer.context, parameter_overrides=parameters(**values))
-    peer.add(node)
-    with pytest.raises(LramError) as caught:
-        node.configure()
-    for word in words:
-        assert word in str(caught.value)
-
-
-def misnamed(data):
-    fields = data["inputs"][0]["fields"]
-    fields["hand"] = fields.pop("ee_position")
-
-
-def missized(data):
-    data["inputs"][0]["fields"]["ee_position"]["path"] = "pose"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [(misnamed, ["ee_position is missing"]), (missized, ["gives 7 values", "expects 3"])],
-)
-def test_process_refuses_with_code_2(ros_domain, tmp_path, tiny_bundle, change, words):
-    data = yaml.safe_load(CONTRACT.read_text())
-    change(data)
-    path = tmp_path / "robot.yaml"
-    path.write_text(yaml.safe_dump(data))
-    with processes(tmp_path) as start:
-        node = start("lram_ros.policy_node", bundle=tiny_bundle, contract=path)
-        assert node.wait() == 2
-    assert node.output.startswith("error: ")
-    assert len(node.output.splitlines()) == 1
-    for word in [str(path), *words]:
-        assert word in node.output
-
-
-def test_process_refuses_a_topic_of_another_type(peer, tmp_path, tiny_bundle):
-    Robot(peer.node, goal=Vector3Stamped)
-    with processes(tmp_path) as start:
-        node = start("lram_ros.policy_node", bundle=tiny_bundle, contract=CONTRACT)
-        assert node.wait() == 2
-    assert "/goal is published as geometry_msgs/msg/Vector3Stamped" in node.output
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_process_stops_while_it_waits_for_topics(ros_domain, tmp_path, tiny_bundle, number):
-    with processes(tmp_path) as start, Peer() as peer:
-        node = start(
-            "lram_ros.policy_node", bundle=tiny_bundle, contract=CONTRACT, topic_timeout=60.0
-        )
-        peer.until(lambda: peer.node.count_publishers("policy/tick"), 60)
-        assert node.stop(number) == 0
-    assert "error" not in node.output
-
-
-def test_node_is_a_ros_node_with_described_parameters(peer):
-    node = PolicyNode(
-        context=peer.context, parameter_overrides=parameters(bundle="x", contract="y")
-    )
-    peer.add(node)
-    with pytest.raises(LramError):
-        node.configure()
-    assert isinstance(node, Node)
-    for name in ("bundle", "contract", "device", "torch_threads", "target_return"):
-        assert node.describe_parameter(name).description
-    assert node.describe_parameter("bundle").read_only
