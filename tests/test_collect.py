@@ -148,7 +148,11 @@ def test_resumes_after_a_kill_with_the_same_result(tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        _command(tmp_path / "data"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        _command(tmp_path / "data"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # A test run in the background has inherited an ignored SIGINT; a terminal's has not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     parts = tmp_path / "data.parts"
     _wait_until(lambda: bool(list(parts.glob("0*.npz"))), "no part was written")
