@@ -1,7 +1,8 @@
 """A ROS 2 domain of one's own: processes of one run see each other and nobody else.
 
-ROS_DOMAIN_ID separates runs on one machine; discovery limited to the machine and plain UDP keep
-them off the network and leave no shared memory behind, whichever way a process ends.
+ROS_DOMAIN_ID separates runs on one machine, ROS_AUTOMATIC_DISCOVERY_RANGE keeps them off the
+network. On one machine Fast DDS then uses shared memory, whatever FASTDDS_BUILTIN_TRANSPORTS says;
+a process that is killed outright leaves its files in /dev/shm, any other ending removes them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ def isolation(domain: int) -> dict[str, str]:
     return {
         "ROS_DOMAIN_ID": str(domain),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
     }
 
 
