@@ -141,7 +141,7 @@ def test_command_writes_tables(tmp_path: Path) -> None:
     out = tmp_path / "results"
     result = _run(
         *("--expert", "--tasks", "reach-v3,drawer-close-v3", "--episodes", "6"),
-        *("--workers", "2", "--out", str(out)),
+        *("--seed", "1000000000", "--seed", "2000000000", "--workers", "2", "--out", str(out)),
     )
     assert result.returncode == 0, result.stderr
     assert "drawer-close-v3" in result.stdout
@@ -149,10 +149,11 @@ def test_command_writes_tables(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["reach-v3", "drawer-close-v3", "mean"]
     content = json.loads((out / "results.json").read_text())
-    assert content["mean"]["episodes"] == 12
+    assert content["mean"]["episodes"] == 24
     assert content["mean"]["success_rate"] == pytest.approx(float(rows[-1]["success_rate"]))
     assert content["mean"]["success_rate"] >= 0.9
-    assert [e["seed"] for e in content["episodes"][:6]] == [*range(10**9, 10**9 + 6)]
+    blocks = [*range(10**9, 10**9 + 6), *range(2 * 10**9, 2 * 10**9 + 6)]
+    assert [e["seed"] for e in content["episodes"][:12]] == blocks
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def model_card(contract: PolicyContract, training: dict[str, Any], measured: str
     )
     return f"""# Policy for {contract.suite} ({contract.robot}, {contract.gripper})
 
-{config["backbone"]} ({options}), {training["parameters"] / 1e6:.2f}M parameters, control rate
+{config["backbone"]} ({options}), {training["parameters"] / 1e6:.2f}M parameters, control rate \
 {contract.control_rate:g} Hz, {len(contract.target_returns) - 1} training tasks.
 {measured}
 ## Training
@@ -108,23 +108,25 @@ def loss_curves(run_folders: list[Path]) -> str:
 
 def _phases(training: dict[str, Any]) -> str:
     """Describe a training and, before it, the one it continued."""
-    earlier = training.get("continues")
+    earlier = training["continues"]
     metrics, config = training["metrics"], training["config"]
+    collected = set(earlier["paths"]) if earlier else set()
     commands = [
-        _collect_command(p, d) for p, d in zip(training["paths"], training["data"], strict=True)
+        _collect_command(path, provenance)
+        for path, provenance in zip(training["paths"], training["data"], strict=True)
+        if path not in collected
     ]
-    commands = [c for c in commands if c] + [_train_command(training)]
-    text = "\n".join(commands)
+    text = "\n".join([c for c in commands if c] + [_train_command(training)])
     return (
         (_phases(earlier) if earlier else "")
         + f"""```sh
 {text}
 ```
 
-{training["episodes"]} demonstrations ({training["ticks"]} ticks); {training["steps"]} optimiser
-steps of {config["batch"]} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min
-({training["machine"]}). Held out: loss {metrics["loss"]:.3f}, perplexity
-{metrics["perplexity"]:.2f}, right bin {metrics["accuracy"]:.3f}, mean absolute error
+{training["episodes"]} demonstrations ({training["ticks"]} ticks); {training["steps"]} optimiser \
+steps of {config["batch"]} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min \
+({training["machine"]}). Held out: loss {metrics["loss"]:.3f}, perplexity \
+{metrics["perplexity"]:.2f}, right bin {metrics["accuracy"]:.3f}, mean absolute error \
 {metrics["mae"]:.4f}.
 
 """
@@ -135,7 +137,7 @@ def _collect_command(path: str, provenance: dict[str, Any]) -> str:
     p = provenance.get("parameters")
     if not p:
         return ""
-    words = ["lram", "collect", p["suite"], "--tasks", ",".join(p["tasks"])]
+    words = ["lram", "collect", p["suite"], "--tasks", provenance["selection"]]
     words += ["--episodes", str(p["episodes"]), "--seed", str(p["seed"])]
     words += ["--noise", f"{p['noise']:g}"]
     if p["roll_in_fraction"]:
@@ -183,7 +185,7 @@ def _results(title: str, path: Path) -> str:
     return f"""
 ## {title}
 
-{blocks} episodes a task and block of seeds, from seed {seeds} (demonstrations use seeds below
+{blocks} episodes a task and block of seeds, from seed {seeds} (demonstrations use seeds below \
 1000000000), success within 500 and within 200 ticks, 95 % Wilson intervals.
 
 | task | episodes | success | 95 % | success in 200 | return | ticks |

@@ -49,6 +49,7 @@ def collect(
     out: Path,
     workers: int,
     bundle: Path | None = None,
+    selection: str = "",
     on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
 ) -> dict[str, Tally]:
     """Collect a dataset of demonstrations.
@@ -60,6 +61,7 @@ def collect(
         out: folder of the dataset; it appears when everything is collected.
         workers: number of processes.
         bundle: policy that begins some episodes; needed if ``recipe.roll_in_fraction`` > 0.
+        selection: how the tasks were asked for, e.g. ``ml45-train``; kept with the dataset.
         on_progress: called with the number of episodes just dealt with and the ticks they took.
 
     Returns:
@@ -111,7 +113,7 @@ def collect(
 
     made = [work.part for work in works if work.part.exists()]
     if any(tally.collected for tally in tallies.values()):
-        merge_parts(made, out, _schema(suite), _provenance(parameters, tallies, bundle))
+        merge_parts(made, out, _schema(suite), _provenance(parameters, tallies, bundle, selection))
         shutil.rmtree(parts)
     _check_complete(tallies, recipe.episodes, out)
     return tallies
@@ -237,9 +239,10 @@ def _schema(suite: Suite) -> DatasetSchema:
 
 
 def _provenance(
-    parameters: dict[str, Any], tallies: dict[str, Tally], bundle: Path | None
+    parameters: dict[str, Any], tallies: dict[str, Tally], bundle: Path | None, selection: str
 ) -> dict[str, Any]:
     return {
+        "selection": selection or ",".join(parameters["tasks"]),
         "roll_in_bundle": str(bundle) if bundle else None,
         "source": "scripted experts, perturbed; labels are the experts' own clipped actions",
         "parameters": parameters,

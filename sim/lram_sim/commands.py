@@ -82,7 +82,9 @@ def collect(
         rollin_fraction = 0.5 if rollin else 0.0
     recipe = Recipe(episodes, seed, noise, rollin_fraction)
     with step_progress("collecting", len(names) * episodes) as advance:
-        tallies = run(found, names, recipe, out, workers or default_workers(), rollin, advance)
+        tallies = run(
+            found, names, recipe, out, workers or default_workers(), rollin, tasks, advance
+        )
     collection_table(tallies, out)
 
 

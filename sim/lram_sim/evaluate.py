@@ -128,7 +128,7 @@ def evaluate(
             target_return,
         )
         for task in tasks
-        for start in range(0, episodes, CHUNK)
+        for start in range(0, len(seeds), CHUNK)
     ]
     outcomes: list[Outcome] = []
     with closing(run_parallel(_run_work, items, min(workers, len(items)))) as results:
