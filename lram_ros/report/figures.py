@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from lram_core.statistics import wilson_interval
 from lram_ros.report.results import STAGES, EpisodeResult, by_task, latencies
@@ -36,6 +37,8 @@ def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
             edges = np.geomspace(max(low, 1e-3), max(high, 1e-3) * 1.001, BINS + 1)
             axes.hist(milliseconds, bins=edges, color=BLUE)
             axes.set_xscale("log")
+            # Plain numbers: 3, 4, 6 and not 3 × 10⁰.
+            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
             axes.margins(y=0.5)  # room for the labels above the bars
             for percent, line in ((50, "-"), (99, "--")):
                 value = float(np.percentile(milliseconds, percent))
