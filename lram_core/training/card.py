@@ -57,13 +57,16 @@ Reward: {contract.reward.definition} Scale {contract.reward.scale:g}.
 """
 
 
-def write_measured_card(bundle: Path, results: dict[str, Path], run_folders: list[Path]) -> None:
+def write_measured_card(
+    bundle: Path, results: dict[str, Path], run_folders: list[Path], limits: str = ""
+) -> None:
     """Rewrite a bundle's card with measured results and loss curves.
 
     Args:
         bundle: the bundle.
         results: title → folder or file of ``lram eval``.
         run_folders: run folders of the training, in order; their curves go to ``loss.svg``.
+        limits: what the policy is not good for, in Markdown.
 
     Raises:
         BundleError: no bundle there. DataError: a result or a run folder is unreadable.
@@ -75,6 +78,8 @@ def write_measured_card(bundle: Path, results: dict[str, Path], run_folders: lis
         with atomic_path(bundle / CURVES) as temporary:
             temporary.write_text(loss_curves(run_folders))
         measured += f"\n![Loss curves]({CURVES})\n"
+    if limits:
+        measured += f"\n## Limits\n\n{limits}\n"
     write_card(bundle, model_card(contract, training, measured))
 
 

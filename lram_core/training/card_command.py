@@ -22,8 +22,11 @@ import click
     multiple=True,
     help="Run folder of 'lram train'; may be repeated, in order.",
 )
-def card(bundle: Path, results: tuple[tuple[str, Path], ...], runs: tuple[Path, ...]) -> None:
+@click.option("--limits", default="", help="What the policy is not good for (Markdown).")
+def card(
+    bundle: Path, results: tuple[tuple[str, Path], ...], runs: tuple[Path, ...], limits: str
+) -> None:
     from lram_core.training.card import write_measured_card
 
-    write_measured_card(bundle, dict(results), list(runs))
+    write_measured_card(bundle, dict(results), list(runs), limits)
     click.echo(f"{bundle / 'README.md'} written")
