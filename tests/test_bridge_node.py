@@ -27,9 +27,9 @@ NAMES = ["ee_dx", "ee_dy", "ee_dz", "gripper"]
 class Bridge:
     """A bridge process with a peer that listens and can command."""
 
-    def __init__(self, start, peer, **values):
+    def __init__(self, start, peer, module="lram_sim.bridge_node", **values):
         self.peer = peer
-        self.process = start("lram_sim.bridge_node", **values)
+        self.process = start(module, **values)
         self.statuses = peer.listen(EpisodeStatus, "episode")
         self.poses = peer.listen(PoseStamped, "end_effector/pose")
         self.publisher = peer.node.create_publisher(ActionCommand, "command", data_qos())
@@ -161,7 +161,7 @@ def test_set_is_repeated_with_the_same_stamp_until_answered(launch):
     bridge = launch()
     bridge.reset()
     bridge.wait_tick(0, 1)
-    bridge.peer.until(lambda: len(bridge.statuses) >= 2, 10)
+    bridge.peer.until(lambda: len(bridge.statuses) >= 2)
     assert {stamp(status) for status in bridge.statuses} == {12_500_000}
 
 
@@ -187,26 +187,30 @@ def test_episodes_end_and_time_goes_on(launch):
 
 def test_real_time_runs_by_the_wall_clock(launch):
     bridge = launch(mode="realtime")
-    assert bridge.reset(max_steps=120).success
-    bridge.wait_tick(0, 1)
     start = time.monotonic()
-    for _ in range(10):
+    assert bridge.reset("push-v3").success
+    bridge.wait_tick(0, 1)
+
+    def positions():
+        return [pose.pose.position.x for pose in bridge.poses]
+
+    def moved():
         bridge.command(bridge.statuses[-1], value=(1.0, 0.0, 0.0, 0.0))
-        bridge.peer.spin(0.05)
+        x = positions()
+        return x and x[-1] - x[0] > 0.02
+
+    def still():  # after the hold and settling
+        x = positions()[-20:]
+        return bridge.statuses[-1].tick >= commanded + 30 and max(x) - min(x) < 1e-3
+
+    bridge.peer.until(moved)
     commanded = bridge.statuses[-1].tick
-    bridge.wait_tick(120, 1)
-    elapsed = time.monotonic() - start
-    assert elapsed > 119 / 80 - 0.1  # never faster than real time
-    assert elapsed < 15
-    assert bridge.statuses[-1].state == EpisodeStatus.TRUNCATED
-    peer = bridge.peer
-    peer.until(lambda: len(bridge.poses) == len(bridge.statuses))
-    x = np.array([pose.pose.position.x for pose in bridge.poses])
-    assert x[commanded] - x[0] > 0.02  # it moved while commanded
-    # It stood still when no command came any more (after the hold and settling).
-    assert abs(x[-1] - x[-20]) < 1e-3
-    assert bridge.reset("door-open-v3").success  # another task, on the simulation's thread
-    bridge.wait_tick(20, 2)
+    bridge.peer.until(still)
+    ticks = bridge.statuses[-1].tick
+    assert ticks / 80 <= time.monotonic() - start  # never faster than real time
+    # Another task, on the simulation's thread.
+    assert bridge.reset("door-open-v3", max_steps=20).success
+    assert bridge.wait_tick(20, 2).state == EpisodeStatus.TRUNCATED
     assert not bridge.reset("fly-v3").success
     assert bridge.process.stop() == 0, bridge.process.output
 
@@ -250,6 +254,81 @@ def test_bad_parameters_exit_with_code_2(ros_domain, tmp_path, values, words):
     assert len(node.output.splitlines()) == 1
     for word in words:
         assert word in node.output
+
+
+BROKEN = """
+from lram_sim import bridge_node
+from lram_sim.bridge_episode import Simulation
+
+step = Simulation.step
+
+def break_down(self, action):
+    return step(self, action) if self.current.tick < 5 else 1 / 0
+
+Simulation.step = break_down
+bridge_node.main()
+"""
+UNFINISHED = """
+from lram_sim import bridge_node
+
+def create_timer(*arguments, **options):
+    raise RuntimeError("no timer")
+
+bridge_node.BridgeNode.create_timer = create_timer
+bridge_node.main()
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Makes a module that a process can run."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    return write
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "realtime"])
+def test_broken_simulation_ends_the_process_with_one_line(launch, module, mode):
+    bridge = launch(module=module("broken_bridge", BROKEN), mode=mode)
+    assert bridge.reset().success
+    for tick in range(6):
+        bridge.command(bridge.wait_tick(tick, 1))
+        if bridge.statuses[-1].tick >= 5:
+            break
+    assert bridge.process.wait(60) == 2
+    assert "Traceback" not in bridge.process.output
+    last = bridge.process.output.splitlines()[-1]
+    assert last == "error: the simulation failed: ZeroDivisionError('division by zero')"
+    bridge.peer.until(lambda: bridge.statuses[-1].state == EpisodeStatus.ABORTED)
+
+
+def test_error_in_the_constructor_leaves_no_thread_that_keeps_the_process(
+    ros_domain, tmp_path, module
+):
+    with processes(tmp_path) as start:
+        node = start(module("unfinished_bridge", UNFINISHED), mode="realtime")
+        assert node.wait(60) == 1
+    assert "no timer" in node.output
+
+
+def test_encoder_that_dies_costs_the_video_alone(launch, tmp_path, monkeypatch):
+    encoder = tmp_path / "encoder"
+    encoder.write_text("#!/bin/sh\nhead -c 400000 > /dev/null\n")
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    path = tmp_path / "out" / "v.mp4"
+    bridge = launch(video_path=path, video_width=160, video_height=120)
+    assert bridge.reset().success
+    bridge.drive(80)
+    bridge.process.wait_for("no video: ")
+    assert bridge.drive(90).state == EpisodeStatus.RUNNING
+    assert bridge.process.stop() == 0
+    assert "Traceback" not in bridge.process.output
+    assert list(path.parent.iterdir()) == []
 
 
 def test_unknown_camera_costs_the_video_alone(launch, tmp_path):

@@ -54,6 +54,7 @@ def watch():
 @pytest.fixture
 def real_time(suite, watch):
     pace = RealTime(Simulation(suite), watch.show, watch.finished.set, watch.errors.append)
+    pace.start()
     yield pace
     pace.stop()
 
@@ -100,6 +101,7 @@ def test_real_time_refuses_and_goes_on(real_time, watch):
 def test_failure_of_the_simulation_is_reported_and_resets_do_not_hang(suite, watch):
     simulation = Simulation(suite)
     pace = RealTime(simulation, watch.show, watch.finished.set, watch.errors.append)
+    pace.start()
     pace.reset("reach-v3", 0, 0)
     simulation.step = lambda action: 1 / 0
     assert watch.finished.wait(30)
@@ -107,6 +109,22 @@ def test_failure_of_the_simulation_is_reported_and_resets_do_not_hang(suite, wat
     with pytest.raises(TaskError, match="has stopped"):
         pace.reset("reach-v3", 0, 0)
     pace.stop()
+
+
+def test_nothing_runs_before_the_start(suite, watch):
+    before = threading.active_count()
+    pace = RealTime(Simulation(suite), watch.show, watch.finished.set, watch.errors.append)
+    assert threading.active_count() == before
+    pace.stop()
+    assert not watch.finished.is_set()
+
+
+def test_failure_at_the_end_is_reported(suite, watch):
+    simulation = Simulation(suite)
+    pace = RealTime(simulation, watch.show, lambda: 1 / 0, watch.errors.append)
+    pace.start()
+    pace.stop()
+    assert isinstance(watch.errors[0], ZeroDivisionError)
 
 
 def test_standstill_stops_motion_and_keeps_the_grip():
@@ -206,6 +224,39 @@ def test_video_has_no_file_before_it_is_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["v.mp4"]
     EpisodeVideo(tmp_path / "none.mp4", 80.0).close()
     assert not (tmp_path / "none.mp4").exists()
+
+
+def test_discarded_video_leaves_no_file_and_no_encoder(tmp_path):
+    writer = Mp4Writer(tmp_path / "v.mp4", 10.0, 64, 48)
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    assert encoders()
+    writer.discard()
+    assert encoders() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_encoder_that_fails_at_the_end_is_one_clear_error(tmp_path):
+    writer = Mp4Writer(tmp_path / "v.mp4", 10.0, 64, 48)
+    (encoder,) = encoders()
+    os.kill(encoder, signal.SIGKILL)
+    with pytest.raises(CommandError, match="cannot be encoded"):
+        writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_filmed_is_refused_at_the_start(tmp_path, monkeypatch):
+    import mujoco
+
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match="cannot be encoded"):
+        EpisodeVideo(tmp_path / "file" / "v.mp4", 80.0).probe()
+
+    def broken(*arguments, **options):
+        raise ImportError("no libEGL")
+
+    monkeypatch.setattr(mujoco, "Renderer", broken)
+    with pytest.raises(CommandError, match=r"cannot render offscreen .*no libEGL"):
+        EpisodeVideo(tmp_path / "v.mp4", 80.0).probe()
 
 
 def encoders():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,12 @@ _LOG_S = 2.0
 class BridgeNode(Node):
     """Publishes a simulated robot, executes commands, resets episodes.
 
+    Attributes:
+        failure: what broke the simulation, if anything did; the node is of no more use then.
+
     Raises:
-        LramError: a parameter is wrong, or the suite is unknown or not installed.
+        LramError: a parameter is wrong, the suite is unknown or not installed, or a video is
+            asked for and nothing can be rendered or encoded here.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -63,11 +68,13 @@ class BridgeNode(Node):
         self._video = _video(values, suite.control_rate)
         self._publisher = SnapshotPublisher(self, suite)
         self._reader = CommandReader(suite.action_fields)
-        self._simulation = Simulation(suite, self._video.detach if self._video else _nothing)
+        self._simulation = Simulation(suite, self._detach_video)
         self._pace = self._make_pace(values["mode"])
+        self._skipped = 0
         self.create_subscription(ActionCommand, "command", self._on_command, QOS)
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
-        self.create_timer(_IDLE_S, self._pace.idle, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(_IDLE_S, self._idle, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._pace.start()  # last: nothing can fail any more that would leave its thread behind
         self.get_logger().info(
             f"ready: {suite.name} ({len(suite.tasks())} tasks), {values['mode']}, "
             f"{suite.control_rate:g} Hz"
@@ -75,9 +82,12 @@ class BridgeNode(Node):
 
     def stop(self) -> None:
         """Stop the simulation, let the last messages out and finish the video."""
-        self._pace.stop()
-        if isinstance(self._pace, Lockstep):
-            self._finish_video()
+        try:
+            self._pace.stop()
+            if isinstance(self._pace, Lockstep):
+                self._finish_video()
+        except Exception as error:
+            self._on_failure(error)
         self._publisher.flush()
 
     def _declare(self, name: str, default: Any, description: str) -> Any:
@@ -110,12 +120,25 @@ class BridgeNode(Node):
                 task.model, task.data, snapshot.tick, title, snapshot.state is not State.RUNNING
             )
         except LramError as error:
-            self.get_logger().error(f"no video: {error}")
-            self._video = None
+            self._drop_video(error)
+
+    def _drop_video(self, error: LramError) -> None:
+        """Go on without a video: a robot is worth more than its pictures."""
+        self.get_logger().error(f"no video: {error}")
+        video, self._video = self._video, None
+        if video is not None:
+            video.discard()
+
+    def _detach_video(self) -> None:
+        if self._video is not None:
+            self._video.detach()
 
     def _finish_video(self) -> None:
         if self._video is not None:
-            self._video.close()
+            try:
+                self._video.close()
+            except LramError as error:
+                self._drop_video(error)
 
     def _on_command(self, message: Any) -> None:
         stamp = message.header.stamp
@@ -126,6 +149,8 @@ class BridgeNode(Node):
             )
         except LramError as error:
             self.get_logger().error(f"command ignored: {error}", throttle_duration_sec=_LOG_S)
+        except Exception as error:
+            self._on_failure(error)
 
     def _on_reset(self, request: Any, response: Any) -> Any:
         try:
@@ -134,23 +159,38 @@ class BridgeNode(Node):
             self.get_logger().error(f"reset refused: {error}")
             response.success, response.message = False, str(error)
             return response
+        except Exception as error:
+            self._on_failure(error)
+            response.success, response.message = False, f"the simulation failed: {error!r}"
+            return response
         response.success, response.episode = True, snapshot.episode
         response.stamp.sec, response.stamp.nanosec = divmod(snapshot.stamp, 1_000_000_000)
         return response
 
+    def _idle(self) -> None:
+        try:
+            self._pace.idle()
+        except Exception as error:
+            self._on_failure(error)
+        if (skipped := self._pace.skipped) > self._skipped:
+            self.get_logger().warning(
+                f"too slow for real time: {skipped} control ticks left out so far",
+                throttle_duration_sec=_LOG_S,
+            )
+            self._skipped = skipped
+
     def _on_failure(self, error: Exception) -> None:
-        self.failure = error
-        self._publisher.abort()
-
-
-def _nothing() -> None:
-    """No video, nothing to detach."""
+        """Keep what broke the simulation; the process ends then. Called on any thread."""
+        self.get_logger().debug("".join(traceback.format_exception(error)))
+        if self.failure is None:
+            self.failure = error
+            self._publisher.abort()
 
 
 def _video(values: dict[str, Any], rate: float) -> EpisodeVideo | None:
     if not values["video_path"]:
         return None
-    return EpisodeVideo(
+    video = EpisodeVideo(
         Path(values["video_path"]),
         rate,
         fps=values["video_fps"],
@@ -158,6 +198,8 @@ def _video(values: dict[str, Any], rate: float) -> EpisodeVideo | None:
         width=values["video_width"],
         height=values["video_height"],
     )
+    video.probe()
+    return video
 
 
 def _spin(node: Node, stopped: Callable[[], bool]) -> None:
@@ -183,11 +225,11 @@ def _body(stop: StopRequest) -> None:
         node = BridgeNode()
         try:
             _spin(node, lambda: bool(stop) or node.failure is not None)
-            if node.failure is not None:
-                raise CommandError(f"the simulation failed: {node.failure!r}") from node.failure
         finally:
             node.stop()
             node.destroy_node()
+        if node.failure is not None:
+            raise CommandError(f"the simulation failed: {node.failure!r}") from node.failure
     finally:
         rclpy.try_shutdown()
 

@@ -33,7 +33,20 @@ class Command:
 
 
 class Pace(Protocol):
-    """Drives a Simulation; all its steps run on one thread."""
+    """Drives a Simulation; all its steps run on one thread.
+
+    Errors that are no LramError mean that the simulation is broken: they leave :meth:`reset`,
+    :meth:`command` and :meth:`idle`, or go to whoever was named to a pace with a thread.
+    """
+
+    @property
+    def skipped(self) -> int:
+        """Control ticks that were left out because the simulation was too slow."""
+        ...
+
+    def start(self) -> None:
+        """Begin; to be called once, when everything that it will call is there."""
+        ...
 
     def reset(self, task: str, seed: int, max_steps: int) -> Snapshot:
         """Start an episode. Raises TaskError, as :meth:`Simulation.reset`."""
@@ -62,6 +75,13 @@ class Lockstep:
         self._simulation = simulation
         self._show = show
         self._shown = time.monotonic()
+
+    @property
+    def skipped(self) -> int:
+        return 0
+
+    def start(self) -> None:
+        """Nothing to do: it runs when it is called."""
 
     def reset(self, task: str, seed: int, max_steps: int) -> Snapshot:
         snapshot = self._simulation.reset(task, seed, max_steps)
@@ -121,12 +141,13 @@ class RealTime:
         self._last: Array | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="simulation")
-        self._thread.start()
 
     @property
     def skipped(self) -> int:
-        """Control ticks that were left out because the simulation was too slow."""
         return self._pacer.skipped
+
+    def start(self) -> None:
+        self._thread.start()
 
     def reset(self, task: str, seed: int, max_steps: int) -> Snapshot:
         """Hand the reset to the simulation's thread and wait for it."""
@@ -148,7 +169,8 @@ class RealTime:
     def stop(self) -> None:
         self._stopping = True
         self._requests.put(None)
-        self._thread.join()
+        if self._thread.ident is not None:  # was started
+            self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -161,9 +183,11 @@ class RealTime:
                     self._show(self._simulation.step(self._action()))
         except Exception as error:  # a thread has nobody to raise to
             self._failed(error)
-        finally:
+        try:
             self._simulation.close()
             self._finish()
+        except Exception as error:
+            self._failed(error)
 
     def _serve(self, block: bool) -> None:
         """Do a reset that is waiting; with ``block``, wait for one."""

@@ -16,6 +16,13 @@ Image = npt.NDArray[np.uint8]
 # Meta-World itself moves this camera closer (in metres) where it renders for people.
 _PLACES = {"corner2": (0.75, 0.075, 0.7)}
 
+_EMPTY = """
+<mujoco>
+  <visual><global offwidth="{width}" offheight="{height}"/></visual>
+  <worldbody><camera name="probe"/></worldbody>
+</mujoco>
+"""
+
 
 class Camera:
     """Renders one MuJoCo model from a named camera.
@@ -39,7 +46,7 @@ class Camera:
         try:
             self._renderer = mujoco.Renderer(model, height=height, width=width)
         except Exception as error:  # the GL backends raise whatever they like
-            raise CommandError(f"cannot render offscreen (is EGL installed?): {error}") from error
+            raise CommandError(f"cannot render offscreen (is EGL installed?): {error}") from None
         self._place = _PLACES.get(name)
         self.model = model
         flags = self._renderer.scene.flags
@@ -47,12 +54,19 @@ class Camera:
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
 
     def render(self, data: Any) -> Image:
-        """Return the picture of ``data``, uint8 (height, width, 3), upright."""
+        """Return the picture of ``data``, uint8 (height, width, 3), upright.
+
+        Raises:
+            CommandError: the renderer failed.
+        """
         if self._place is not None:
             # Of the derived camera poses, not of the model: the next step computes it anew.
             data.cam_xpos[self._index] = self._place
-        self._renderer.update_scene(data, camera=self._index)
-        image: Image = self._renderer.render()
+        try:
+            self._renderer.update_scene(data, camera=self._index)
+            image: Image = self._renderer.render()
+        except Exception as error:
+            raise CommandError(f"cannot render offscreen: {error}") from None
         # Some cameras (Meta-World's corner2) hang upside down: their up axis points to the floor.
         if data.cam_xmat[self._index].reshape(3, 3)[2, 1] < 0:
             image = image[::-1, ::-1]
@@ -64,14 +78,18 @@ class Camera:
 
 
 class Mp4Writer:
-    """Frames into an H.264 MP4, under a temporary name until it is closed."""
+    """Frames into an H.264 MP4, under a temporary name until it is closed.
+
+    Raises:
+        CommandError: there is no encoder, or no place for the file.
+    """
 
     def __init__(self, path: Path, fps: float, width: int, height: int) -> None:
         import imageio_ffmpeg
 
         self.path = path
         self._part = path.with_name(f".{path.stem}.part.mp4")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        prepare_encoder(path)
         self._frames: Generator[Any, Any, None] = imageio_ffmpeg.write_frames(
             str(self._part),
             (width, height),
@@ -93,14 +111,44 @@ class Mp4Writer:
         try:
             self._frames.send(np.ascontiguousarray(image).tobytes())
         except (OSError, StopIteration) as error:
-            self._part.unlink(missing_ok=True)
+            self.discard()
             reason = str(error).partition("\n")[0] or "the encoder has ended"
             raise CommandError(f"{self.path} cannot be encoded: {reason}") from None
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file and give it its name.
+
+        Raises:
+            CommandError: the encoder left none; nothing is left then.
+        """
         self._frames.close()
-        self._part.replace(self.path)
+        try:
+            if not self._part.stat().st_size:
+                raise OSError("the encoder wrote nothing")
+            self._part.replace(self.path)
+        except OSError as error:
+            self.discard()
+            raise CommandError(f"{self.path} cannot be encoded: {error}") from None
+
+    def discard(self) -> None:
+        """End the encoder and leave no file."""
+        self._frames.close()
+        self._part.unlink(missing_ok=True)
+
+
+def prepare_encoder(path: Path) -> None:
+    """Make the folder of a video and look for the encoder.
+
+    Raises:
+        CommandError: the folder cannot be made, or there is no encoder.
+    """
+    import imageio_ffmpeg
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except (OSError, RuntimeError) as error:
+        raise CommandError(f"{path} cannot be encoded: {error}") from None
 
 
 class EpisodeVideo:
@@ -136,6 +184,25 @@ class EpisodeVideo:
         self._camera: Camera | None = None
         self._writer: Mp4Writer | None = None
 
+    def probe(self) -> None:
+        """Draw an empty scene, so that what cannot be filmed here is refused before it begins.
+
+        Raises:
+            CommandError: nothing can be rendered or encoded here.
+        """
+        import mujoco
+
+        prepare_encoder(self._path)
+        width, height = self._size
+        model = mujoco.MjModel.from_xml_string(_EMPTY.format(width=width, height=height))
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        camera = Camera(model, "probe", width, height)
+        try:
+            camera.render(data)
+        finally:
+            camera.close()
+
     def show(self, model: Any, data: Any, tick: int, title: str, last: bool) -> None:
         """Draw this tick if it is due.
 
@@ -144,6 +211,9 @@ class EpisodeVideo:
             tick: control ticks since the episode's start.
             title: a line of text in the picture.
             last: the episode ends here; its picture is drawn in any case, and stays.
+
+        Raises:
+            CommandError: it cannot be drawn or encoded. :meth:`discard` what there is then.
         """
         if tick % self._every and not last:
             return
@@ -164,11 +234,22 @@ class EpisodeVideo:
             self._camera = None
 
     def close(self) -> None:
-        """Finish the file. Nothing is written when nothing was shown."""
+        """Finish the file. Nothing is written when nothing was shown.
+
+        Raises:
+            CommandError: the encoder failed; nothing is left then.
+        """
         self.detach()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def discard(self) -> None:
+        """Let go of everything and leave no file."""
+        self.detach()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.discard()
 
 
 def with_title(image: Image, title: str) -> Image:
