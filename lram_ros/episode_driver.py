@@ -14,15 +14,20 @@ from typing import Any, TypeVar
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from lram_core.errors import CommandError, listed
+from lram_core.errors import CommandError, LramError, listed
 from lram_ros.episode_log import EpisodeLog
 from lram_ros.episode_state import EpisodeState
+from lram_ros.message_fields import message_class
 from lram_ros.msg import EpisodeStatus, PolicyTick
 from lram_ros.process import make_executor
+from lram_ros.recording_scope import recorded
 from lram_ros.report.results import EpisodeResult
 from lram_ros.srv import ResetEpisode
 
 T = TypeVar("T")
+
+RECORDER = "recorder"
+"""Name of the recorder's node."""
 
 POLL = 0.05  # seconds between looks at signals and processes
 SETTLE = 0.5  # seconds from a discovered subscription to a matched one
@@ -89,7 +94,7 @@ class EpisodeDriver(Node):
         self.destroy_node()
 
     def wait_ready(self, recorder: bool, timeout: float) -> None:
-        """Wait until robot and policy (and a recorder) are up and see each other.
+        """Wait until robot and policy are up and see each other, and a recorder sees all they send.
 
         Raises:
             CommandError: they are not after ``timeout`` seconds; the message says what is missing.
@@ -149,21 +154,38 @@ class EpisodeDriver(Node):
         return (f"{self._missing_traces} control ticks have no PolicyTick: no latency is known.",)
 
     def _missing(self, recorder: bool) -> list[str]:
-        names = {
-            topic: {info.node_name for info in self.get_subscriptions_info_by_topic(topic)}
-            for topic in map(self.resolve_topic_name, ("episode", "policy/tick"))
-        }
-        on_episode, on_trace = names.values()
-        traced = self.get_publishers_info_by_topic(self.resolve_topic_name("policy/tick"))
-        policies = {info.node_name for info in traced}
+        episode, trace = map(self.resolve_topic_name, ("episode", "policy/tick"))
+        policies = self._sending(trace)
         missing = []
         if not self._reset.service_is_ready():
             missing.append("the service reset_episode (simulation bridge)")
-        if not policies & on_episode:
+        if not policies & self._listening(episode):
             missing.append("a policy node that publishes policy/tick and listens to episode")
-        if recorder and "recorder" not in on_episode & on_trace:
-            missing.append("the recorder")
+        if not missing and recorder:
+            left = self._unrecorded(policies | self._sending(episode))
+            missing += [f"the recorder on {topic}" for topic in left]
         return missing
+
+    def _unrecorded(self, nodes: set[str]) -> list[str]:
+        """Topics of these nodes that a recorder would take and has not subscribed to yet."""
+        left = []
+        for topic, types in self.get_topic_names_and_types():
+            if (
+                recorded(topic, self.get_namespace())
+                and nodes & self._sending(topic)
+                and RECORDER not in self._listening(topic)
+                and all(map(_installed, types))
+            ):
+                left.append(topic)
+        return left
+
+    def _sending(self, topic: str) -> set[str]:
+        """Names of the nodes that publish a topic (a full name)."""
+        return {info.node_name for info in self.get_publishers_info_by_topic(topic)}
+
+    def _listening(self, topic: str) -> set[str]:
+        """Names of the nodes that subscribe to a topic."""
+        return {info.node_name for info in self.get_subscriptions_info_by_topic(topic)}
 
     def _start(self, plan: EpisodePlan) -> int:
         """Ask for an episode; returns its number."""
@@ -217,6 +239,15 @@ class EpisodeDriver(Node):
             self._early.append((message, now))
         else:
             _sort(self._log, message, now)
+
+
+def _installed(type_name: str) -> bool:
+    """Whether a message type is there; a recorder cannot take what is not."""
+    try:
+        message_class(type_name)
+    except LramError:
+        return False
+    return True
 
 
 def _sort(log: EpisodeLog, message: Any, arrival: float) -> None:

@@ -33,6 +33,7 @@ from lram_core.errors import CommandError, LramError
 from lram_ros.bag_types import BagTypes
 from lram_ros.message_fields import message_class
 from lram_ros.process import declare, run_node
+from lram_ros.recording_scope import recorded
 
 BAG_VERSION: Final = 8  # read by Humble and everything since
 DEPTH = 1000  # a writer that stalls for a moment must not lose messages
@@ -111,37 +112,32 @@ class Recorder(Node):
     def discover(self) -> None:
         """Look at the graph once: record new topics, follow changed publishers."""
         for topic, type_names in self.get_topic_names_and_types():
-            if not self._in_scope(topic):
+            if not recorded(topic, self.get_namespace()):
                 continue
             publishers = self.get_publishers_info_by_topic(topic)
             if not publishers:
                 continue
             profile = matching_qos(publishers)
             for type_name in type_names:
-                recorded = self._topics.get(topic)
-                if recorded is None:
+                entry = self._topics.get(topic)
+                if entry is None:
                     self._start(topic, type_name, profile)
-                elif recorded.type_name != type_name:
-                    self._give_up(topic, type_name, f"is recorded as {recorded.type_name}")
-                elif recorded.profile != profile:
-                    self.destroy_subscription(recorded.subscription)
-                    recorded.profile = profile
-                    recorded.subscription = self._subscribe(topic, recorded.connection, profile)
+                elif entry.type_name != type_name:
+                    self._give_up(topic, type_name, f"is recorded as {entry.type_name}")
+                elif entry.profile != profile:
+                    self.destroy_subscription(entry.subscription)
+                    entry.profile = profile
+                    entry.subscription = self._subscribe(topic, entry.connection, profile)
 
     def stop(self) -> None:
         """Finish the bag: after this it is complete and readable."""
-        for recorded in self._topics.values():
-            self.destroy_subscription(recorded.subscription)
+        for entry in self._topics.values():
+            self._drain(entry)
+            self.destroy_subscription(entry.subscription)
         self._bag.close()
         self.get_logger().info(
             f"{self.messages} messages on {len(self._topics)} topics in {self.path}"
         )
-
-    def _in_scope(self, topic: str) -> bool:
-        if any(part.startswith("_") for part in topic.split("/")):  # hidden by convention
-            return False
-        prefix = self.get_namespace().rstrip("/") + "/"
-        return topic.startswith(prefix) or topic == "/clock"
 
     def _start(self, topic: str, type_name: str, profile: QoSProfile) -> None:
         if (topic, type_name) in self._given_up:
@@ -166,6 +162,13 @@ class Recorder(Node):
         write = partial(self._write, connection)
         message_type = message_class(connection.msgtype)
         return self.create_subscription(message_type, topic, write, profile, raw=True)
+
+    def _drain(self, entry: _Recorded) -> None:
+        """Write what has arrived and was not handed out yet: a stop must not lose the end."""
+        subscription = entry.subscription
+        with subscription.handle:
+            while taken := subscription.handle.take_message(subscription.msg_type, True):
+                self._write(entry.connection, taken[0])
 
     def _write(self, connection: Connection, data: bytes) -> None:
         self._bag.write(connection, time.time_ns(), data)

@@ -13,6 +13,7 @@ import pytest
 import rclpy
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg
@@ -79,9 +80,10 @@ def test_bag_holds_every_message(node, tmp_path, stop):
             policy.publish(message)
             sensor.publish(String(data=f"reading {message.tick}"))
             time.sleep(0.001)
-        time.sleep(0.5)
+        for publisher in (policy, latched):
+            assert publisher.wait_for_all_acked(Duration(seconds=60))  # arrived, maybe not written
         os.kill(process.pid, stop)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
 
     types = BagTypes().store
@@ -89,7 +91,7 @@ def test_bag_holds_every_message(node, tmp_path, stop):
         counts = {topic: info.msgcount for topic, info in reader.topics.items()}
         assert counts["/policy/tick"] == 200
         assert counts["/description"] == 1
-        assert counts["/sensor"] == 200
+        assert 0 < counts["/sensor"] <= 200  # best effort
         found = []
         for connection, _, data in reader.messages():
             if connection.topic == "/policy/tick":
