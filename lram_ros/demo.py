@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import rclpy
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 
 from lram_core.bundle import load_contract
@@ -26,8 +24,10 @@ from lram_ros.domain import isolation, reserved_domain
 from lram_ros.episode_driver import EpisodeDriver, EpisodePlan, make_plan
 from lram_ros.episode_driver_node import READY_TIMEOUT
 from lram_ros.paths import find_shared
+from lram_ros.process import ros
 from lram_ros.progress import run_with_progress
 from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
+from lram_ros.surroundings import environment, stop_request
 
 BUNDLE = "models/metaworld-ml45"
 TASKS = (
@@ -87,7 +87,6 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
     contract = load_contract(bundle)
     out = _check_out(options.out)
-    stop = StopRequest()
     begin = time.monotonic()
     info = RunInfo(
         suite=contract.suite,
@@ -99,17 +98,15 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
         duration=0.0,
         machine=describe_machine(),
     )
-    with atomic_folder(out) as work:
+    with stop_request() as stop, atomic_folder(out) as work:
         try:
             results, notes = _run_graph(options, bundle, contract.suite, plan, work, stop, console)
+            files = _files(work)
         except LramError as error:
-            raise CommandError(f"{error}\nlogs: {_keep_logs(work, out)}") from error
-        finished = replace(
-            info,
-            duration=time.monotonic() - begin,
-            files=_files(work, options.video),
-            notes=notes,
-        )
+            raise CommandError(f"{error}{_keep_logs(work, out)}") from error
+        if options.video and "video" not in files:
+            notes += (f"There is no video; {LOGS}/sim_bridge.log says why.",)
+        finished = replace(info, duration=time.monotonic() - begin, files=files, notes=notes)
         write_all(work, results, finished, console)
     console.print(f"results in {out}/: {', '.join(sorted(os.listdir(out)))}")
     return results
@@ -126,9 +123,9 @@ def _run_graph(
 ) -> tuple[list[EpisodeResult], tuple[str, ...]]:
     """Start the processes, run the plan, stop the processes; returns results and notes."""
     with reserved_domain() as domain:
-        environment = {**isolation(domain), "ROS_LOG_DIR": str(work / LOGS / "ros")}
-        os.environ.update(environment)  # this process takes part in the graph too
-        with Children(work / LOGS, environment) as children:
+        variables = {**isolation(domain), "ROS_LOG_DIR": str(work / LOGS / "ros")}
+        # This process takes part in the graph too.
+        with environment(variables), Children(work / LOGS, variables) as children:
 
             def check() -> None:
                 if stop:
@@ -156,29 +153,25 @@ def _start(children: Children, options: DemoOptions, bundle: Path, suite: str, w
 def _drive(
     plan: list[EpisodePlan], check: Callable[[], None], console: Console
 ) -> tuple[list[EpisodeResult], tuple[str, ...]]:
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    try:
+    with ros([]):
         driver = EpisodeDriver(check)
         try:
             driver.wait_ready(recorder=True, timeout=READY_TIMEOUT)
             return list(run_with_progress(driver, plan, console)), driver.notes
         finally:
             driver.close()
-    finally:
-        rclpy.try_shutdown()
 
 
-def _files(work: Path, video: bool) -> dict[str, str]:
-    """What the processes wrote, checked to be there.
+def _files(work: Path) -> dict[str, str]:
+    """What the processes wrote: the bag, checked to be there, and the video, if there is one.
 
     Raises:
-        CommandError: something is missing.
+        CommandError: the bag is missing.
     """
     files = {"rosbag2 (MCAP)": f"{BAG}/{BAG}.mcap", "summary": SUMMARY}
     needed = [f"{BAG}/metadata.yaml", f"{BAG}/{BAG}.mcap"]
-    if video:
+    if (work / VIDEO).is_file():
         files["video"] = VIDEO
-        needed.append(VIDEO)
     if missing := [name for name in needed if not (work / name).is_file()]:
         raise CommandError(f"the run was not recorded: {listed(missing)} missing")
     return files
@@ -200,8 +193,11 @@ def _check_out(out: Path) -> Path:
     return out.absolute()
 
 
-def _keep_logs(work: Path, out: Path) -> Path:
+def _keep_logs(work: Path, out: Path) -> str:
+    """Save the logs of a failed run, if there are any; returns the line that says where."""
+    if not (work / LOGS).is_dir():
+        return ""
     kept = out.with_name(f"{out.name}.failed")
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(work / LOGS, kept)
-    return kept
+    return f"\nlogs: {kept}"

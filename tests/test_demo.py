@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
+import struct
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
+from rich.console import Console
 from rosbags.rosbag2 import Reader
+
+from lram_core.errors import CommandError
+from lram_ros import demo
 
 LRAM = [sys.executable, "-m", "lram_core.cli"]
 TICKS = 12
@@ -27,7 +34,10 @@ def mark(monkeypatch):
     mark = f"LRAM_TEST_RUN={uuid.uuid4()}"
     name, _, value = mark.partition("=")
     monkeypatch.setenv(name, value)
-    return mark
+    yield mark
+    for pid in marked(mark):  # left over where an assertion failed
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def marked(mark):
@@ -51,7 +61,26 @@ def demo_command(bundle, out, *more):
 
 
 def run(command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200)
+
+
+def read_until(descriptor, text, seconds=120):
+    """Read a pipe or terminal until ``text`` (None: until it ends); returns all that was read."""
+    shown = b""
+    deadline = time.monotonic() + seconds
+    while text is None or text not in shown:
+        left = deadline - time.monotonic()
+        ready, _, _ = select.select([descriptor], [], [], max(left, 0))
+        assert ready, f"nothing more after {seconds} s:\n{shown.decode(errors='replace')}"
+        try:
+            more = os.read(descriptor, 4096)
+        except OSError:  # a terminal whose other side has closed
+            more = b""
+        if not more:
+            assert text is None, f"ended early:\n{shown.decode(errors='replace')}"
+            break
+        shown += more
+    return shown
 
 
 def wait_until(condition, seconds=60):
@@ -59,6 +88,19 @@ def wait_until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def first_stamps(bag):
+    """Topic → stamp (ns) of its first message in the bag, but for those of ROS itself.
+
+    All of them begin with their stamp, after the four bytes that say how they are encoded.
+    """
+    found = {}
+    for connection, _, data in bag.messages():
+        if connection.topic not in ("/rosout", "/parameter_events", *found):
+            seconds, nanoseconds = struct.unpack_from("<iI", data, 4)
+            found[connection.topic] = seconds * 10**9 + nanoseconds
+    return found
 
 
 def test_demo_leaves_its_results_and_no_process(tiny_bundle, tmp_path, mark):
@@ -87,10 +129,14 @@ def test_demo_leaves_its_results_and_no_process(tiny_bundle, tmp_path, mark):
 
     with Reader(out / "bag") as bag:
         counts = {topic: info.msgcount for topic, info in bag.topics.items()}
+        first = first_stamps(bag)
     assert counts["/policy/tick"] == ticks
     assert counts["/command"] >= ticks
     for topic in ("/clock", "/episode", "/reward", "/end_effector/pose", "/joint_states"):
         assert counts[topic] >= ticks + 4  # one set more an episode: its last state
+    # Of every topic the bag has the very first message.
+    assert len(first) == 11
+    assert set(first.values()) == {12_500_000}, first
 
     frames = imageio_ffmpeg.read_frames(str(out / "episodes.mp4"))
     about = next(frames)
@@ -100,23 +146,56 @@ def test_demo_leaves_its_results_and_no_process(tiny_bundle, tmp_path, mark):
     assert len(set(pictures)) > 4
 
 
+def test_video_that_fails_costs_nothing_else(tiny_bundle, tmp_path, mark, monkeypatch):
+    encoder = tmp_path / "encoder"
+    encoder.write_text("#!/bin/sh\nhead -c 2000000 > /dev/null\n")
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    out = tmp_path / "demo"
+    done = run(demo_command(tiny_bundle, out, "--tasks", "reach-v3", "--max-steps", str(TICKS)))
+    assert done.returncode == 0, done.stderr
+    (note,) = json.loads((out / "summary.json").read_text())["notes"]
+    assert note == "There is no video; logs/sim_bridge.log says why."
+    assert note in (out / "report.html").read_text()
+    assert "note: There is no video" in done.stdout
+    assert "no video: " in (out / "logs" / "sim_bridge.log").read_text()
+    assert (out / "bag" / "bag.mcap").is_file()
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("bag", "logs", "report.html", "summary.json")
+    ]
+    assert marked(mark) == {}
+
+
+@contextmanager
+def taken_domains():
+    raise CommandError("all domains are taken")
+    yield
+
+
+def test_without_a_free_domain_the_caller_gets_one_error_and_all_back(
+    tiny_bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(demo, "reserved_domain", taken_domains)
+    before = dict(os.environ), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    options = demo.DemoOptions(out=tmp_path / "demo", bundle=tiny_bundle)
+    with pytest.raises(CommandError) as caught:
+        demo.run_demo(options, Console())
+    assert str(caught.value) == "all domains are taken"
+    after = dict(os.environ), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert after == before
+
+
 def test_ctrl_c_ends_every_process(tiny_bundle, tmp_path, mark):
     out = tmp_path / "demo"
     command = demo_command(tiny_bundle, out, "--tasks", "reach-v3", *MANY)
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(command[0], command)
-    shown = b""
-    while b"  1/200 reach-v3" not in shown:
-        shown += os.read(terminal, 4096)
+    shown = read_until(terminal, b"  1/200 reach-v3")
     nodes = [line for line in marked(mark).values() if " -m lram_" in line and "cli" not in line]
     assert len(nodes) == 3, nodes
     os.write(terminal, b"\x03")
-    try:
-        while more := os.read(terminal, 4096):
-            shown += more
-    except OSError:  # the other side has closed
-        pass
+    shown += read_until(terminal, None)
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 130, shown.decode()
@@ -131,7 +210,7 @@ def test_sigterm_during_the_start_ends_every_process(tiny_bundle, tmp_path, mark
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: len(marked(mark)) == 4)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
     assert errors == "stopped by SIGTERM; all processes have ended\n"
     assert marked(mark) == {}
@@ -143,11 +222,10 @@ def test_a_node_that_dies_is_named(tiny_bundle, tmp_path, mark):
     process = subprocess.Popen(
         [*command, "--no-video"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while "  1/200 reach-v3" not in process.stdout.readline():
-        assert process.poll() is None
+    read_until(process.stdout.fileno(), b"  1/200 reach-v3")
     policy = next(pid for pid, line in marked(mark).items() if "lram_ros.policy_node" in line)
     os.kill(policy, signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert errors.startswith("error: policy has ended (signal SIGKILL); its last lines:\n")
     assert "ready: metaworld" in errors
