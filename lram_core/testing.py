@@ -34,18 +34,7 @@ SCHEMA = DatasetSchema(
 
 def small_contract() -> PolicyContract:
     """Return a contract with five observations and two actions."""
-    return PolicyContract(
-        suite=SCHEMA.suite,
-        robot=SCHEMA.robot,
-        gripper=SCHEMA.gripper,
-        control_rate=SCHEMA.control_rate,
-        observation=SCHEMA.observation,
-        action=SCHEMA.action,
-        reward=SCHEMA.reward,
-        target_returns={"default": 20.0, "reach": 30.0},
-        context=16,
-        max_episode_steps=SCHEMA.max_episode_steps,
-    )
+    return SCHEMA.contract({"default": 20.0, "reach": 30.0}, context=16)
 
 
 def small_model(d_model: int = 32, seed: int = 0, chunk_size: int = 75) -> ActionModel:

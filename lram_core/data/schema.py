@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lram_core.contract import (
     ActionField,
     ObservationField,
+    PolicyContract,
     RewardSpec,
     action_fields,
     observation_fields,
@@ -42,6 +43,16 @@ class DatasetSchema:
     @property
     def action_size(self) -> int:
         return len(self.action)
+
+    def contract(self, target_returns: Mapping[str, float], context: int) -> PolicyContract:
+        """Return the contract of a policy trained on such data.
+
+        Args:
+            target_returns: return to ask for, by task, with a ``default``.
+            context: length of a training window in control ticks.
+        """
+        same = {field.name: getattr(self, field.name) for field in fields(self)}
+        return PolicyContract(target_returns=dict(target_returns), context=context, **same)
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)

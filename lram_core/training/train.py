@@ -276,15 +276,4 @@ def make_contract(
         returns = [r for r, t in zip(arrays.returns, arrays.tasks, strict=True) if t == task]
         targets[task] = round(float(np.quantile(returns, config.target_quantile)), 1)
     default = round(float(np.median(list(targets.values()))), 1)
-    return PolicyContract(
-        suite=schema.suite,
-        robot=schema.robot,
-        gripper=schema.gripper,
-        control_rate=schema.control_rate,
-        observation=schema.observation,
-        action=schema.action,
-        reward=schema.reward,
-        target_returns={"default": default, **targets},
-        context=config.context,
-        max_episode_steps=schema.max_episode_steps,
-    )
+    return schema.contract({"default": default, **targets}, config.context)

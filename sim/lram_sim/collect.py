@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from lram_core.data.files import atomic_path, sha256
-from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset, merge_parts, write_part
 from lram_core.errors import BundleError, CommandError, DataError, listed
 from lram_sim.demonstrate import STARTS, Recipe, Tally, demonstrate
-from lram_sim.suite import EVALUATION_SEED, Suite
+from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
 from lram_sim.workers import cached_policy, cached_task, run_parallel, stopping
 
 CHUNK = 20
@@ -113,7 +112,9 @@ def collect(
 
     made = [work.part for work in works if work.part.exists()]
     if any(tally.collected for tally in tallies.values()):
-        merge_parts(made, out, _schema(suite), _provenance(parameters, tallies, bundle, selection))
+        merge_parts(
+            made, out, dataset_schema(suite), _provenance(parameters, tallies, bundle, selection)
+        )
         shutil.rmtree(parts)
     _check_complete(tallies, recipe.episodes, out)
     return tallies
@@ -223,19 +224,6 @@ def _read_tally(part: Path) -> Tally:
         return Tally(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{file}: unreadable ({error}); remove {part} to collect it anew") from None
-
-
-def _schema(suite: Suite) -> DatasetSchema:
-    return DatasetSchema(
-        suite=suite.name,
-        robot=suite.robot,
-        gripper=suite.gripper,
-        control_rate=suite.control_rate,
-        observation=suite.observation_fields,
-        action=suite.action_fields,
-        reward=suite.reward,
-        max_episode_steps=suite.max_episode_steps,
-    )
 
 
 def _provenance(

@@ -16,11 +16,10 @@ import numpy.typing as npt
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS, ML10_V3, ML45_V3, MT10_V3
 
 from lram_core.contract import ActionField, ObservationField, PolicyContract, RewardSpec
-from lram_core.data.schema import DatasetSchema
 from lram_core.errors import TaskError, listed
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld_env import EpisodeSource, build_env
-from lram_sim.suite import Array, StepResult, check_seed
+from lram_sim.suite import Array, StepResult, check_seed, dataset_schema
 
 ROBOT = "sawyer"
 GRIPPER = "metaworld_parallel"
@@ -185,20 +184,6 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def dataset_schema() -> DatasetSchema:
-    """Return what a dataset of Meta-World demonstrations holds."""
-    return DatasetSchema(
-        suite=MetaworldSuite.name,
-        robot=ROBOT,
-        gripper=GRIPPER,
-        control_rate=CONTROL_RATE,
-        observation=OBSERVATION_FIELDS,
-        action=ACTION_FIELDS,
-        reward=REWARD,
-        max_episode_steps=MAX_EPISODE_STEPS,
-    )
-
-
 def policy_contract(target_returns: Mapping[str, float], context: int) -> PolicyContract:
     """Return the contract of a policy for Meta-World.
 
@@ -214,15 +199,4 @@ def policy_contract(target_returns: Mapping[str, float], context: int) -> Policy
         raise TaskError(
             f"target returns: unknown {listed(unknown)}; expected task names and 'default'"
         )
-    return PolicyContract(
-        suite=MetaworldSuite.name,
-        robot=ROBOT,
-        gripper=GRIPPER,
-        control_rate=CONTROL_RATE,
-        observation=OBSERVATION_FIELDS,
-        action=ACTION_FIELDS,
-        reward=REWARD,
-        target_returns=dict(target_returns),
-        context=context,
-        max_episode_steps=MAX_EPISODE_STEPS,
-    )
+    return dataset_schema(MetaworldSuite()).contract(target_returns, context)

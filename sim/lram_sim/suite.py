@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_core.contract import ActionField, ObservationField, RewardSpec
+from lram_core.data.schema import DatasetSchema
 from lram_core.errors import TaskError, listed
 
 Array = npt.NDArray[np.float64]
@@ -181,6 +182,20 @@ def resolve_tasks(suite: Suite, spec: str) -> list[str]:
     if not chosen:
         raise TaskError(f"no task given; splits of suite '{suite.name}': {listed(suite.splits)}")
     return list(chosen)
+
+
+def dataset_schema(suite: Suite) -> DatasetSchema:
+    """Return what a dataset of the suite's demonstrations holds."""
+    return DatasetSchema(
+        suite=suite.name,
+        robot=suite.robot,
+        gripper=suite.gripper,
+        control_rate=suite.control_rate,
+        observation=suite.observation_fields,
+        action=suite.action_fields,
+        reward=suite.reward,
+        max_episode_steps=suite.max_episode_steps,
+    )
 
 
 def check_seed(seed: int) -> int:
