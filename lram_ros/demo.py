@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lram_core.bundle import load_contract
-from lram_core.data.files import atomic_folder
+from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.errors import CommandError, LramError, listed
 from lram_core.signals import StopRequest
 from lram_ros.children import Children, ros_arguments
@@ -86,7 +86,8 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     plan = make_plan(options.tasks, options.episodes, options.seed, options.max_steps)
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
     contract = load_contract(bundle)
-    out = _check_out(options.out)
+    check_replaceable(options.out, SUMMARY, "result of 'lram demo'")
+    out = options.out.absolute()
     begin = time.monotonic()
     info = RunInfo(
         suite=contract.suite,
@@ -175,22 +176,6 @@ def _files(work: Path) -> dict[str, str]:
     if missing := [name for name in needed if not (work / name).is_file()]:
         raise CommandError(f"the run was not recorded: {listed(missing)} missing")
     return files
-
-
-def _check_out(out: Path) -> Path:
-    """The results folder, which may be replaced only if it is one.
-
-    Raises:
-        CommandError: it is a file, or a folder of something else.
-    """
-    if out.exists() and not out.is_dir():
-        raise CommandError(f"{out} is not a folder; name another one with --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / SUMMARY).is_file():
-        raise CommandError(
-            f"{out} exists and holds no results of an earlier run ({SUMMARY} expected); "
-            "name another folder with --out"
-        )
-    return out.absolute()
 
 
 def _keep_logs(work: Path, out: Path) -> str:

@@ -260,5 +260,5 @@ def test_a_folder_of_something_else_is_not_replaced(tiny_bundle, tmp_path):
     (out / "chapter1.tex").write_text("much work")
     done = run(demo_command(tiny_bundle, out))
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {out} exists and holds no results of an earlier run")
+    assert done.stderr.startswith(f"error: {out} is there already and is no result of 'lram demo'")
     assert (out / "chapter1.tex").read_text() == "much work"
