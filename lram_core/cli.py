@@ -65,11 +65,8 @@ def main() -> None:
     """Entry point: 0 done, 2 bad input (one line on stderr), 130 interrupted."""
     try:
         code = cli.main(standalone_mode=False)
-    except LramError as error:
-        click.echo(f"error: {error}", err=True)
-        code = 2
-    except OSError as error:
-        # Files and folders the user named; their names are in the message.
+    except (LramError, OSError) as error:
+        # An OSError is about a file or folder the user named; its name is in the message.
         click.echo(f"error: {error}", err=True)
         code = 2
     except click.ClickException as error:

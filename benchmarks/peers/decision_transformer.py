@@ -60,11 +60,8 @@ class DecisionTransformer(nn.Module):
         self.position = nn.Embedding(capacity, d_model)
         self.blocks = nn.ModuleList(Block(d_model, num_heads) for _ in range(num_layers))
         self.norm = nn.LayerNorm(d_model)
-        self.cache = [
-            (torch.zeros(1, num_heads, capacity, d_model // num_heads),) * 2
-            for _ in range(num_layers)
-        ]
-        self.cache = [(k.clone(), v.clone()) for k, v in self.cache]
+        shape = (1, num_heads, capacity, d_model // num_heads)
+        self.cache = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(num_layers)]
 
     def step(self, tokens: Tensor, filled: int) -> Tensor:
         """Append tokens (1, T, D) behind ``filled`` cached ones; returns their hidden states."""

@@ -122,6 +122,12 @@ def _phases(training: dict[str, Any]) -> str:
         if path not in collected
     ]
     text = "\n".join([c for c in commands if c] + [_train_command(training)])
+    caveat = (
+        " Episodes are held out anew in each phase: the earlier one was trained on most of these, "
+        "so this loss is no measure of generalisation; the success rates at unseen seeds are."
+        if earlier
+        else ""
+    )
     return (
         (_phases(earlier) if earlier else "")
         + f"""```sh
@@ -132,7 +138,7 @@ def _phases(training: dict[str, Any]) -> str:
 steps of {config["batch"]} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min \
 ({training["machine"]}). Held out: loss {metrics["loss"]:.3f}, perplexity \
 {metrics["perplexity"]:.2f}, right bin {metrics["accuracy"]:.3f}, mean absolute error \
-{metrics["mae"]:.4f}.
+{metrics["mae"]:.4f}.{caveat}
 
 """
     )
