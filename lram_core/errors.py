@@ -29,6 +29,14 @@ class TaskError(LramError):
     """An unknown suite, task or split."""
 
 
+class RuntimeUnavailable(LramError):
+    """A runtime cannot run here: the reason is in the message."""
+
+
+class StateError(LramError):
+    """A recurrent state does not fit the model."""
+
+
 class CommandError(LramError):
     """A command line that is well-formed but asks for the impossible."""
 

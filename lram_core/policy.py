@@ -8,14 +8,13 @@ from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from lram_core.action_model import ActionModel
 from lram_core.bundle import load_bundle
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.device import resolve_device
 from lram_core.errors import ContractError
+from lram_core.runtimes import AUTO, Runtime, RuntimeOptions, make_runtime
 
 
 @dataclass(frozen=True)
@@ -36,30 +35,39 @@ class Action:
 class Policy:
     """Recurrent policy of one robot: holds the state and the return still asked for."""
 
-    def __init__(
-        self, model: ActionModel, contract: PolicyContract, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, runtime: Runtime, contract: PolicyContract) -> None:
         self.contract = contract
-        self.device = torch.device(device)
-        self._model = model.to(self.device).eval()
-        self._codec = ActionCodec(contract.action, model.config.bins)
+        self.runtime = runtime
+        self._codec = ActionCodec(contract.action, runtime.logits.shape[-1])
         self.reset()
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "cpu") -> Policy:
+    def load(
+        cls,
+        path: Path | str,
+        device: str = "cpu",
+        runtime: str = AUTO,
+        precision: str = "",
+        threads: int = 1,
+    ) -> Policy:
         """Load a bundle.
 
         Args:
             path: the bundle's folder.
             device: ``cpu``, ``cuda``, or ``auto`` (CUDA where there is one).
+            runtime: name in :data:`lram_core.runtimes.RUNTIMES`, or ``auto`` for the fastest.
+            precision: of the weights; empty for the runtime's default.
+            threads: CPU threads of one tick.
 
         Raises:
             BundleError, ContractError: the bundle is unusable.
-            CommandError: an unknown device, or CUDA was asked for and there is none.
+            CommandError: an unknown device or runtime, or CUDA was asked for and there is none.
+            RuntimeUnavailable: the runtime cannot run this bundle here.
         """
         where = resolve_device(device)
         model, contract = load_bundle(path, where)
-        return cls(model, contract, where)
+        options = RuntimeOptions(where, precision, threads, Path(path))
+        return cls(make_runtime(model, runtime, options), contract)
 
     def reset(self, task: str | None = None, target_return: float | None = None) -> None:
         """Start an episode: empty state, full return to go.
@@ -72,8 +80,9 @@ class Policy:
         if not np.isfinite(goal):
             raise ContractError(f"target return must be finite, found {goal}")
         self._return_to_go = float(goal)
-        self._state = self._model.init_state(1, self.device)
+        self.runtime.reset()
         self._first = True
+        self._rewarded = False
 
     @property
     def return_to_go(self) -> float:
@@ -92,21 +101,46 @@ class Policy:
         first = perf_counter() - start
         for _ in range(ticks):
             self.act(observation, 0.0)
+            self.observe_reward(0.0)
+            self.act(observation)
         self.reset()
         return first
 
-    @torch.inference_mode()
-    def act(self, observation: npt.NDArray[np.float32], reward: float) -> Action:
+    def observe_reward(self, reward: float) -> None:
+        """Take the last action's reward as soon as it is known, ahead of the next observation.
+
+        Its token is advanced now, so that only state and return-to-go stand between the next
+        observation and its command; the next :meth:`act` is then called without a reward.
+
+        Args:
+            reward: of the last action, in reward units.
+
+        Raises:
+            ContractError: not finite, or no action waits for a reward; nothing has changed then.
+        """
+        if self._first or self._rewarded:
+            raise ContractError(
+                "no action waits for a reward: "
+                + ("the episode has just started" if self._first else "it was given already")
+            )
+        if not np.isfinite(reward):
+            raise ContractError("reward is not finite; the state was not advanced")
+        self.runtime.advance_reward(reward / self.contract.reward.scale)
+        self._return_to_go -= reward
+        self._rewarded = True
+
+    def act(self, observation: npt.NDArray[np.float32], reward: float | None = None) -> Action:
         """Advance the state by one control tick and return the action.
 
         Args:
             observation: float32 (observation_size,), see :class:`ObservationAssembler`.
-            reward: reward of the previous action, in reward units; at the first tick of an
-                episode there was none and it is ignored.
+            reward: reward of the previous action, in reward units; None when
+                :meth:`observe_reward` took it. At the first tick of an episode there was none
+                and it is ignored.
 
         Raises:
-            ContractError: the observation has the wrong size, or a number is not finite; the
-                recurrent state is left as it was.
+            ContractError: the observation has the wrong size, a number is not finite, or the
+                reward is missing or given twice; the recurrent state is left as it was.
         """
         start = perf_counter()
         vector = np.asarray(observation, dtype=np.float32)
@@ -115,22 +149,22 @@ class Policy:
                 f"observation has shape {vector.shape}, "
                 f"expected ({self.contract.observation_size},)"
             )
-        if not (np.isfinite(vector).all() and np.isfinite(reward)):
+        if not (np.isfinite(vector).all() and (reward is None or np.isfinite(reward))):
             raise ContractError("observation or reward is not finite; the state was not advanced")
+        if not self._first and (reward is None) != self._rewarded:
+            given = "was given twice" if self._rewarded else "is missing"
+            raise ContractError(f"the last action's reward {given}; the state was not advanced")
+        new_reward = None if self._first else reward
+        remaining = self._return_to_go - (new_reward or 0.0)
         scale = self.contract.reward.scale
-        remaining = self._return_to_go if self._first else self._return_to_go - reward
-        inputs = torch.tensor(vector, device=self.device).unsqueeze(0)
-        goal = torch.tensor([remaining / scale], dtype=torch.float32, device=self.device)
-        last = None
-        if not self._first:
-            last = torch.tensor([reward / scale], dtype=torch.float32, device=self.device)
-        tokens = self._model.tick_tokens(inputs, goal, last)
+        self.runtime.tokenise(
+            vector, remaining / scale, None if new_reward is None else new_reward / scale
+        )
         tokenised = perf_counter()
-        logits, state = self._model.advance(tokens, self._state)
-        bins = logits[0].argmax(-1).cpu().numpy()
+        bins = self.runtime.step().copy()
         stepped = perf_counter()
         values = self._codec.decode(bins)
-        self._state, self._return_to_go, self._first = state, remaining, False
+        self._return_to_go, self._first, self._rewarded = remaining, False, False
         timings = {
             "tokenise": tokenised - start,
             "step": stepped - tokenised,

@@ -9,6 +9,7 @@ import torch
 from lram_core.contract import PolicyContract
 from lram_core.errors import ContractError
 from lram_core.policy import Policy
+from lram_core.runtimes.eager import TorchRuntime
 from lram_core.testing import small_contract, small_model
 
 
@@ -30,7 +31,7 @@ def played(policy: Policy, observations: torch.Tensor, rewards: torch.Tensor) ->
 def test_control_chooses_what_the_training_form_predicts() -> None:
     """One episode of 120 ticks: longer than a training window, with true rewards and returns."""
     contract, model = small_contract(), small_model()
-    policy = Policy(model, contract)
+    policy = Policy(TorchRuntime(model), contract)
     observations, rewards = episode(120)
     policy.reset(task="reach")
     found = played(policy, observations, rewards)
@@ -84,7 +85,7 @@ def test_the_true_reward_is_fed_in_control() -> None:
     with torch.no_grad():
         model.head.weight.mul_(20)
     observations, rewards = episode(40, seed=3)
-    policy = Policy(model, contract)
+    policy = Policy(TorchRuntime(model), contract)
     policy.reset(target_return=25.0)
     true = played(policy, observations, 10 * rewards)
     policy.reset(target_return=25.0)
@@ -104,7 +105,7 @@ def test_the_true_reward_is_fed_in_control() -> None:
 
 
 def test_reset_forgets_the_episode_before() -> None:
-    policy = Policy(small_model(), small_contract())
+    policy = Policy(TorchRuntime(small_model()), small_contract())
     first, second = episode(20, seed=4), episode(20, seed=5)
     fresh = played(policy, *second)
     policy.reset()
@@ -114,7 +115,7 @@ def test_reset_forgets_the_episode_before() -> None:
 
 
 def test_bad_observations_leave_the_state_alone() -> None:
-    policy = Policy(small_model(), small_contract())
+    policy = Policy(TorchRuntime(small_model()), small_contract())
     observations, rewards = episode(10, seed=6)
     expected = played(policy, observations, rewards)
     policy.reset()
@@ -131,7 +132,7 @@ def test_bad_observations_leave_the_state_alone() -> None:
 
 def test_actions_stay_within_the_contract() -> None:
     contract: PolicyContract = small_contract()
-    policy = Policy(small_model(), contract)
+    policy = Policy(TorchRuntime(small_model()), contract)
     policy.warm_up()
     observations, _ = episode(50, seed=7)
     for observation in observations:
