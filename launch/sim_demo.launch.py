@@ -36,6 +36,12 @@ def generate_launch_description():
             default_value=PathJoinSubstitution([SHARE, "config", "metaworld.yaml"]),
             description="Robot contract: topics of the observation and of the command.",
         ),
+        DeclareLaunchArgument(
+            "runtime", default_value="auto", description="What runs the model, see docs/ros.md."
+        ),
+        DeclareLaunchArgument(
+            "precision", default_value="", description="Of its weights; empty for the runtime's."
+        ),
         DeclareLaunchArgument("suite", default_value="metaworld", description="Task suite."),
         DeclareLaunchArgument(
             "mode",
@@ -80,7 +86,9 @@ def generate_launch_description():
         package="lram_ros",
         executable="policy_node",
         output="screen",
-        parameters=[{"bundle": text("bundle"), "contract": text("contract")}],
+        parameters=[
+            {name: text(name) for name in ("bundle", "contract", "runtime", "precision")},
+        ],
         on_exit=Shutdown(reason="the policy has ended"),
     )
     recorder = Node(

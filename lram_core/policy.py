@@ -8,13 +8,15 @@ from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from lram_core.bundle import load_bundle
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.device import resolve_device
 from lram_core.errors import ContractError
-from lram_core.runtimes import AUTO, Runtime, RuntimeOptions, make_runtime
+from lram_core.runtimes import AUTO, make_runtime
+from lram_core.runtimes.base import Runtime, RuntimeOptions
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Policy:
             device: ``cpu``, ``cuda``, or ``auto`` (CUDA where there is one).
             runtime: name in :data:`lram_core.runtimes.RUNTIMES`, or ``auto`` for the fastest.
             precision: of the weights; empty for the runtime's default.
-            threads: CPU threads of one tick.
+            threads: CPU threads of one tick. PyTorch has one number of threads for the whole
+                process: it is set to this.
 
         Raises:
             BundleError, ContractError: the bundle is unusable.
@@ -65,6 +68,7 @@ class Policy:
             RuntimeUnavailable: the runtime cannot run this bundle here.
         """
         where = resolve_device(device)
+        torch.set_num_threads(threads)
         model, contract = load_bundle(path, where)
         options = RuntimeOptions(where, precision, threads, Path(path))
         return cls(make_runtime(model, runtime, options), contract)

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from lram_core.errors import CommandError
+from lram_core.runtimes import AUTO, RUNTIMES
 from lram_ros.demo import EPISODES, SEED, TASKS, DemoOptions, Stopped, run_demo
 from lram_ros.episode_driver import split_tasks
 
@@ -50,6 +51,13 @@ from lram_ros.episode_driver import split_tasks
     show_default=True,
     help="Advance on each command, or by the wall clock.",
 )
+@click.option(
+    "--runtime",
+    default=AUTO,
+    show_default=True,
+    help=f"What runs the model: {', '.join([AUTO, *RUNTIMES])}.",
+)
+@click.option("--precision", default="", help="Of its weights (default: the runtime's own).")
 @click.option("--no-video", is_flag=True, help="Do not film the episodes.")
 @click.option(
     "--out",
@@ -65,6 +73,8 @@ def demo(
     seed: int,
     max_steps: int | None,
     mode: str,
+    runtime: str,
+    precision: str,
     no_video: bool,
     out: Path,
 ) -> None:
@@ -85,6 +95,8 @@ def demo(
         max_steps=max_steps or 0,
         mode=mode,
         video=not no_video,
+        runtime=runtime,
+        precision=precision,
     )
     try:
         run_demo(options, Console())

@@ -18,6 +18,7 @@ from rich.console import Console
 from lram_core.bundle import load_contract
 from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.errors import CommandError, LramError, listed
+from lram_core.runtimes import AUTO, check_name
 from lram_core.signals import StopRequest
 from lram_ros.children import Children, ros_arguments
 from lram_ros.domain import isolation, reserved_domain
@@ -60,6 +61,8 @@ class DemoOptions:
         max_steps: step limit of an episode; 0 for the task's own.
         mode: ``lockstep`` or ``realtime``.
         video: whether to film the episodes.
+        runtime: what runs the model, of :data:`lram_core.runtimes.RUNTIMES` or ``auto``.
+        precision: of its weights; empty for the runtime's own.
         out: folder of the results; one of an earlier run is replaced when this one is complete.
     """
 
@@ -71,6 +74,8 @@ class DemoOptions:
     max_steps: int = 0
     mode: str = "lockstep"
     video: bool = True
+    runtime: str = AUTO
+    precision: str = ""
 
 
 def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
@@ -83,6 +88,7 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
         LramError: bad input, or a process of the run failed.
         Stopped: SIGINT or SIGTERM; all processes have ended.
     """
+    check_name(options.runtime)
     plan = make_plan(options.tasks, options.episodes, options.seed, options.max_steps)
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
     contract = load_contract(bundle)
@@ -147,7 +153,8 @@ def _start(children: Children, options: DemoOptions, bundle: Path, suite: str, w
     if options.video:
         bridge["video_path"] = str(work / VIDEO)
     children.start("sim_bridge", "lram_sim.bridge_node", ros_arguments(bridge))
-    children.start("policy", "lram_ros.policy_node", ros_arguments({"bundle": str(bundle)}))
+    policy = {"bundle": str(bundle), "runtime": options.runtime, "precision": options.precision}
+    children.start("policy", "lram_ros.policy_node", ros_arguments(policy))
     children.start("recorder", "lram_ros.recorder", ros_arguments({"output": str(work / BAG)}))
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -43,14 +42,14 @@ class PolicyNode(Node):
     """Drives a robot with a policy.
 
     Args:
-        load: how a bundle becomes a policy, ``Policy.load(path, device)`` by default.
+        load: how a bundle becomes a policy, :meth:`Policy.load` by default.
         options: passed on to :class:`rclpy.node.Node`.
 
     Attributes:
         failure: what ended the control thread, if anything did; the node is of no more use then.
     """
 
-    def __init__(self, load: Callable[[str, str], Any] = Policy.load, **options: Any) -> None:
+    def __init__(self, load: Callable[..., Any] = Policy.load, **options: Any) -> None:
         super().__init__("policy", **options)
         self.failure: Exception | None = None
         self._load = load
@@ -73,8 +72,13 @@ class PolicyNode(Node):
         """
         parameters = PolicyParameters(self)
         robot = RobotContract.load(parameters.contract)
-        torch.set_num_threads(parameters.torch_threads)
-        policy = self._load(parameters.bundle, parameters.device)
+        policy = self._load(
+            parameters.bundle,
+            device=parameters.device,
+            runtime=parameters.runtime,
+            precision=parameters.precision,
+            threads=parameters.threads,
+        )
         check_contract(robot, policy.contract)
         first = policy.warm_up()
         self._command = self.create_publisher(ActionCommand, robot.command.topic, data_qos())
@@ -92,7 +96,7 @@ class PolicyNode(Node):
         self.get_logger().info(
             f"ready: {policy.contract.suite} on {robot.robot} with {robot.gripper}, "
             f"{robot.control_rate:g} Hz, tick from {robot.tick_source}, "
-            f"first call took {first * 1e3:.0f} ms"
+            f"first call took {first * 1e3:.0f} ms; runtime {policy.runtime.describe()}"
         )
         return True
 

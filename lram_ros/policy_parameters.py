@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from lram_core.errors import ContractError
+from lram_core.runtimes import AUTO, RUNTIMES
 from lram_ros.paths import find_shared
 from lram_ros.process import declare
 
@@ -21,7 +22,9 @@ _READ_ONLY: dict[str, tuple[Any, str]] = {
         "Robot contract (YAML); by default the one installed for Meta-World.",
     ),
     "device": ("cpu", "Where the model runs: cpu, cuda or auto."),
-    "torch_threads": (1, "Threads of one model step; small models are fastest with 1."),
+    "runtime": (AUTO, f"What runs the model: {', '.join([AUTO, *RUNTIMES])}."),
+    "precision": ("", "Of the weights; empty for the runtime's own."),
+    "threads": (1, "Threads of one model step; small models are fastest with 1."),
     "topic_timeout": (20.0, "Seconds to wait at the start for every input to be published."),
 }
 
@@ -46,13 +49,15 @@ class PolicyParameters:
         self.bundle = str(values["bundle"])
         self.contract = values["contract"] or str(find_shared("config/metaworld.yaml"))
         self.device = str(values["device"])
-        self.torch_threads = int(values["torch_threads"])
+        self.runtime = str(values["runtime"])
+        self.precision = str(values["precision"])
+        self.threads = int(values["threads"])
         self.topic_timeout = float(values["topic_timeout"])
         self.target_return = _target(target)
         if not self.bundle:
             raise ContractError("parameter bundle is not set; give the folder of a policy bundle")
-        if self.torch_threads < 1:
-            raise ContractError(f"parameter torch_threads: at least 1, found {self.torch_threads}")
+        if self.threads < 1:
+            raise ContractError(f"parameter threads: at least 1, found {self.threads}")
         if not self.topic_timeout >= 0:
             raise ContractError(f"parameter topic_timeout: at least 0, found {self.topic_timeout}")
         if math.isinf(target):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from lram_core.policy import Action
@@ -16,6 +18,7 @@ class Script:
 
     contract = POLICY
     return_to_go = 0.0
+    runtime = SimpleNamespace(describe=lambda: "a script")
 
     def __init__(self):
         self.resets, self.calls, self.next = [], [], np.zeros(4)

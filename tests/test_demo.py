@@ -106,7 +106,7 @@ def first_stamps(bag):
 def test_demo_leaves_its_results_and_no_process(tiny_bundle, tmp_path, mark):
     out = tmp_path / "runs" / "demo"
     tasks = ["reach-v3", "drawer-open-v3"]
-    limits = ["--episodes", "2", "--max-steps", str(TICKS), "--seed", "5"]
+    limits = ["--episodes", "2", "--max-steps", str(TICKS), "--seed", "5", "--runtime", "torch"]
     done = run(demo_command(tiny_bundle, out, "--tasks", ",".join(tasks), *limits))
     assert done.returncode == 0, done.stderr
     assert marked(mark) == {}
@@ -123,6 +123,7 @@ def test_demo_leaves_its_results_and_no_process(tiny_bundle, tmp_path, mark):
     assert summary["deadline_ms"] == pytest.approx(12.5)
     assert summary["notes"] == []
 
+    assert "runtime torch eager (fp32, cpu)" in (out / "logs" / "policy.log").read_text()
     for task in tasks:
         assert task in done.stdout
         assert task in (out / "report.html").read_text()
@@ -252,6 +253,12 @@ def test_a_bundle_that_is_none(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'}: no such bundle")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_runtime_is_named_with_what_there_is(tiny_bundle, tmp_path):
+    done = run(demo_command(tiny_bundle, tmp_path / "demo", "--runtime", "warp"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown runtime 'warp'; available: auto, torch")
 
 
 def test_a_folder_of_something_else_is_not_replaced(tiny_bundle, tmp_path):

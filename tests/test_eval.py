@@ -19,6 +19,7 @@ from lram_sim.evaluate import Outcome, check_writable, evaluate, summaries, writ
 from lram_sim.metaworld import MetaworldSuite, policy_contract
 from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import EVALUATION_SEED
+from lram_sim.workers import PolicySource
 
 SUITE = MetaworldSuite()
 
@@ -70,11 +71,17 @@ def test_bundle_rollouts_are_the_same_in_parallel(tiny_bundle: Path) -> None:
     tasks = ["door-close-v3", "reach-v3"]
     done: list[int] = []
     outcomes = evaluate(
-        SUITE, tasks, 1, [77, 78], 2, tiny_bundle, on_progress=lambda n, steps: done.append(n)
+        SUITE,
+        tasks,
+        1,
+        [77, 78],
+        2,
+        PolicySource(str(tiny_bundle), runtime="torch"),
+        on_progress=lambda n, steps: done.append(n),
     )
     assert sum(done) == 4
     assert [(o.task, o.seed) for o in outcomes] == [(t, s) for t in tasks for s in (77, 78)]
-    record = run_episode(SUITE.make("reach-v3"), Policy.load(tiny_bundle), 78)
+    record = run_episode(SUITE.make("reach-v3"), Policy.load(tiny_bundle, runtime="torch"), 78)
     assert outcomes[-1] == Outcome(
         "reach-v3", 78, record.success, record.steps, record.total_reward
     )
@@ -137,6 +144,17 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_results_name_the_runtime(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    result = _run(
+        *("--bundle", str(tiny_bundle), "--tasks", "reach-v3", "--episodes", "1"),
+        *("--runtime", "torch", "--precision", "fp32", "--workers", "1", "--out", str(out)),
+    )
+    assert result.returncode == 0, result.stderr
+    parameters = json.loads((out / "results.json").read_text())["parameters"]
+    assert parameters["runtime"] == "torch eager (fp32, cpu)"
+
+
 def test_command_writes_tables(tmp_path: Path) -> None:
     out = tmp_path / "results"
     result = _run(
@@ -163,14 +181,30 @@ def test_command_writes_tables(tmp_path: Path) -> None:
         (["--expert", "--tasks", "reach-v3", "--suite", "atari"], "unknown suite 'atari'"),
         (["--tasks", "reach-v3"], "either --bundle or --expert"),
         (["--tasks", "reach-v3", "--bundle", "{empty}"], "{empty}"),
+        (
+            ["--tasks", "reach-v3", "--bundle", "{tiny}", "--runtime", "warp"],
+            "unknown runtime 'warp'; available: auto, torch",
+        ),
+        (
+            [
+                "--tasks",
+                "reach-v3",
+                "--bundle",
+                "{tiny}",
+                *"--runtime torch --precision fp3".split(),
+            ],
+            "runtime torch has no precision 'fp3'; available: fp32",
+        ),
     ],
 )
-def test_bad_arguments_exit_with_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_bad_arguments_exit_with_2(
+    arguments: list[str], message: str, tmp_path: Path, tiny_bundle: Path
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    filled = [argument.format(empty=empty) for argument in arguments]
+    filled = [argument.format(empty=empty, tiny=tiny_bundle) for argument in arguments]
     result = _run(*filled, "--workers", "1", "--out", str(tmp_path / "out"))
     assert result.returncode == 2
     assert message.format(empty=empty) in result.stderr
     assert "Traceback" not in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", tiny_bundle.name]

@@ -178,7 +178,7 @@ def test_target_return_holds_from_the_next_episode(setup):
 
 def test_action_is_clipped_or_refused(peer, tmp_path):
     policy = Script()
-    made = Setup(peer, tmp_path, contract_file(tmp_path), load=lambda path, device: policy)
+    made = Setup(peer, tmp_path, contract_file(tmp_path), load=lambda path, **options: policy)
     policy.next = [2.0, -3.0, 0.5, 0.0]
     assert list(made.send(robot_messages(0)).value) == [1.0, -1.0, 0.5, 0.0]
     policy.next = [0.0, math.nan, 0.0, 0.0]
@@ -232,7 +232,7 @@ class TestClock:
     def test_a_fault_ends_the_node_and_is_told(self, peer, contract, tmp_path):
         policy = Script()
         policy.next = RuntimeError("CUDA error:\n an illegal memory access")
-        made = Setup(peer, tmp_path, contract, load=lambda path, device: policy)
+        made = Setup(peer, tmp_path, contract, load=lambda path, **options: policy)
         self.drive(made, lambda: made.node.failure is not None)
         with pytest.raises(CommandError, match=r"policy failed: RuntimeError.*illegal") as caught:
             spin(made.node, lambda: False)
@@ -242,7 +242,7 @@ class TestClock:
 
 def test_a_fault_in_a_callback_ends_the_node_and_is_told(peer, tmp_path):
     policy = Script()
-    made = Setup(peer, tmp_path, contract_file(tmp_path), load=lambda path, device: policy)
+    made = Setup(peer, tmp_path, contract_file(tmp_path), load=lambda path, **options: policy)
     policy.next = ZeroDivisionError("division by zero")
     made.robot.publish(robot_messages(0))
     with pytest.raises(CommandError, match="policy failed: ZeroDivisionError"):

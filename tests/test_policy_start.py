@@ -28,7 +28,7 @@ def peer(ros_domain):
         ({"bundle": "nowhere"}, ["nowhere"]),
         ({"bundle": "nowhere", "contract": "none.yaml"}, ["none.yaml", "No such file"]),
         ({"bundle": 3}, ["parameter bundle"]),
-        ({"bundle": "nowhere", "torch_threads": 0}, ["torch_threads: at least 1"]),
+        ({"bundle": "nowhere", "threads": 0}, ["parameter threads: at least 1"]),
         ({"bundle": "nowhere", "target_return": math.inf}, ["target_return"]),
         ({"bundle": "nowhere", "topic_timeout": -1.0}, ["topic_timeout"]),
     ],
@@ -111,6 +111,7 @@ def test_node_is_a_ros_node_with_described_parameters(peer):
     with pytest.raises(LramError):
         node.configure()
     assert isinstance(node, Node)
-    for name in ("bundle", "contract", "device", "torch_threads", "target_return"):
+    described = ("bundle", "contract", "device", "runtime", "precision", "threads", "target_return")
+    for name in described:
         assert node.describe_parameter(name).description
     assert node.describe_parameter("bundle").read_only

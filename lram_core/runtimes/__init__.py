@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
+from typing import TYPE_CHECKING
 
-from lram_core.action_model import ActionModel
 from lram_core.errors import CommandError, RuntimeUnavailable, listed
-from lram_core.runtimes.base import Runtime, RuntimeOptions
+
+if TYPE_CHECKING:  # the names alone, for a command's help, are to be had without PyTorch
+    from lram_core.action_model import ActionModel
+    from lram_core.runtimes.base import Runtime, RuntimeOptions
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +23,15 @@ AUTO = "auto"
 AUTO_ORDER = {"cpu": ("torch",), "cuda": ("torch",)}
 
 
+def check_name(name: str) -> None:
+    """Raises CommandError, listing what exists, unless ``name`` is a runtime's or ``auto``."""
+    if name != AUTO and name not in RUNTIMES:
+        raise CommandError(f"unknown runtime {name!r}; available: {listed([AUTO, *RUNTIMES])}")
+
+
 def runtime_class(name: str) -> type[Runtime]:
     """Import a runtime. Raises CommandError listing those that exist."""
-    if name not in RUNTIMES:
-        raise CommandError(f"unknown runtime {name!r}; available: {listed([AUTO, *RUNTIMES])}")
+    check_name(name)
     module, attribute = RUNTIMES[name].split(":")
     found: type[Runtime] = getattr(importlib.import_module(module), attribute)
     return found

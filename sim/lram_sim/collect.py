@@ -21,7 +21,7 @@ from lram_core.data.store import Dataset, merge_parts, write_part
 from lram_core.errors import BundleError, CommandError, DataError, listed
 from lram_sim.demonstrate import STARTS, Recipe, Tally, demonstrate
 from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
-from lram_sim.workers import cached_policy, cached_task, run_parallel, stopping
+from lram_sim.workers import PolicySource, cached_policy, cached_task, run_parallel, stopping
 
 CHUNK = 20
 """Episodes of one task in a work item: a second or two of work."""
@@ -126,7 +126,7 @@ def _run_work(work: Work) -> tuple[Work, Tally]:
         cached_task(work.suite, work.task),
         range(work.start, work.stop),
         work.recipe,
-        cached_policy(work.bundle) if work.bundle else None,
+        cached_policy(PolicySource(work.bundle)) if work.bundle else None,
         stopping,
     )
     tally.seconds = time.perf_counter() - begin

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from lram_core.errors import listed
+from lram_core.runtimes import AUTO, RUNTIMES
 from lram_sim.suite import EVALUATION_SEED, get_suite, resolve_tasks
-from lram_sim.workers import default_workers
+from lram_sim.workers import PolicySource, default_workers
 
 _tasks = click.option(
     "--tasks",
@@ -115,6 +116,8 @@ def collect(
 )
 @click.option("--target-return", type=float, help="Return to ask for (default: the bundle's).")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
+@click.option("--runtime", default=AUTO, show_default=True, help=f"{', '.join([AUTO, *RUNTIMES])}.")
+@click.option("--precision", default="", help="Of the weights (default: the runtime's own).")
 @_workers
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
@@ -128,6 +131,8 @@ def evaluate(
     seeds: tuple[int, ...],
     target_return: float | None,
     device: str,
+    runtime: str,
+    precision: str,
     workers: int | None,
     out: Path,
 ) -> None:
@@ -143,6 +148,10 @@ def evaluate(
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
     evaluation.check_writable(out)
+    source, runs_on = None, None
+    if bundle is not None:
+        source = PolicySource(str(bundle), device, runtime, precision)
+        runs_on = evaluation.check_policy(source, found)
     with step_progress("evaluating", len(names) * episodes * len(seeds)) as advance:
         outcomes = evaluation.evaluate(
             found,
@@ -150,8 +159,7 @@ def evaluate(
             episodes,
             list(seeds),
             workers or default_workers(),
-            bundle,
-            device,
+            source,
             target_return,
             advance,
         )
@@ -163,6 +171,7 @@ def evaluate(
         "episodes": episodes,
         "first_seeds": list(seeds),
         "target_return": target_return,
+        "runtime": runs_on,
         "versions": found.versions(),
     }
     evaluation.write_results(out, outcomes, parameters)

@@ -17,7 +17,14 @@ from lram_core.errors import CommandError, listed
 from lram_core.statistics import wilson_interval
 from lram_sim.rollout import Driver, ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import Suite, check_seed
-from lram_sim.workers import Abandoned, cached_policy, cached_task, run_parallel, stopping
+from lram_sim.workers import (
+    Abandoned,
+    PolicySource,
+    cached_policy,
+    cached_task,
+    run_parallel,
+    stopping,
+)
 
 CHUNK = 5
 """Episodes of one task in a work item."""
@@ -73,8 +80,7 @@ class _Work:
     suite: str
     task: str
     seeds: tuple[int, ...]
-    bundle: str | None
-    device: str
+    policy: PolicySource | None
     target_return: float | None
 
 
@@ -84,8 +90,7 @@ def evaluate(
     episodes: int,
     first_seeds: list[int],
     workers: int,
-    bundle: Path | None,
-    device: str = "cpu",
+    policy: PolicySource | None,
     target_return: float | None = None,
     on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
 ) -> list[Outcome]:
@@ -97,8 +102,7 @@ def evaluate(
         episodes: number of episodes a task and block.
         first_seeds: first reset seed of each block.
         workers: number of processes.
-        bundle: the policy to evaluate; None for the tasks' experts.
-        device: where the policy runs, ``cpu``, ``cuda`` or ``auto``.
+        policy: the policy to evaluate; None for the tasks' experts.
         target_return: return to ask for in every task; None for the contract's.
         on_progress: called with the number of episodes just done and their ticks.
 
@@ -106,12 +110,9 @@ def evaluate(
         The episodes, in the order of ``tasks`` and seeds.
 
     Raises:
-        BundleError, ContractError: the bundle is unusable or does not fit the suite.
+        CommandError: two blocks of seeds overlap.
+        LramError: as ``Policy.load`` in a worker.
     """
-    if bundle is not None:
-        from lram_core.bundle import load_bundle
-
-        check_contract(load_bundle(bundle)[1], suite)
     seeds = [check_seed(first + i) for first in first_seeds for i in range(episodes)]
     if len(set(seeds)) < len(seeds):
         raise CommandError(
@@ -123,8 +124,7 @@ def evaluate(
             suite.name,
             task,
             tuple(seeds[start : start + CHUNK]),
-            str(bundle) if bundle else None,
-            device,
+            policy,
             target_return,
         )
         for task in tasks
@@ -137,6 +137,18 @@ def evaluate(
             on_progress(len(some), sum(outcome.steps for outcome in some))
     order = {task: index for index, task in enumerate(tasks)}
     return sorted(outcomes, key=lambda outcome: (order[outcome.task], outcome.seed))
+
+
+def check_policy(source: PolicySource, suite: Suite) -> str:
+    """Load a policy once, before any worker does; returns what runs it, in words.
+
+    Raises:
+        ContractError: it does not fit the suite.
+        LramError: as ``Policy.load``.
+    """
+    policy = source.load()
+    check_contract(policy.contract, suite)
+    return policy.runtime.describe()
 
 
 def summarise(name: str, outcomes: list[Outcome]) -> Summary:
@@ -198,7 +210,7 @@ def write_results(out: Path, outcomes: list[Outcome], parameters: dict[str, Any]
 
 def _run_work(work: _Work) -> list[Outcome]:
     task = cached_task(work.suite, work.task)
-    policy: Driver = cached_policy(work.bundle, work.device) if work.bundle else ExpertPolicy(task)
+    policy: Driver = cached_policy(work.policy) if work.policy else ExpertPolicy(task)
     outcomes = []
     for seed in work.seeds:
         if stopping():

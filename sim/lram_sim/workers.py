@@ -14,11 +14,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lram_core.errors import CommandError
 from lram_sim.suite import Task, get_suite
+
+if TYPE_CHECKING:
+    from lram_core.policy import Policy
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,15 +53,26 @@ def cached_task(suite: str, task: str) -> Task:
     return get_suite(suite).make(task)
 
 
+@dataclass(frozen=True)
+class PolicySource:
+    """A bundle and how to run it; the fields are those of ``Policy.load``."""
+
+    bundle: str
+    device: str = "cpu"
+    runtime: str = "auto"
+    precision: str = ""
+
+    def load(self) -> Policy:
+        """Return the policy, on one thread. Raises as ``Policy.load`` does."""
+        from lram_core.policy import Policy
+
+        return Policy.load(self.bundle, self.device, self.runtime, self.precision)
+
+
 @lru_cache(maxsize=1)
-def cached_policy(bundle: str, device: str = "cpu") -> Any:
-    """Load a bundle's policy once a process, on one thread. Raises as ``Policy.load`` does."""
-    import torch
-
-    from lram_core.policy import Policy
-
-    torch.set_num_threads(1)
-    return Policy.load(bundle, device)
+def cached_policy(source: PolicySource) -> Policy:
+    """Load a policy once a process."""
+    return source.load()
 
 
 def default_workers() -> int:
