@@ -1,0 +1,59 @@
+"""``lram bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--runtimes", help="Comma-separated; default: all.")
+@click.option("--ticks", type=click.IntRange(min=1), default=2000, show_default=True)
+@click.option("--threads", default="1", show_default=True, help="Comma-separated numbers to try.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
+@click.option(
+    "--rate",
+    "rates",
+    type=click.FloatRange(min=0, min_open=True),
+    multiple=True,
+    help="Control rate in Hz to judge besides the bundle's and the common ones; may be repeated.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures.")
+def bench(
+    bundles: tuple[Path, ...],
+    runtimes: str | None,
+    ticks: int,
+    threads: str,
+    device: str,
+    rates: tuple[float, ...],
+    json_file: Path | None,
+) -> None:
+    """Time the control tick of BUNDLES on this machine, by every runtime it has.
+
+    A runtime is timed only if it chooses the same actions as PyTorch in float32. Then the rates
+    that the fastest one holds are listed, judged by the slowest of a thousand ticks.
+    """
+    import json
+
+    from rich.console import Console
+
+    from lram_core.bench.bench import bench_bundle
+    from lram_core.bench.tables import print_report
+
+    try:
+        counts = [int(word) for word in threads.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"expected numbers with commas, found {threads!r}", param_hint="--threads"
+        ) from None
+    console = Console()
+    reports = []
+    for bundle in bundles:
+        names = [name.strip() for name in runtimes.split(",")] if runtimes else []
+        report = bench_bundle(bundle, names, ticks, counts, device, rates)
+        print_report(report, console)
+        reports.append(report.to_dict())
+    if json_file:
+        json_file.write_text(json.dumps(reports, indent=1) + "\n")
