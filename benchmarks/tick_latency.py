@@ -20,7 +20,7 @@ from xlstm import mLSTMBlockConfig, mLSTMLayerConfig, xLSTMBlockStack, xLSTMBloc
 
 from benchmarks.peers.decision_transformer import SIZES as TRANSFORMER_SIZES
 from benchmarks.peers.decision_transformer import DecisionTransformer
-from lram_core.backbones import SIZES, make_config
+from lram_core.backbones import make_config, size_options
 from lram_core.backbones.xlstm import XLSTM
 from lram_core.machine import machine_name
 
@@ -31,7 +31,7 @@ Candidate = Callable[[torch.Tensor], object]
 
 
 def ours(size: str, device: str) -> tuple[Candidate, XLSTM]:
-    model = XLSTM(make_config("xlstm", SIZES[size])).to(device).eval()
+    model = XLSTM(make_config("xlstm", size_options("xlstm", size))).to(device).eval()
     state = model.init_state(1, device)
 
     def tick(tokens: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,7 @@ def ours(size: str, device: str) -> tuple[Candidate, XLSTM]:
 
 
 def package(size: str, device: str, weights: XLSTM) -> Candidate:
-    shape = SIZES[size]
+    shape = size_options("xlstm", size)
     stack = xLSTMBlockStack(
         xLSTMBlockStackConfig(
             mlstm_block=mLSTMBlockConfig(mlstm=mLSTMLayerConfig(num_heads=shape["num_heads"])),
@@ -137,7 +137,7 @@ def main() -> None:
             name = f"Decision Transformer, KV cache, context {context}"
             candidates[name], peer = transformer(size, args.device, context)
             parameters[name] = block_parameters(peer)
-        times = measure(candidates, SIZES[size]["d_model"], args.ticks, args.device)
+        times = measure(candidates, size_options("xlstm", size)["d_model"], args.ticks, args.device)
         base = statistics.median(times[OURS])
         results[size] = {
             name: {"parameters_M": parameters[name], **summarise(values, base)}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bundle import save_bundle
@@ -30,6 +31,15 @@ SCHEMA = DatasetSchema(
     reward=RewardSpec("distance reward", scale=10.0, ceiling=1.0, horizon=40),
     max_episode_steps=60,
 )
+
+
+def roughened(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Move every parameter away from its initial value, gates and skips included."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
 
 
 def small_contract() -> PolicyContract:

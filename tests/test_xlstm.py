@@ -9,20 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lram_core.backbones import SIZES, make_config
+from lram_core.backbones import make_config, size_options
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
 from lram_core.errors import BundleError
+from lram_core.testing import roughened
 
 TOKENS = 150
-
-
-def roughened(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Move every parameter away from its initial value, gates and skips included."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model.eval()
 
 
 def memory(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -183,6 +175,6 @@ def test_bad_options_are_named() -> None:
 def test_named_sizes_have_the_papers_state() -> None:
     """Paper table 6: 16M to 206M, mLSTM state of 8 to 126 MB in float32."""
     for name, megabytes in (("16M", 8), ("48M", 27), ("110M", 65), ("206M", 126)):
-        config = make_config("xlstm", SIZES[name])
+        config = make_config("xlstm", size_options("xlstm", name))
         floats = config.num_layers * config.num_heads * config.head_size**2
         assert floats * 4 / 2**20 == pytest.approx(megabytes, abs=2.5)

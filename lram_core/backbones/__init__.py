@@ -1,43 +1,30 @@
 """Sequence models behind one interface, one file each.
 
 A backbone offers ``forward(tokens, reset_mask, state)`` for training and prefill, ``step(tokens,
-state)`` for control and ``init_state(batch)``; its state is a flat dict of tensors with static
-shapes, in a fixed order. It is functional: state goes in and comes out, nothing is kept inside.
+state)`` for control and ``init_state(batch)``; see :class:`lram_core.backbones.base.Backbone`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from torch import Tensor
-
+from lram_core.backbones.base import Backbone, State
+from lram_core.backbones.sizes import SIZES
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
 from lram_core.errors import BundleError, listed
 
-State = dict[str, Tensor]
+__all__ = ["BACKBONES", "SIZES", "Backbone", "State", "make_config", "size_options"]
+
 BackboneConfig = XLSTMConfig
-Backbone = XLSTM
 
-BACKBONES: dict[str, tuple[type[Backbone], type[BackboneConfig]]] = {"xlstm": (XLSTM, XLSTMConfig)}
-
-# Sizes of the paper's table 6, and two small ones that train on a workstation. d128 and d256 use
-# four heads of 64 and 128: the state grows with the head size.
-SIZES: dict[str, dict[str, int]] = {
-    "d128": {"d_model": 128, "num_layers": 4, "num_heads": 4},
-    "d256": {"d_model": 256, "num_layers": 6, "num_heads": 4},
-    "16M": {"d_model": 512, "num_layers": 8, "num_heads": 4},
-    "48M": {"d_model": 768, "num_layers": 12, "num_heads": 4},
-    "110M": {"d_model": 1024, "num_layers": 16, "num_heads": 4},
-    "206M": {"d_model": 1280, "num_layers": 20, "num_heads": 4},
-}
+BACKBONES: dict[str, tuple[type[Any], type[Any]]] = {"xlstm": (XLSTM, XLSTMConfig)}
 
 
-def make_config(name: str, options: dict[str, Any]) -> BackboneConfig:
+def make_config(name: str, options: Mapping[str, Any]) -> BackboneConfig:
     """Build a backbone's configuration. Raises BundleError on an unknown name or bad option."""
-    if name not in BACKBONES:
-        raise BundleError(f"unknown backbone {name!r}; available: {listed(BACKBONES)}")
-    config_class = BACKBONES[name][1]
+    config_class = _known(name)[1]
     known = [field.name for field in fields(config_class)]
     unknown = [key for key in options if key not in known]
     if unknown:
@@ -48,3 +35,31 @@ def make_config(name: str, options: dict[str, Any]) -> BackboneConfig:
         return config_class(**options)
     except (TypeError, ValueError) as error:
         raise BundleError(f"backbone {name}: {error}") from None
+
+
+def size_options(backbone: str, size: str, **overrides: Any) -> dict[str, Any]:
+    """Return the options of a named size, to be given to :func:`make_config`.
+
+    Args:
+        backbone: name in :data:`BACKBONES`.
+        size: name in ``SIZES[backbone]``, such as ``"16M"``; for an xLSTM also ``"16M-7:1"`` (with
+            sLSTM blocks), ``"16M-h128"`` (head size 128), ``"16M-7:1-h128"`` (both).
+        overrides: options that replace or join those of the size.
+
+    Raises:
+        BundleError: unknown backbone, size or option; the message lists those that exist.
+    """
+    _known(backbone)
+    if size not in SIZES[backbone]:
+        raise BundleError(
+            f"backbone {backbone}: unknown size {size!r}; available: {listed(SIZES[backbone])}"
+        )
+    options = {**SIZES[backbone][size], **overrides}
+    make_config(backbone, options)
+    return options
+
+
+def _known(name: str) -> tuple[type[Any], type[Any]]:
+    if name not in BACKBONES:
+        raise BundleError(f"unknown backbone {name!r}; available: {listed(BACKBONES)}")
+    return BACKBONES[name]

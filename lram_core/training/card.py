@@ -168,11 +168,21 @@ def _train_command(training: dict[str, Any]) -> str:
         words += ["--data", path]
     words += [
         word
-        for name, options in SIZES.items()
+        for name, options in SIZES[config["backbone"]].items()
         if options == config["backbone_options"]
         for word in ("--size", name)
     ]
-    for name in ("init", "optimizer", "batch", "context", "lr", "steps", "minutes", "seed"):
+    for name in (
+        "backbone",
+        "init",
+        "optimizer",
+        "batch",
+        "context",
+        "lr",
+        "steps",
+        "minutes",
+        "seed",
+    ):
         if config[name] != getattr(default, name):
             words += [f"--{name}", str(config[name])]
     return shlex.join([*words, "--out", training["out"]])

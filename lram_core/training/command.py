@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lram_core.backbones import SIZES
+from lram_core.backbones import BACKBONES, SIZES, size_options
 from lram_core.training.config import TrainConfig
 
 DEFAULTS = TrainConfig()
@@ -28,7 +28,19 @@ DEFAULTS = TrainConfig()
     default=None,
     help="Run folder with metrics and checkpoint [default: runs/train/<bundle's name>].",
 )
-@click.option("--size", type=click.Choice(list(SIZES)), default="d256", show_default=True)
+@click.option(
+    "--backbone",
+    type=click.Choice(list(BACKBONES)),
+    default=DEFAULTS.backbone,
+    show_default=True,
+)
+@click.option(
+    "--size",
+    default="d256",
+    show_default=True,
+    help=f"{', '.join(SIZES['xlstm'])}; xlstm also with -7:1, -h128 or -7:1-h128 after a size "
+    "in M.",
+)
 @click.option(
     "--batch",
     type=click.IntRange(1),
@@ -79,6 +91,7 @@ def train(
     data: tuple[Path, ...],
     out: Path,
     run: Path | None,
+    backbone: str,
     size: str,
     batch: int,
     context: int,
@@ -95,8 +108,8 @@ def train(
     from lram_core.training.train import train as run_training
 
     config = TrainConfig(
-        backbone_options=dict(SIZES[size]), batch=batch, context=context, steps=steps,
-        minutes=minutes, lr=lr, optimizer=optimizer, init=init or "", seed=seed, device=device,
+        backbone=backbone, backbone_options=size_options(backbone, size),
+        batch=batch, context=context, steps=steps, minutes=minutes, lr=lr, optimizer=optimizer, init=init or "", seed=seed, device=device,
         compile=compile, evaluate_every=evaluate_every,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)

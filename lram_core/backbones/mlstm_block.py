@@ -1,0 +1,143 @@
+"""The mLSTM block: pre-norm, up-projection, convolution, matrix memory, output gate, down.
+
+Parameter names and layouts are those of the official ``xlstm`` package (v1 cell). Source: Beck et
+al., "xLSTM: Extended Long Short-Term Memory", 2024, figure 11.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lram_core.backbones.base import State
+from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
+from lram_core.mlstm import CellState, mlstm_chunk
+
+if TYPE_CHECKING:
+    from lram_core.backbones.xlstm import XLSTMConfig
+
+QKV_BLOCK = 4
+
+
+class Cell(nn.Module):
+    """Gates, memory and per-head norm around :func:`lram_core.mlstm.mlstm_chunk`."""
+
+    def __init__(self, config: XLSTMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.igate = nn.Linear(3 * config.inner_size, config.num_heads)
+        self.fgate = nn.Linear(3 * config.inner_size, config.num_heads)
+        self.outnorm = ResidualNorm(config.inner_size, config.num_heads)
+
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, state: CellState, segment: Tensor | None
+    ) -> tuple[Tensor, CellState]:
+        # Gates and memory stay in float32 even under autocast: in bfloat16 the stabiliser rounds
+        # and the error grows with the episode.
+        with torch.autocast(q.device.type, enabled=False):
+            dtype = state.C.dtype
+            q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+            i, f = self._gates(q, k, v)
+            heads = (self.config.num_heads, self.config.head_size)
+            q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
+            reads = []
+            for start in range(0, q.shape[2], self.config.chunk_size):
+                part = slice(start, start + self.config.chunk_size)
+                seg = None
+                if segment is not None:
+                    before = segment[:, start - 1 : start] if start else 0
+                    seg = segment[:, part] - before
+                read, state = mlstm_chunk(
+                    q[:, :, part],
+                    k[:, :, part],
+                    v[:, :, part],
+                    i[..., part],
+                    f[..., part],
+                    state,
+                    seg,
+                )
+                reads.append(read)
+            read = torch.cat(reads, dim=2) if len(reads) > 1 else reads[0]
+            return self.outnorm(read.transpose(1, 2).flatten(-2)), state
+
+    def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return input and forget gate pre-activations (B, NH, S) in one product per input.
+
+        The official layout is two maps of [q, k, v]; joining the maps is cheaper than the inputs.
+        """
+        weights = torch.cat([self.igate.weight, self.fgate.weight]).chunk(3, dim=-1)
+        gates = F.linear(q, weights[0], torch.cat([self.igate.bias, self.fgate.bias]))
+        gates = gates + F.linear(k, weights[1]) + F.linear(v, weights[2])
+        i, f = gates.transpose(1, 2).chunk(2, dim=1)
+        return i, f
+
+
+class MLSTMLayer(nn.Module):
+    """Up-projection, convolution, memory, output gate, down-projection."""
+
+    def __init__(self, config: XLSTMConfig) -> None:
+        super().__init__()
+        inner = config.inner_size
+        self.proj_up = nn.Linear(config.d_model, 2 * inner, bias=False)
+        self.q_proj = BlockDiagonal(inner, inner // QKV_BLOCK)
+        self.k_proj = BlockDiagonal(inner, inner // QKV_BLOCK)
+        self.v_proj = BlockDiagonal(inner, inner // QKV_BLOCK)
+        self.conv1d = CausalConv(inner)
+        self.mlstm_cell = Cell(config)
+        self.learnable_skip = nn.Parameter(torch.ones(inner))
+        self.proj_down = nn.Linear(inner, config.d_model, bias=False)
+        self.reset_parameters(config)
+
+    def reset_parameters(self, config: XLSTMConfig) -> None:
+        """Small-init inputs, depth-scaled outputs, long forget gates (xLSTM paper, appendix)."""
+        small = math.sqrt(2 / (5 * config.d_model))
+        for weight in (self.proj_up, self.q_proj, self.k_proj, self.v_proj):
+            nn.init.normal_(weight.weight, std=small)
+        nn.init.normal_(
+            self.proj_down.weight, std=2 / config.num_layers / math.sqrt(config.d_model)
+        )
+        cell = self.mlstm_cell
+        nn.init.zeros_(cell.fgate.weight)
+        nn.init.zeros_(cell.igate.weight)
+        nn.init.normal_(cell.igate.bias, std=0.1)
+        with torch.no_grad():
+            cell.fgate.bias.copy_(torch.linspace(3.0, 6.0, config.num_heads))
+
+    def forward(
+        self, x: Tensor, past: Tensor, state: CellState, segment: Tensor | None
+    ) -> tuple[Tensor, Tensor, CellState]:
+        x, z = self.proj_up(x).chunk(2, dim=-1)
+        conv, past = self.conv1d(x, past, segment)
+        conv = F.silu(conv)
+        read, state = self.mlstm_cell(
+            self.q_proj(conv), self.k_proj(conv), self.v_proj(x), state, segment
+        )
+        return self.proj_down((read + self.learnable_skip * conv) * F.silu(z)), past, state
+
+
+class MLSTMBlock(nn.Module):
+    """Residual block: norm, then the mLSTM layer.
+
+    State: ``conv`` (B, 3, 2 * d_model), ``C`` (B, NH, DH, DH), ``n`` (B, NH, DH), ``m`` (B, NH).
+    """
+
+    def __init__(self, config: XLSTMConfig) -> None:
+        super().__init__()
+        self.xlstm_norm = ResidualNorm(config.d_model)
+        self.xlstm = MLSTMLayer(config)
+        heads, size = config.num_heads, config.head_size
+        self.state_shapes: dict[str, tuple[int, ...]] = {
+            "conv": (CONV_WIDTH - 1, config.inner_size),
+            "C": (heads, size, size),
+            "n": (heads, size),
+            "m": (heads,),
+        }
+
+    def forward(self, x: Tensor, state: State, segment: Tensor | None) -> tuple[Tensor, State]:
+        cell = CellState(state["C"], state["n"], state["m"])
+        y, past, cell = self.xlstm(self.xlstm_norm(x), state["conv"], cell, segment)
+        return x + y, {"conv": past, **cell._asdict()}
