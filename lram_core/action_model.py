@@ -192,3 +192,41 @@ class ActionModel(nn.Module):
         """
         hidden, state = self.backbone.step(tokens, state)
         return self.logits(hidden[:, -1]), state
+
+    def tick(
+        self,
+        observation: Tensor,
+        return_to_go: Tensor,
+        last_reward: Tensor | None,
+        first: Tensor | None,
+        state: State,
+    ) -> tuple[Tensor, State]:
+        """Advance B robots by one control tick each, in one pass over the weights.
+
+        The shapes do not depend on who starts an episode, so that one program serves all ticks of
+        a batch.
+
+        Args:
+            observation: (B, observation_size).
+            return_to_go: (B,) scaled.
+            last_reward: (B,) scaled reward of the last action; None when all of them were advanced
+                early. Finite at an episode's first tick too, where it has no effect.
+            first: (B,) bool: an episode starts here, nothing before its state token counts,
+                ``state`` included. None: no episode starts.
+            state: after the previous tick's tokens.
+
+        Returns:
+            Action logits (B, action_size, bins) and the state after the return-to-go tokens.
+        """
+        tokens = self.tick_tokens(observation, return_to_go, last_reward)
+        reset_mask = None
+        if first is not None:
+            never = torch.zeros_like(first)
+            reset_mask = torch.stack([never] * (tokens.shape[1] - 2) + [first, never], dim=1)
+        hidden, state = self.backbone.forward(tokens, reset_mask, state)
+        return self.logits(hidden[:, -1]), state
+
+    def advance_reward(self, last_reward: Tensor, state: State) -> State:
+        """Advance B robots by the reward token of their last action: (B,) scaled → new state."""
+        _, state = self.backbone.step(self.reward_token(last_reward).unsqueeze(1), state)
+        return state

@@ -59,8 +59,7 @@ class TorchRuntime(Runtime):
 
     @torch.inference_mode()
     def advance_reward(self, reward: float) -> None:
-        token = self._model.reward_token(self._scalar(reward)).unsqueeze(1)
-        _, self._state = self._model.backbone.step(token, self._state)
+        self._state = self._model.advance_reward(self._scalar(reward), self._state)
 
     def state(self) -> StateArrays:
         return {name: value.cpu().numpy().copy() for name, value in self._state.items()}
