@@ -7,6 +7,7 @@ al., "xLSTM: Extended Long Short-Term Memory", 2024, figure 11.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +30,8 @@ class Cell(nn.Module):
     def __init__(self, config: XLSTMConfig) -> None:
         super().__init__()
         self.config = config
+        # A runtime may put a kernel of the same arguments and results here.
+        self.chunk: Callable[..., tuple[Tensor, CellState]] = mlstm_chunk
         self.igate = nn.Linear(3 * config.inner_size, config.num_heads)
         self.fgate = nn.Linear(3 * config.inner_size, config.num_heads)
         self.outnorm = ResidualNorm(config.inner_size, config.num_heads)
@@ -51,7 +54,7 @@ class Cell(nn.Module):
                 if segment is not None:
                     before = segment[:, start - 1 : start] if start else 0
                     seg = segment[:, part] - before
-                read, state = mlstm_chunk(
+                read, state = self.chunk(
                     q[:, :, part],
                     k[:, :, part],
                     v[:, :, part],
