@@ -11,15 +11,19 @@ from dataclasses import fields
 from typing import Any
 
 from lram_core.backbones.base import Backbone, State
+from lram_core.backbones.mamba import Mamba, MambaConfig
 from lram_core.backbones.sizes import SIZES
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
 from lram_core.errors import BundleError, listed
 
 __all__ = ["BACKBONES", "SIZES", "Backbone", "State", "make_config", "size_options"]
 
-BackboneConfig = XLSTMConfig
+BackboneConfig = XLSTMConfig | MambaConfig
 
-BACKBONES: dict[str, tuple[type[Any], type[Any]]] = {"xlstm": (XLSTM, XLSTMConfig)}
+BACKBONES: dict[str, tuple[type[Backbone], type[BackboneConfig]]] = {
+    "xlstm": (XLSTM, XLSTMConfig),
+    "mamba": (Mamba, MambaConfig),
+}
 
 
 def make_config(name: str, options: Mapping[str, Any]) -> BackboneConfig:
@@ -59,7 +63,7 @@ def size_options(backbone: str, size: str, **overrides: Any) -> dict[str, Any]:
     return options
 
 
-def _known(name: str) -> tuple[type[Any], type[Any]]:
+def _known(name: str) -> tuple[type[Backbone], type[BackboneConfig]]:
     if name not in BACKBONES:
         raise BundleError(f"unknown backbone {name!r}; available: {listed(BACKBONES)}")
     return BACKBONES[name]

@@ -43,4 +43,8 @@ def _xlstm() -> dict[str, Options]:
 
 SIZES: dict[str, dict[str, Options]] = {
     "xlstm": _xlstm(),
+    "mamba": {
+        name: {"d_model": width, "num_layers": layers}
+        for name, (width, layers) in _WIDTH_AND_LAYERS.items()
+    },
 }

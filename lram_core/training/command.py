@@ -109,7 +109,8 @@ def train(
 
     config = TrainConfig(
         backbone=backbone, backbone_options=size_options(backbone, size),
-        batch=batch, context=context, steps=steps, minutes=minutes, lr=lr, optimizer=optimizer, init=init or "", seed=seed, device=device,
+        batch=batch, context=context, steps=steps, minutes=minutes, lr=lr,
+        optimizer=optimizer, init=init or "", seed=seed, device=device,
         compile=compile, evaluate_every=evaluate_every,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
