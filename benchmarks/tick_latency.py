@@ -1,164 +1,221 @@
-"""Latency of a control tick: our step, the ``xlstm`` package's, a KV-cached Decision Transformer.
+"""Latency of a whole control tick, single robot: ours by every runtime, and what it stands against.
 
-Backbones alone (no embedding, no head), batch 1, three tokens a tick, random weights, one run:
-the candidates take turns tick by tick, so that a change of the machine's speed meets all alike.
+    python -m benchmarks.tick_latency --sizes 16M 48M --json benchmarks/results/tick_latency.json
 
-    python -m benchmarks.tick_latency --sizes d256 16M --ticks 200 --json tick_latency.json
+For each size and recurrent model: every runtime and precision, the ``xlstm`` package, and the
+memory-streaming limit. Then for each size and context: the fastest of ours against a KV-cached
+Decision Transformer of equal size by every runtime. Contestants take turns tick by tick; every
+ratio is within such a group. Models are built and freed group by group.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
-import statistics
-from collections.abc import Callable
+import time
+from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
+from typing import Any
 
 import torch
-from xlstm import mLSTMBlockConfig, mLSTMLayerConfig, xLSTMBlockStack, xLSTMBlockStackConfig
 
-from benchmarks.peers.decision_transformer import SIZES as TRANSFORMER_SIZES
-from benchmarks.peers.decision_transformer import DecisionTransformer
-from lram_core.backbones import make_config, size_options
-from lram_core.backbones.xlstm import XLSTM
+from benchmarks.candidates import (
+    TOKENS,
+    Candidate,
+    all_ways,
+    exists,
+    package_candidate,
+    random_model,
+    runtime_candidates,
+)
+from benchmarks.interleave import Budget, on_inputs, take_turns
+from benchmarks.latency_tables import markdown
+from benchmarks.limit import StreamLimit, state_bytes, touched_bytes, weight_bytes
+from lram_core.action_model import ActionModel
+from lram_core.bench.inputs import RandomWalk
+from lram_core.device import resolve_device
 from lram_core.machine import machine_name
+from lram_core.runtimes.base import RuntimeOptions
 
-TOKENS = 3
-OURS = "lram_ros step, 3 tokens at once"
-PACKAGE = "xlstm package .step, 3 times"
-Candidate = Callable[[torch.Tensor], object]
-
-
-def ours(size: str, device: str) -> tuple[Candidate, XLSTM]:
-    model = XLSTM(make_config("xlstm", size_options("xlstm", size))).to(device).eval()
-    state = model.init_state(1, device)
-
-    def tick(tokens: torch.Tensor) -> torch.Tensor:
-        nonlocal state
-        hidden, state = model.step(tokens, state)
-        return hidden
-
-    return tick, model
+LIMIT = "limit"
+MODELS = ("xlstm", "xlstm-h128", "mamba")
+Row = dict[str, Any]
 
 
-def package(size: str, device: str, weights: XLSTM) -> Candidate:
-    shape = size_options("xlstm", size)
-    stack = xLSTMBlockStack(
-        xLSTMBlockStackConfig(
-            mlstm_block=mLSTMBlockConfig(mlstm=mLSTMLayerConfig(num_heads=shape["num_heads"])),
-            context_length=8,
-            num_blocks=shape["num_layers"],
-            embedding_dim=shape["d_model"],
+def model_group(
+    size: str, model_name: str, options: RuntimeOptions, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Measure one recurrent model by every way, the package's stack, and the limits."""
+    model = random_model(model_name, size).to(options.device)
+    candidates, absent = runtime_candidates(model_name, model, options, all_ways(args.runtimes))
+    if args.package and "slstm" not in model_name and model.config.backbone == "xlstm":
+        candidates.append(package_candidate(model_name, model, options.device))
+    limits = {
+        precision: StreamLimit(touched_bytes(model, precision), options.device)
+        for precision in dict.fromkeys(c.precision for c in candidates)
+    }
+    rows = _measure(candidates, limits, model, args)
+    for row in rows:
+        row["limit_ms"] = next(
+            r["p50_ms"] for r in rows if r["way"] == LIMIT and r["precision"] == row["precision"]
         )
-    ).to(device)
-    stack.load_state_dict(weights.state_dict())
-    stack.eval()
-    state: dict[str, object] = {}
-
-    def tick(tokens: torch.Tensor) -> torch.Tensor:
-        nonlocal state
-        for t in range(TOKENS):
-            hidden, state = stack.step(tokens[:, t : t + 1], state)
-        return hidden
-
-    return tick
-
-
-def transformer(size: str, device: str, context: int) -> tuple[Candidate, DecisionTransformer]:
-    model = DecisionTransformer(**TRANSFORMER_SIZES[size], capacity=TOKENS * context)
-    model = model.to(device).eval()
-    model.cache = [(k.to(device), v.to(device)) for k, v in model.cache]
-    # The tick at the end of the context, where a rollout spends all but its first ticks.
-    filled = TOKENS * (context - 1)
-    return lambda tokens: model.step(tokens, filled), model
-
-
-def block_parameters(model: XLSTM | DecisionTransformer) -> float:
-    """Parameters of the blocks in millions, what both kinds have in common."""
-    return sum(parameter.numel() for parameter in model.blocks.parameters()) / 1e6
-
-
-@torch.inference_mode()
-def measure(
-    candidates: dict[str, Candidate], d_model: int, ticks: int, device: str
-) -> dict[str, list[float]]:
-    """Return seconds of each tick by candidate; ten ticks each are warm-up."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for tick in range(ticks + 10):
-        tokens = torch.randn(1, TOKENS, d_model, device=device)
-        for name, candidate in candidates.items():
-            if device == "cuda":
-                torch.cuda.synchronize()
-            start = perf_counter()
-            candidate(tokens)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            if tick >= 10:
-                times[name].append(perf_counter() - start)
-    return times
-
-
-def summarise(times: list[float], base: float) -> dict[str, float]:
-    cuts = statistics.quantiles(times, n=100)
-    median = statistics.median(times)
+        row["over_limit"] = row["p50_ms"] / row["limit_ms"]
     return {
-        "p50_ms": 1e3 * median,
-        "p99_ms": 1e3 * cuts[98],
-        "max_ms": 1e3 * max(times),
-        "ratio_to_ours": median / base,
+        "kind": "model",
+        "size": size,
+        "model": model_name,
+        "parameters_M": sum(p.numel() for p in model.parameters()) / 1e6,
+        "state_MB": state_bytes(model) / 1e6,
+        "weights_MB": {p: weight_bytes(model, p) / 1e6 for p in limits},
+        "rows": rows,
+        "absent": absent,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument(
-        "--sizes", nargs="+", choices=list(TRANSFORMER_SIZES), default=["d128", "d256", "16M"]
+def context_group(
+    size: str,
+    context: int,
+    best: dict[str, list[tuple[str, str]]],
+    options: RuntimeOptions,
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """Measure the best ways of the recurrent models against a Transformer with a full cache."""
+    transformer = random_model("transformer", size, context).to(options.device)
+    candidates, absent = runtime_candidates(
+        "transformer", transformer, options, all_ways(args.runtimes), context
     )
-    parser.add_argument("--contexts", nargs="+", type=int, default=[50, 1000])
-    parser.add_argument("--ticks", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    for name, ways in best.items():
+        model = random_model(name, size).to(options.device)
+        candidates += runtime_candidates(name, model, options, ways)[0]
+    rows = _measure(candidates, {}, transformer, args)
+    return {
+        "kind": "context",
+        "size": size,
+        "context": context,
+        "parameters_M": sum(p.numel() for p in transformer.parameters()) / 1e6,
+        "state_MB": state_bytes(transformer) / 1e6,
+        "rows": rows,
+        "absent": absent,
+    }
 
-    where = machine_name(args.device)
-    print(f"{where}, {args.threads} thread(s), torch {torch.__version__}, {args.ticks} ticks\n")
-    print("| size | candidate | parameters M | p50 ms | p99 ms | max ms | p50 / ours |")
-    print("|---|---|---|---|---|---|---|")
-    results: dict[str, dict[str, dict[str, float]]] = {}
+
+def _measure(
+    candidates: list[Candidate],
+    limits: dict[str, StreamLimit],
+    model: ActionModel,
+    args: argparse.Namespace,
+) -> list[Row]:
+    inputs = RandomWalk(model).take(256)
+    contestants = {f"{c.model} {c.way}": on_inputs(c.tick, inputs) for c in candidates}
+    for precision, limit in limits.items():
+        contestants[f"{LIMIT} {precision}"] = lambda _, limit=limit: limit.read()
+    found = take_turns(contestants, Budget(args.ticks, args.seconds))
+    rows = []
+    for precision in limits:
+        rows.append(
+            {"model": LIMIT, "way": LIMIT, "precision": precision, "context": None}
+            | _figures(found[f"{LIMIT} {precision}"])
+        )
+    for c in candidates:
+        about = {"model": c.model, "way": c.way, "precision": c.precision, "context": c.context}
+        rows.append(about | _figures(found[f"{c.model} {c.way}"]))
+    return rows
+
+
+def _figures(latency: Any) -> dict[str, Any]:
+    return {
+        "ticks": latency.ticks,
+        "p50_ms": latency.p50,
+        "p99_ms": latency.p99,
+        "max_ms": latency.max,
+    }
+
+
+def best_ways(group: dict[str, Any]) -> list[tuple[str, str]]:
+    """The fastest way of each precision in a model's group, as (runtime, precision)."""
+    best: dict[str, Row] = {}
+    for row in group["rows"]:
+        if row["way"] == LIMIT or "package" in row["way"]:
+            continue
+        held = best.get(row["precision"])
+        if held is None or row["p50_ms"] < held["p50_ms"]:
+            best[row["precision"]] = row
+    return [(row["way"].split()[0], precision) for precision, row in best.items()]
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything asked for; returns the report."""
+    device = resolve_device(args.device)
+    torch.set_num_threads(args.threads)
+    options = RuntimeOptions(device, "", args.threads)
+    begin = time.monotonic()
+    report: dict[str, Any] = {
+        "machine": machine_name(device),
+        "device": device.type,
+        "threads": args.threads,
+        "torch": torch.__version__,
+        "tokens_per_tick": TOKENS,
+        "budget": asdict(Budget(args.ticks, args.seconds)),
+        "groups": [],
+    }
+
+    def done(group: dict[str, Any]) -> None:
+        group["seconds"] = time.monotonic() - start
+        report["groups"].append(group)
+        gc.collect()
+        _announce(group)
+
     for size in args.sizes:
-        step, model = ours(size, args.device)
-        candidates = {OURS: step, PACKAGE: package(size, args.device, model)}
-        parameters = dict.fromkeys(candidates, block_parameters(model))
+        best: dict[str, list[tuple[str, str]]] = {}
+        for name in args.models:
+            if exists(name, size):
+                start = time.monotonic()
+                group = model_group(size, name, options, args)
+                best[name] = best_ways(group)
+                done(group)
         for context in args.contexts:
-            name = f"Decision Transformer, KV cache, context {context}"
-            candidates[name], peer = transformer(size, args.device, context)
-            parameters[name] = block_parameters(peer)
-        times = measure(candidates, size_options("xlstm", size)["d_model"], args.ticks, args.device)
-        base = statistics.median(times[OURS])
-        results[size] = {
-            name: {"parameters_M": parameters[name], **summarise(values, base)}
-            for name, values in times.items()
-        }
-        for name, r in results[size].items():
-            print(
-                f"| {size} | {name} | {r['parameters_M']:.2f} | {r['p50_ms']:.2f} "
-                f"| {r['p99_ms']:.2f} | {r['max_ms']:.2f} | {r['ratio_to_ours']:.2f} |"
-            )
+            if exists("transformer", size):
+                start = time.monotonic()
+                done(context_group(size, context, best, options, args))
+    report["seconds"] = time.monotonic() - begin
+    return report
+
+
+def _announce(group: dict[str, Any]) -> None:
+    what = group.get("model") or f"context {group['context']}"
+    print(f"{group['size']} {what}: {group['seconds']:.0f} s", flush=True)
+    for row in sorted(group["rows"], key=lambda row: row["p50_ms"]):
+        over = f"  {row['over_limit']:.2f} × limit" if "over_limit" in row else ""
+        name = f"{row['model']} {row['way'] if row['way'] != LIMIT else row['precision']}"
+        print(f"  {name:38s} p50 {row['p50_ms']:9.3f}  p99 {row['p99_ms']:9.3f} ms{over}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", default=["16M", "48M"])
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="recurrent models")
+    parser.add_argument("--contexts", nargs="*", type=int, default=[50, 400, 1600])
+    parser.add_argument("--runtimes", nargs="+", help="default: all")
+    parser.add_argument("--no-package", dest="package", action="store_false")
+    parser.add_argument("--ticks", type=int, default=300, help="most ticks of a group")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of a group, if over 30 ticks")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--plot", type=Path, help="draw them into this SVG or PNG")
+    parser.add_argument("--markdown", action="store_true", help="print the tables of the manual")
+    args = parser.parse_args(arguments)
+    report = run(args)
     if args.json:
-        report = {
-            "machine": where,
-            "device": args.device,
-            "threads": args.threads,
-            "torch": torch.__version__,
-            "ticks": args.ticks,
-            "tokens_per_tick": TOKENS,
-            "results": results,
-        }
         args.json.write_text(json.dumps(report, indent=1) + "\n")
+    if args.plot:
+        from benchmarks.plots import latency_plot
+
+        latency_plot(report, args.plot)
+    if args.markdown:
+        for name, text in markdown(report).items():
+            print(f"\n{name}\n\n{text}")
 
 
 if __name__ == "__main__":
