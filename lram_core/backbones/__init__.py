@@ -13,16 +13,18 @@ from typing import Any
 from lram_core.backbones.base import Backbone, State
 from lram_core.backbones.mamba import Mamba, MambaConfig
 from lram_core.backbones.sizes import SIZES
+from lram_core.backbones.transformer import Transformer, TransformerConfig
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
 from lram_core.errors import BundleError, listed
 
 __all__ = ["BACKBONES", "SIZES", "Backbone", "State", "make_config", "size_options"]
 
-BackboneConfig = XLSTMConfig | MambaConfig
+BackboneConfig = XLSTMConfig | MambaConfig | TransformerConfig
 
 BACKBONES: dict[str, tuple[type[Backbone], type[BackboneConfig]]] = {
     "xlstm": (XLSTM, XLSTMConfig),
     "mamba": (Mamba, MambaConfig),
+    "transformer": (Transformer, TransformerConfig),
 }
 
 

@@ -47,6 +47,14 @@ class Backbone(nn.Module):
         """
         return self.forward(tokens, None, state)
 
+    def step_(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """As :meth:`step`, but the caller gives ``state`` away: its tensors may be overwritten.
+
+        For inference: gradients cannot pass. Only a backbone whose tick writes a small part of a
+        large state has a use for it.
+        """
+        return self.step(tokens, state)
+
 
 def positive(config: object, *names: str) -> None:
     """Raises ValueError naming the first of the fields that is no positive integer."""

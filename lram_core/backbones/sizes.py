@@ -47,4 +47,9 @@ SIZES: dict[str, dict[str, Options]] = {
         name: {"d_model": width, "num_layers": layers}
         for name, (width, layers) in _WIDTH_AND_LAYERS.items()
     },
+    # Half the layers: a Transformer's block has 12 d^2 weights, the others' about 6 d^2.
+    "transformer": {
+        name: {"d_model": width, "num_layers": layers // 2, "num_heads": _TRANSFORMER_HEADS[name]}
+        for name, (width, layers) in _WIDTH_AND_LAYERS.items()
+    },
 }
