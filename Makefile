@@ -15,6 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINS := -c requirements/constraints.txt
 
 INTERFACES := CMakeLists.txt package.xml $(wildcard cmake/* msg/* srv/*)
+NATIVE := $(wildcard lram_core/native/src/*)
 
 .PHONY: demo test lint format env system-deps clean
 
@@ -49,11 +50,11 @@ $(VENV)/.requirements: $(VENV)/.created requirements/ros-kilted.txt requirements
 	$(PIP) install $(PINS) -r requirements/ros-kilted.txt
 	touch $@
 
-$(VENV)/.installed: $(VENV)/.requirements pyproject.toml setup.py $(INTERFACES)
-	LRAM_ROS_INTERFACES=on $(PIP) install $(PINS) -e ".[ros,sim,dev]"
+$(VENV)/.installed: $(VENV)/.requirements pyproject.toml setup.py $(INTERFACES) $(NATIVE)
+	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,dev]"
 	touch $@
 
 clean:
 	rm -rf $(VENV) build dist install log *.egg-info runs .pytest_cache .mypy_cache .ruff_cache
-	rm -rf lram_ros/msg lram_ros/srv lram_ros/_lib lram_ros/*.so
+	rm -rf lram_ros/msg lram_ros/srv lram_ros/_lib lram_ros/*.so lram_core/native/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -4,6 +4,9 @@ The messages are generated and compiled by the same CMakeLists.txt, with the ROS
 environment: the wheels, or a sourced installation. Where there is none (or no compiler), the
 package installs without messages: lram_core and lram_sim work, the nodes do not.
 LRAM_ROS_INTERFACES=on|off|auto (default) makes a missing ROS 2 an error, or never builds them.
+
+The runtime ``native`` is a small C library. Without a C compiler the package installs without it,
+and runs models on PyTorch; LRAM_NATIVE=on|off|auto (default) as above.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.dist import Distribution
 
 ROOT = Path(__file__).parent.resolve()
+INTERFACES, NATIVE = "lram_ros._interfaces", "lram_core.native._library"
+NATIVE_LIBRARY = "liblram_native.so"
 INTERFACE_SOURCES = ("CMakeLists.txt", "package.xml", "cmake", "msg", "srv")
 
 
@@ -46,10 +51,40 @@ def find_ros() -> tuple[list[str], dict[str, str]] | None:
     return known, env
 
 
-class BuildInterfaces(build_ext):
-    """Runs cmake for the messages and puts the result into the package ``lram_ros``."""
+def find_compiler() -> str | None:
+    """The C compiler to call: ``CC``, or the usual names."""
+    names = filter(None, [os.environ.get("CC"), "cc", "gcc", "clang"])
+    return next((name for name in names if shutil.which(name)), None)
+
+
+class BuildLibraries(build_ext):
+    """Builds the messages and the native library, each into its Python package."""
 
     def build_extension(self, ext: Extension) -> None:
+        if ext.name == NATIVE:
+            self._build_native()
+        else:
+            self._build_interfaces()
+
+    def _build_native(self) -> None:
+        """The same call as CMakeLists.txt makes."""
+        source = ROOT / "lram_core" / "native" / "src"
+        target = Path(self.build_lib).resolve() / "lram_core" / "native" / NATIVE_LIBRARY
+        target.parent.mkdir(parents=True, exist_ok=True)
+        compiler = find_compiler()
+        assert compiler is not None
+        command = [
+            *(compiler, "-std=gnu11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread"),
+            *("-fvisibility=hidden", *sorted(map(str, source.glob("*.c"))), "-o", str(target)),
+            "-lm",
+        ]
+        if subprocess.run(command, check=False).returncode:
+            if os.environ.get("LRAM_NATIVE") == "on":
+                sys.exit(f"lram_ros: cannot build the native library with {compiler}")
+            target.unlink(missing_ok=True)
+            print(f"lram_ros: no native library, {compiler} failed", file=sys.stderr)
+
+    def _build_interfaces(self) -> None:
         ros = find_ros()
         assert ros is not None
         stage = self._cmake(*ros)
@@ -108,6 +143,18 @@ class BuildInterfaces(build_ext):
 
     def copy_extensions_to_source(self) -> None:
         """Editable install: the result lies beside the sources, where git ignores it."""
+        names = [ext.name for ext in self.extensions]
+        if NATIVE in names:
+            folder = Path("lram_core", "native")
+            built = Path(self.build_lib) / folder / NATIVE_LIBRARY
+            if built.is_file():
+                # Replaced, not overwritten: a process may have the old one mapped.
+                shutil.copy(built, ROOT / folder / f".{NATIVE_LIBRARY}")
+                os.replace(ROOT / folder / f".{NATIVE_LIBRARY}", ROOT / folder / NATIVE_LIBRARY)
+        if INTERFACES in names:
+            self._copy_interfaces_to_source()
+
+    def _copy_interfaces_to_source(self) -> None:
         built, package = Path(self.build_lib) / "lram_ros", ROOT / "lram_ros"
         for old in package.glob("*.so"):
             old.unlink()
@@ -125,10 +172,15 @@ class DistributionWithData(Distribution):
         return bool(self.data_files)
 
 
-def with_interfaces() -> bool:
-    mode = os.environ.get("LRAM_ROS_INTERFACES", "auto")
+def mode_of(variable: str) -> str:
+    mode = os.environ.get(variable, "auto")
     if mode not in ("on", "off", "auto"):
-        sys.exit(f"lram_ros: LRAM_ROS_INTERFACES is {mode!r}; expected on, off or auto")
+        sys.exit(f"lram_ros: {variable} is {mode!r}; expected on, off or auto")
+    return mode
+
+
+def with_interfaces() -> bool:
+    mode = mode_of("LRAM_ROS_INTERFACES")
     found = mode != "off" and find_ros() is not None
     if mode == "on" and not found:
         sys.exit(
@@ -137,6 +189,16 @@ def with_interfaces() -> bool:
         )
     if not found:
         print("lram_ros: messages are not built, the ROS 2 nodes will not run", file=sys.stderr)
+    return found
+
+
+def with_native() -> bool:
+    mode = mode_of("LRAM_NATIVE")
+    found = mode != "off" and find_compiler() is not None
+    if mode == "on" and not found:
+        sys.exit("lram_ros: cannot build the native library: no C compiler (cc, gcc, clang)")
+    if not found:
+        print("lram_ros: no native library, models run on PyTorch", file=sys.stderr)
     return found
 
 
@@ -160,7 +222,7 @@ setup(
     packages=find_packages(include=["lram_core*", "lram_ros*"]) + find_packages("sim"),
     package_dir={"lram_sim": "sim/lram_sim"},
     package_data={
-        "lram_core": ["py.typed"],
+        "lram_core": ["py.typed", "native/*.so"],
         "lram_sim": ["py.typed"],
         "lram_ros": [
             *("py.typed", "report/*.jinja", "report/*.css"),
@@ -168,7 +230,10 @@ setup(
         ],
     },
     data_files=shared_files(),
-    ext_modules=[Extension("lram_ros._interfaces", [])] if with_interfaces() else [],
-    cmdclass={"build_ext": BuildInterfaces},
+    ext_modules=[
+        *([Extension(INTERFACES, [])] if with_interfaces() else []),
+        *([Extension(NATIVE, [])] if with_native() else []),
+    ],
+    cmdclass={"build_ext": BuildLibraries},
     distclass=DistributionWithData,
 )
