@@ -16,11 +16,12 @@ logger = logging.getLogger(__name__)
 
 # Each is imported when it is asked for: none may be needed to import another.
 RUNTIMES = {
+    "native": "lram_core.runtimes.native:NativeRuntime",
     "torch": "lram_core.runtimes.eager:TorchRuntime",
 }
 AUTO = "auto"
 # Fastest first, as measured by benchmarks/tick_latency.py.
-AUTO_ORDER = {"cpu": ("torch",), "cuda": ("torch",)}
+AUTO_ORDER = {"cpu": ("native", "torch",), "cuda": ("torch",)}
 
 
 def check_name(name: str) -> None:
