@@ -179,18 +179,21 @@ class ActionModel(nn.Module):
             new.insert(0, self.reward_token(last_reward))
         return torch.stack(new, dim=1)
 
-    def advance(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def advance(self, tokens: Tensor, state: State, in_place: bool = False) -> tuple[Tensor, State]:
         """Advance one control tick in one pass over the weights.
 
         Args:
             tokens: of :meth:`tick_tokens`.
             state: recurrent state after the previous tick's return-to-go token.
+            in_place: the caller gives ``state`` away, see
+                :meth:`lram_core.backbones.base.Backbone.step_`.
 
         Returns:
             Action logits (B, action_size, bins) and the state after this tick's return-to-go
             token.
         """
-        hidden, state = self.backbone.step(tokens, state)
+        step = self.backbone.step_ if in_place else self.backbone.step
+        hidden, state = step(tokens, state)
         return self.logits(hidden[:, -1]), state
 
     def tick(

@@ -52,7 +52,7 @@ class TorchRuntime(Runtime):
     @torch.inference_mode()
     def step(self) -> IntArray:
         assert self._tokens is not None, "tokenise comes before step"
-        logits, self._state = self._model.advance(self._tokens, self._state)
+        logits, self._state = self._model.advance(self._tokens, self._state, in_place=True)
         self.logits[...] = logits[0].cpu().numpy()
         bins: IntArray = self.logits.argmax(-1)
         return bins
