@@ -18,10 +18,11 @@ logger = logging.getLogger(__name__)
 RUNTIMES = {
     "native": "lram_core.runtimes.native:NativeRuntime",
     "torch": "lram_core.runtimes.eager:TorchRuntime",
+    "cuda-graph": "lram_core.runtimes.cuda_graph:CudaGraphRuntime",
 }
 AUTO = "auto"
 # Fastest first, as measured by benchmarks/tick_latency.py.
-AUTO_ORDER = {"cpu": ("native", "torch",), "cuda": ("torch",)}
+AUTO_ORDER = {"cpu": ("native", "torch",), "cuda": ("cuda-graph", "torch")}
 
 
 def check_name(name: str) -> None:

@@ -1,0 +1,207 @@
+"""The tick of N robots over buffers that never move: what a CUDA graph can hold.
+
+Everything but the capture runs on any device, so a CPU runs the same programs, eagerly.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lram_core.action_model import ActionModel
+from lram_core.backbones import State
+from lram_core.quantise import quantised_names
+
+PRECISIONS = ("bf16", "fp32")
+
+
+class Program(Enum):
+    """What is advanced in one pass over the weights."""
+
+    TICK = "reward, state, return-to-go"
+    LATE = "state, return-to-go"
+    REWARD = "reward"
+
+
+class StaticTick:
+    """A model, the states of N robots, and programs over them.
+
+    One copy in, one pass over the weights, one copy out:
+
+    - ``host``: float32 (N, observation_size + 4), pinned where there is a GPU; a row is the
+      observation, return-to-go, reward (both scaled), and two flags, 0 or 1: an episode starts;
+      the slot takes part. Written by the caller before :meth:`run`.
+    - ``bins``: int64 (N, action_size), ``logits``: float32 (N, action_size, bins): results of the
+      last tick, valid after :meth:`wait`.
+
+    Args:
+        model: a copy of it is taken where weights are cast.
+        slots: N.
+        device: where it runs.
+        precision: ``fp32``, or ``bf16`` for the large weight matrices; all else is in float32.
+        flags: whether the two flags are looked at. Without them every slot takes part, and
+            :meth:`reset` starts an episode.
+        capture: capture each program as a CUDA graph; on a CPU it must be False.
+    """
+
+    def __init__(
+        self,
+        model: ActionModel,
+        slots: int,
+        device: torch.device,
+        precision: str,
+        flags: bool,
+        capture: bool,
+    ) -> None:
+        config = model.config
+        size = config.observation_size
+        self.slots = slots
+        self._device = device
+        self._model = prepared(model, precision).to(device).eval()
+        pinned = device.type == "cuda"
+        self._host = torch.zeros((slots, size + 4), dtype=torch.float32, pin_memory=pinned)
+        self._host_bins = torch.zeros(
+            (slots, config.action_size), dtype=torch.int64, pin_memory=pinned
+        )
+        self._host_logits = torch.zeros(
+            (slots, config.action_size, config.bins), dtype=torch.float32, pin_memory=pinned
+        )
+        self.host: npt.NDArray[np.float32] = self._host.numpy()
+        self.bins: npt.NDArray[np.int64] = self._host_bins.numpy()
+        self.logits: npt.NDArray[np.float32] = self._host_logits.numpy()
+
+        inputs = torch.zeros_like(self._host, device=device, pin_memory=False)
+        self._inputs = inputs
+        self._active = torch.ones(slots, dtype=torch.bool, device=device) if flags else None
+        self.state: State = self._model.init_state(slots, device)
+        if device.type == "cuda":
+            use_kernels(self._model, self._active)
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._programs: dict[Program, Callable[[], object]] = {
+            program: self._captured(program) if capture else partial(self._advance, program)
+            for program in Program
+        }
+        self.reset()
+
+    def run(self, program: Program) -> None:
+        """Start a program on what ``host`` holds; on a GPU it returns before the results are in.
+
+        ``host`` must not be written until :meth:`wait` has returned.
+        """
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            self._programs[program]()
+
+    def wait(self) -> None:
+        """Wait until the last program is done."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
+    def reset(self) -> None:
+        """Give every slot the state of an episode's start."""
+        self.load(self._model.init_state(self.slots, self._device))
+
+    @torch.inference_mode()
+    def load(self, state: State) -> None:
+        """Overwrite the state."""
+        self.wait()
+        for name, buffer in self.state.items():
+            buffer.copy_(state[name])
+
+    def _advance(self, program: Program) -> None:
+        inputs, size = self._inputs, self._model.config.observation_size
+        inputs.copy_(self._host, non_blocking=True)
+        reward = None if program is Program.LATE else inputs[:, size + 1]
+        first = None
+        if self._active is not None:
+            first = inputs[:, size + 2] > 0
+            self._active.copy_(inputs[:, size + 3] > 0)
+        if program is Program.REWARD:
+            assert reward is not None
+            self._keep(self._model.advance_reward(reward, self.state))
+            return
+        logits, state = self._model.tick(
+            inputs[:, :size], inputs[:, size], reward, first, self.state
+        )
+        self._keep(state)
+        self._host_bins.copy_(logits.argmax(-1), non_blocking=True)
+        self._host_logits.copy_(logits, non_blocking=True)
+
+    def _keep(self, state: State) -> None:
+        """Write a new state over the old one, but for the slots that do not take part."""
+        for name, buffer in self.state.items():
+            new = state[name]
+            if new.data_ptr() == buffer.data_ptr():
+                continue  # a kernel has done it
+            if self._active is None:
+                buffer.copy_(new)
+            else:
+                active = self._active.view(-1, *[1] * (buffer.ndim - 1))
+                torch.where(active, new, buffer, out=buffer)
+
+    def _captured(self, program: Program) -> Callable[[], object]:
+        """Capture a program; the state is of no meaning afterwards."""
+        assert self._stream is not None, "only a CUDA device captures graphs"
+        graph = torch.cuda.CUDAGraph()
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            for _ in range(3):  # libraries and kernels set themselves up: not capturable
+                self._advance(program)
+            self._stream.synchronize()
+            with torch.cuda.graph(graph, stream=self._stream):
+                self._advance(program)
+        return graph.replay
+
+
+class BFloat16Linear(nn.Module):
+    """A linear map with weights in bfloat16; float32 in and out."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(linear.weight.detach().bfloat16(), requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(x.bfloat16(), self.weight).float()
+        return y if self.bias is None else y + self.bias
+
+
+def prepared(model: ActionModel, precision: str) -> ActionModel:
+    """Return a copy of a model whose large weight matrices are in a precision of PRECISIONS.
+
+    Those are the head's and what int8 runtimes quantise. Norms, gates and the recurrence stay in
+    float32: in bfloat16 the mLSTM's stabiliser rounds, and the error grows with the episode.
+    """
+    changed = copy.deepcopy(model)
+    if precision == "bf16":
+        for name in [*quantised_names(model), "head.weight"]:
+            parent, _, attribute = name.removesuffix(".weight").rpartition(".")
+            owner = changed.get_submodule(parent)
+            setattr(owner, attribute, BFloat16Linear(getattr(owner, attribute)))
+    return changed
+
+
+def use_kernels(model: ActionModel, active: Tensor | None) -> None:
+    """Let fused kernels update the matrix memories in place, where they are to be had.
+
+    Args:
+        model: changed.
+        active: (N,) bool, read at every tick: slots whose memory is to be updated; None for all.
+    """
+    try:
+        from lram_core.kernels.mlstm import FusedMLSTM
+    except ModuleNotFoundError as error:
+        if error.name != "triton":
+            raise
+        return
+    from lram_core.backbones.mlstm_block import Cell
+
+    for module in model.modules():
+        if isinstance(module, Cell):
+            module.chunk = FusedMLSTM(active)

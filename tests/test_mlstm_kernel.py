@@ -1,0 +1,110 @@
+"""The fused mLSTM kernel: the same numbers as the reference, by Triton's interpreter on a CPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lram_core.mlstm import CellState, mlstm_chunk
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernel is imported
+
+from lram_core.kernels.mlstm import MAX_TOKENS, FusedMLSTM
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+BATCH, HEADS = 3, 2
+
+
+def inputs(tokens: int, size: int) -> tuple[torch.Tensor, ...]:
+    """q, k, v (strided as the model's) and the two gates."""
+    generator = torch.Generator().manual_seed(tokens)
+    qkv = torch.randn(3, BATCH, tokens, HEADS * size, generator=generator)
+    gates = torch.randn(BATCH, tokens, 2 * HEADS, generator=generator).transpose(1, 2)
+    i, f = gates.chunk(2, dim=1)
+    heads = [x.unflatten(-1, (HEADS, size)).transpose(1, 2) for x in qkv]
+    return tuple(x.to(DEVICE) for x in (*heads, i, 3 * f + 2))
+
+
+def empty(size: int) -> CellState:
+    return CellState(
+        torch.zeros(BATCH, HEADS, size, size, device=DEVICE),
+        torch.zeros(BATCH, HEADS, size, device=DEVICE),
+        torch.zeros(BATCH, HEADS, device=DEVICE),
+    )
+
+
+# 40 is no power of two, as the head sizes of a model need not be.
+@pytest.mark.parametrize("size", [32, 40])
+@pytest.mark.parametrize("tokens", range(1, MAX_TOKENS + 1))
+def test_ticks_equal_the_reference(tokens: int, size: int) -> None:
+    expected = empty(size)
+    found = CellState(*(x.clone() for x in expected))
+    memory = found.C
+    kernel = FusedMLSTM()
+    for _ in range(3):
+        args = inputs(tokens, size)
+        want, expected = mlstm_chunk(*args, expected)
+        got, found = kernel(*args, found)
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    assert found.C is memory  # in place
+
+
+@pytest.mark.parametrize("starts", [[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+def test_episodes_start_within_a_tick(starts: list[int]) -> None:
+    _, state = mlstm_chunk(*inputs(4, 32), empty(32))
+    segment = torch.tensor([[0, 0, 0], starts, [0, 0, 0]], device=DEVICE).cumsum(-1)
+    args = inputs(3, 32)
+    want, expected = mlstm_chunk(*args, state, segment)
+    got, found = FusedMLSTM()(*args, CellState(*(x.clone() for x in state)), segment)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_memory_of_an_inactive_slot_stays() -> None:
+    _, state = mlstm_chunk(*inputs(4, 32), empty(32))
+    args = inputs(3, 32)
+    want, expected = mlstm_chunk(*args, state)
+    found = CellState(*(x.clone() for x in state))
+    active = torch.tensor([True, False, True], device=DEVICE)
+    got, after = FusedMLSTM(active)(*args, found)
+    torch.testing.assert_close(after.C[active], expected.C[active], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(got[active], want[active], atol=1e-5, rtol=1e-5)
+    assert torch.equal(after.C[1], state.C[1])
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from lram_core.kernels.mlstm import _advance
+
+fixed = {"heads": 8, "size": 128, "tokens": 3, "padded": 4, "rows": 32, "columns": 16}
+fixed |= {"scale": 0.1, "eps": 1e-6}
+kinds = {"segment_at": "*i64", "active_at": "*i1"}
+signature = {
+    name: "constexpr" if name in fixed else kinds.get(name, "*fp32" if "_at" in name else "i32")
+    for name in _advance.arg_names
+}
+made = triton.compile(ASTSource(_advance, signature, fixed), target=GPUTarget("cuda", 90, 32))
+assert ".entry _advance" in made.asm["ptx"]
+print(len(made.asm["cubin"]))
+"""
+
+
+def test_compiles_for_an_h200_without_one(tmp_path: Path) -> None:
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    environment.pop("TRITON_INTERPRET", None)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
