@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import mmap
 import os
 from ctypes import c_char_p, c_float, c_int, c_int32, c_int64, c_void_p
 from pathlib import Path
@@ -123,11 +124,9 @@ def stream_read(data: npt.NDArray[np.generic]) -> float:
 
 def stream_buffer(size: int) -> npt.NDArray[np.float32]:
     """Return ``size`` bytes for :func:`stream_read`, on huge pages where the system has them."""
-    import mmap
-
-    # A whole huge page to spare, to start on one.
+    # A whole huge page to spare, to start on one. Private: shared memory has no huge pages.
     page = 2 << 20
-    memory = mmap.mmap(-1, size + page)
+    memory = mmap.mmap(-1, size + page, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(memory, np.uint8)
