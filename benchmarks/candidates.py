@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from xlstm import mLSTMBlockConfig, mLSTMLayerConfig, xLSTMBlockStack, xLSTMBlockStackConfig
 
@@ -50,7 +51,7 @@ def random_model(model: str, size: str, context: int | None = None) -> ActionMod
         context: of a Transformer, in control ticks.
     """
     backbone, _, suffix = model.partition("-")
-    overrides = {} if context is None else {"context": TOKENS * context}
+    overrides = {} if context is None else {"context": context}
     options = size_options(backbone, f"{size}-{suffix}" if suffix else size, **overrides)
     torch.manual_seed(0)
     config = ModelConfig(OBSERVATION_SIZE, ACTION_SIZE, backbone=backbone, backbone_options=options)
@@ -130,8 +131,15 @@ def package_candidate(name: str, model: ActionModel, device: torch.device) -> Ca
 
 
 def fill_context(runtime: Runtime) -> None:
-    """Fill a Transformer's cache: all but the first ticks of a rollout find it full."""
-    raise NotImplementedError
+    """Fill a Transformer's cache: all but the first ticks of a long rollout find it full."""
+    rng = np.random.default_rng(0)
+    state = runtime.state()
+    for name, value in state.items():
+        if name == "position":
+            value[...] = next(v for n, v in state.items() if n.endswith(".k")).shape[-2]
+        else:
+            value[...] = 0.5 * rng.standard_normal(value.shape, dtype=np.float32)
+    runtime.load_state(state)
 
 
 def _tick(runtime: Runtime) -> Tick:

@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.latency_targets import targets
 
 Report = dict[str, Any]
+STREAMS = ("limit", "floor")
 
 
 def markdown(report: Report) -> dict[str, str]:
@@ -54,11 +55,11 @@ def _model(report: Report, model: str) -> str:
             )
             if row is None:
                 cells.append("–")
-            elif way == "limit":
+            elif way in STREAMS:
                 cells.append(ms(row["p50_ms"]))
             else:
                 cells.append(f"{ms(row['p50_ms'])} ({row['over_limit']:.2f})")
-        name = f"limit, {precision} weights" if way == "limit" else way
+        name = f"{way}, {precision} weights" if way in STREAMS else way
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,16 +1,24 @@
-"""The memory-streaming limit: how long it takes to read what a tick must touch, and nothing else.
+"""The memory-streaming limit: how long it takes to touch what a tick must touch, and no more.
 
-A tick reads every weight once and reads and writes the whole state: (weight bytes as they are
-stored + 2 × state bytes). The limit is the time to read a buffer of exactly that many bytes, in
-the same run and in turns with the ticks, so it meets the same caches and the same neighbours.
+A tick reads every weight, as it is stored, and reads and writes the whole state. Two measures of
+that, both in the same run and in turns with the ticks, so that they meet the same caches and the
+same neighbours, both on huge pages:
+
+- the **limit**, which the targets are in: reading a buffer of (weight bytes + 2 × state bytes);
+- the **floor**: reading the weights, and reading and rewriting the state in place. One thread
+  waits for what it reads; writing back a line that it has just read goes on beside that. So the
+  floor is the lower one, and a good tick may be faster than the limit.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from lram_core.action_model import ActionModel
+from lram_core.native.library import stream_buffer, stream_read
 from lram_core.quantise import BLOCK, quantised_names
 
 BYTES = {"fp32": 4, "bf16": 2}
@@ -36,43 +44,59 @@ def state_bytes(model: ActionModel) -> int:
     return sum(value.nbytes for value in model.init_state(1).values())
 
 
-def touched_bytes(model: ActionModel, precision: str) -> int:
-    """Bytes that a tick must move: weights once, the state in and out."""
-    return weight_bytes(model, precision) + 2 * state_bytes(model)
-
-
 class StreamLimit:
-    """Reads a buffer of ``size`` bytes as fast as the device can."""
+    """Streams memory as fast as one CPU thread, or the GPU, can.
 
-    def __init__(self, size: int, device: torch.device) -> None:
-        self.size = size
-        if device.type == "cuda":
-            self._graph, self._kept = _captured_sum(size, device)
+    Args:
+        read: bytes that are read only. rewritten: bytes that are read and written.
+    """
+
+    def __init__(self, read: int, rewritten: int, device: torch.device) -> None:
+        read, rewritten = (-(-size // 512) * 512 for size in (read, rewritten))
+        self._cuda = device.type == "cuda"
+        if self._cuda:
+            buffer = torch.ones((read + 2 * rewritten) // 4, device=device)
+            total = torch.zeros((), device=device)
+            weights, state = buffer[: read // 4], buffer[read // 4 :][: rewritten // 4]
+            self._limit = _captured(lambda: torch.sum(buffer, 0, out=total))
+            self._floor = _captured(
+                lambda: (torch.sum(weights, 0, out=total), torch.mul(state, 1.0, out=state))
+            )
         else:
-            self._graph = None
-            self._buffer = np.ones(-(-size // 64) * 8, np.float64)
+            self._all = stream_buffer(read + 2 * rewritten)
+            self._weights = self._all[: read // 4]
+            self._state = self._all[read // 4 :][: rewritten // 4]
 
-    def read(self) -> None:
-        """Read the buffer once; returns when it is done."""
-        if self._graph is not None:
-            self._graph.replay()
+    @classmethod
+    def of(cls, model: ActionModel, precision: str, device: torch.device) -> StreamLimit:
+        """The limit and floor of a model's tick."""
+        return cls(weight_bytes(model, precision), state_bytes(model), device)
+
+    def limit(self) -> None:
+        """Read weights and twice the state; returns when it is done."""
+        if self._cuda:
+            self._limit.replay()
             torch.cuda.synchronize()
         else:
-            self._buffer.sum()
+            stream_read(self._all)
+
+    def floor(self) -> None:
+        """Read the weights, rewrite the state; returns when it is done."""
+        if self._cuda:
+            self._floor.replay()
+            torch.cuda.synchronize()
+        else:
+            stream_read(self._weights)
+            np.multiply(self._state, 1.0, out=self._state)
 
 
-def _captured_sum(
-    size: int, device: torch.device
-) -> tuple[torch.cuda.CUDAGraph, tuple[torch.Tensor, ...]]:
-    """A sum over the buffer as one launch: the launches of a tick are no part of its limit."""
-    buffer = torch.ones(-(-size // 4), device=device)
-    total = torch.zeros((), device=device)
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
+def _captured(touch: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    """One launch for all: launches are no part of a limit."""
+    with torch.cuda.stream(torch.cuda.Stream()):
         for _ in range(3):
-            torch.sum(buffer, 0, out=total)
+            touch()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        torch.sum(buffer, 0, out=total)
-    return graph, (buffer, total)
+        touch()
+    return graph

@@ -39,6 +39,8 @@ def _by_size(axes: Any, groups: list[dict[str, Any]]) -> None:
             next((r for r in g["rows"] if (r["way"], r["precision"]) == (way, precision)), None)
             for g in groups
         ]
+        if way == "floor":
+            continue
         limit = way == "limit"
         axes.plot(
             [p for p, row in zip(places, rows, strict=True) if row],

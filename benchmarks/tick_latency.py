@@ -31,14 +31,14 @@ from benchmarks.candidates import (
 )
 from benchmarks.interleave import Budget, on_inputs, take_turns
 from benchmarks.latency_tables import markdown
-from benchmarks.limit import StreamLimit, state_bytes, touched_bytes, weight_bytes
+from benchmarks.limit import StreamLimit, state_bytes, weight_bytes
 from lram_core.action_model import ActionModel
 from lram_core.bench.inputs import RandomWalk
 from lram_core.device import resolve_device
 from lram_core.machine import machine_name
 from lram_core.runtimes.base import RuntimeOptions
 
-LIMIT = "limit"
+LIMIT, FLOOR = "limit", "floor"
 MODELS = ("xlstm", "xlstm-h128", "mamba")
 Row = dict[str, Any]
 
@@ -52,15 +52,14 @@ def model_group(
     if args.package and "slstm" not in model_name and model.config.backbone == "xlstm":
         candidates.append(package_candidate(model_name, model, options.device))
     limits = {
-        precision: StreamLimit(touched_bytes(model, precision), options.device)
+        precision: StreamLimit.of(model, precision, options.device)
         for precision in dict.fromkeys(c.precision for c in candidates)
     }
     rows = _measure(candidates, limits, model, args)
+    medians = {(row["way"], row["precision"]): row["p50_ms"] for row in rows}
     for row in rows:
-        row["limit_ms"] = next(
-            r["p50_ms"] for r in rows if r["way"] == LIMIT and r["precision"] == row["precision"]
-        )
-        row["over_limit"] = row["p50_ms"] / row["limit_ms"]
+        for kind in (LIMIT, FLOOR):
+            row[f"over_{kind}"] = row["p50_ms"] / medians[kind, row["precision"]]
     return {
         "kind": "model",
         "size": size,
@@ -109,14 +108,14 @@ def _measure(
     inputs = RandomWalk(model).take(256)
     contestants = {f"{c.model} {c.way}": on_inputs(c.tick, inputs) for c in candidates}
     for precision, limit in limits.items():
-        contestants[f"{LIMIT} {precision}"] = lambda _, limit=limit: limit.read()
+        contestants[f"{LIMIT} {precision}"] = lambda _, limit=limit: limit.limit()
+        contestants[f"{FLOOR} {precision}"] = lambda _, limit=limit: limit.floor()
     found = take_turns(contestants, Budget(args.ticks, args.seconds))
     rows = []
     for precision in limits:
-        rows.append(
-            {"model": LIMIT, "way": LIMIT, "precision": precision, "context": None}
-            | _figures(found[f"{LIMIT} {precision}"])
-        )
+        for kind in (LIMIT, FLOOR):
+            about = {"model": None, "way": kind, "precision": precision, "context": None}
+            rows.append(about | _figures(found[f"{kind} {precision}"]))
     for c in candidates:
         about = {"model": c.model, "way": c.way, "precision": c.precision, "context": c.context}
         rows.append(about | _figures(found[f"{c.model} {c.way}"]))
@@ -136,7 +135,7 @@ def best_ways(group: dict[str, Any]) -> list[tuple[str, str]]:
     """The fastest way of each precision in a model's group, as (runtime, precision)."""
     best: dict[str, Row] = {}
     for row in group["rows"]:
-        if row["way"] == LIMIT or "package" in row["way"]:
+        if row["way"] in (LIMIT, FLOOR) or "package" in row["way"]:
             continue
         held = best.get(row["precision"])
         if held is None or row["p50_ms"] < held["p50_ms"]:
@@ -186,8 +185,10 @@ def _announce(group: dict[str, Any]) -> None:
     what = group.get("model") or f"context {group['context']}"
     print(f"{group['size']} {what}: {group['seconds']:.0f} s", flush=True)
     for row in sorted(group["rows"], key=lambda row: row["p50_ms"]):
-        over = f"  {row['over_limit']:.2f} × limit" if "over_limit" in row else ""
-        name = f"{row['model']} {row['way'] if row['way'] != LIMIT else row['precision']}"
+        over = f"  {row['over_limit']:6.2f} × limit" if "over_limit" in row else ""
+        name = (
+            f"{row['model']} {row['way']}" if row["model"] else f"{row['way']} {row['precision']}"
+        )
         print(f"  {name:38s} p50 {row['p50_ms']:9.3f}  p99 {row['p99_ms']:9.3f} ms{over}")
 
 

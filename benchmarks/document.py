@@ -1,0 +1,90 @@
+"""Fills the manual's tables from the reports: nothing in them is typed by hand.
+
+    python -m benchmarks.document            # rewrites docs/benchmarks.md and its figures
+    python -m benchmarks.document --check    # exit code 1 if that would change the text
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; reports lie in
+``benchmarks/results``. Where there is no report yet, the text stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import batch_throughput, int8_agreement, latency_tables, plots, soak_table
+
+ROOT = Path(__file__).parents[1]
+MANUAL = ROOT / "docs" / "benchmarks.md"
+RESULTS = Path(__file__).with_name("results")
+
+Tables = Callable[[dict[str, Any]], dict[str, str]]
+Figure = Callable[[dict[str, Any], Path], None]
+
+# Report → its tables by name. A report NAME.json also gives tables as NAME/TABLE.
+REPORTS: dict[str, tuple[Tables, Figure | None]] = {
+    "tick_latency": (latency_tables.markdown, plots.latency_plot),
+    "tick_latency_cuda": (latency_tables.markdown, plots.latency_plot),
+    "soak": (lambda report: {"soak": soak_table.markdown(report)}, plots.soak_plot),
+    "soak_int8": (lambda report: {"soak": soak_table.markdown(report)}, None),
+    "soak_16M": (lambda report: {"soak": soak_table.markdown(report)}, plots.soak_plot),
+    "batch_throughput": (batch_throughput.markdown, plots.throughput_plot),
+    "int8_agreement": (lambda report: {"agreement": int8_agreement.markdown(report)}, None),
+}
+MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def tables(results: Path) -> dict[str, str]:
+    """Return ``report/table`` → Markdown for all reports that are there."""
+    found = {}
+    for name, (make, _) in REPORTS.items():
+        file = results / f"{name}.json"
+        if file.is_file():
+            report = json.loads(file.read_text())
+            found |= {f"{name}/{table}": text for table, text in make(report).items()}
+    return found
+
+
+def filled(text: str, found: dict[str, str]) -> str:
+    """Return the manual with every table that was found."""
+
+    def replaced(match: re.Match[str]) -> str:
+        before, name, end = match.groups()
+        return f"{before}\n{found[name]}\n\n{end}" if name in found else match.group()
+
+    return MARKED.sub(replaced, text)
+
+
+def draw(results: Path, folder: Path) -> list[Path]:
+    """Draw the figure of each report that has one, as ``NAME.svg``."""
+    drawn = []
+    for name, (_, figure) in REPORTS.items():
+        file = results / f"{name}.json"
+        if figure and file.is_file():
+            drawn.append(folder / f"{name}.svg")
+            figure(json.loads(file.read_text()), drawn[-1])
+    return drawn
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--manual", type=Path, default=MANUAL)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    args = parser.parse_args(arguments)
+    text = args.manual.read_text()
+    new = filled(text, tables(args.results))
+    if args.check:
+        sys.exit(int(new != text))
+    args.manual.write_text(new)
+    for path in draw(args.results, args.manual.parent):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
