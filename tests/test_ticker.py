@@ -1,4 +1,4 @@
-"""The control clock: absolute deadlines, missed ones counted, errors told, stopped from anywhere."""
+"""The control clock: absolute deadlines, missed ones counted, errors told, stop from anywhere."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_what_is_prepared_runs_on_the_thread_before_the_first_tick():
     with ticker:
         wait_for(lambda: len(order) > 2)
     assert order[0] == ("prepare", "arm")
-    assert {entry for entry in order[1:]} == {("tick", "arm")}
+    assert set(order[1:]) == {("tick", "arm")}
 
 
 def test_a_failing_preparation_is_an_error_and_no_tick_follows():
