@@ -10,14 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+from lram_core.contract import PolicyContract
 from lram_core.errors import LramError
 from lram_ros.contract_check import field_readers
+from lram_ros.episode_state import EpisodeState
 from lram_ros.message_fields import Array, InputError
 from lram_ros.robot_contract import InputTopic, RobotContract
 
 _PENDING_SETS = 16
+_ENDLESS = SimpleNamespace(episode=0, tick=0, task="", seed=0, state=EpisodeState.RUNNING)
 
 
 class StaleInput(LramError):
@@ -152,18 +156,23 @@ def _late(topics: Sequence[InputTopic], ages: Sequence[float]) -> list[str]:
 
 
 class InputReader:
-    """Reads named observation values and the reward out of an :class:`InputSet`."""
+    """Reads named observation values and the reward out of an :class:`InputSet`.
 
-    def __init__(self, robot: RobotContract) -> None:
+    With the bundle's contract, values come in the bundle's units; without, in the robot's.
+    """
+
+    def __init__(self, robot: RobotContract, policy: PolicyContract | None = None) -> None:
         self._readers = [
             (index, reader.source.name, reader)
             for index, topic in enumerate(robot.inputs)
-            for reader in field_readers(robot, topic)
+            for reader in field_readers(robot, topic, policy)
         ]
-        self._reward = field_readers(robot, robot.reward)[0]
+        self._reward = None if robot.reward is None else field_readers(robot, robot.reward)[0]
+        self._reward_index = len(robot.inputs)
+        self._announced = robot.episode is not None
 
     def sensors(self, inputs: InputSet) -> dict[str, Array]:
-        """Return observation field → values, float64, in the contract's units.
+        """Return observation field → values, float64.
 
         Raises:
             InputError: a message is malformed or a value is not finite; names topic and field.
@@ -171,13 +180,19 @@ class InputReader:
         messages = inputs.messages
         return {name: reader.read(messages[index]) for index, name, reader in self._readers}
 
+    def status(self, inputs: InputSet) -> Any:
+        """Return the EpisodeStatus; without such a topic, one of an episode that never ends."""
+        return inputs.messages[-1] if self._announced else _ENDLESS
+
     def reward(self, inputs: InputSet) -> float:
-        """Return the reward of the command before.
+        """Return the reward of the command before; 0 where the robot has none.
 
         Raises:
             InputError: it is not finite, or belongs to another episode than the status.
         """
-        message, status = inputs.messages[-2], inputs.messages[-1]
+        if self._reward is None:
+            return 0.0
+        message, status = inputs.messages[self._reward_index], self.status(inputs)
         episode = getattr(message, "episode", status.episode)
         if episode != status.episode:
             raise InputError(

@@ -87,9 +87,9 @@ class ControlLoop:
         self.limits = CommandLimits(robot, policy.contract)
         self.target_return: float | None = None
         self._notes: list[str] = []
-        self._reader = InputReader(robot)
+        self._reader = InputReader(robot, policy.contract)
         self._assembler = ObservationAssembler(policy.contract.observation)
-        self._count_ticks = robot.tick_source == "clock"
+        self._count_ticks = robot.tick_source == "clock" or robot.episode is None
         self._last: Tick | None = None
         self._episode: tuple[int, str, int] | None = None
 
@@ -109,7 +109,7 @@ class ControlLoop:
                 as it was, so a sound set of the same stamp can still be answered.
         """
         start = perf_counter() if start is None else start
-        status = inputs.messages[-1]
+        status = self._reader.status(inputs)
         if status.state != EpisodeState.RUNNING:
             return None, False
         # A restarted source counts episodes and stamps from the beginning again: its first set can

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lram_core.contract import ObservationField
 from lram_core.errors import ContractError, LramError, listed
+from lram_ros.images import DecodedImage, ImageError, decode, resize
 from lram_ros.robot_contract import FieldSource
+from lram_ros.units import conversion
 
 Array = npt.NDArray[np.float64]
 
@@ -31,6 +34,7 @@ _NUMBERS = {
 _FIXED = re.compile(r"(.+)\[(\d+)\]$")
 _SEQUENCE = re.compile(r"sequence<([^,>]+)(?:, \d+)?>$")
 _NAME_LISTS = ("name", "joint_names")
+_IMU = "sensor_msgs/msg/Imu"
 
 
 class InputError(LramError):
@@ -66,18 +70,74 @@ class FieldReader:
     """Reads one observation field out of a message of a known type.
 
     Attributes:
-        size: number of values, None where only a message itself can tell.
+        size: number of values of one reading, None where only a message itself can tell.
     """
 
-    def __init__(self, source: FieldSource, type_name: str, where: str) -> None:
-        """Raises ContractError where the type has no such path, or its names do not fit it."""
+    def __init__(
+        self,
+        source: FieldSource,
+        type_name: str,
+        where: str,
+        wanted: ObservationField | None = None,
+        frame: str = "",
+    ) -> None:
+        """Args:
+            source: the field in the robot contract.
+            type_name: of the messages.
+            where: contract and topic, for messages.
+            wanted: the bundle's side: readings are converted to its unit, and of its size. None:
+                values stay in the contract's unit.
+            frame: header.frame_id that every message must have; empty for any.
+
+        Raises:
+            ContractError: the type has no such path, its names do not fit it, or size or unit are
+                not the bundle's.
+        """
         self.source = source
-        self.where = f"{where}: {source.name} ({source.path} of {type_name})"
-        parent, kind = self._resolve(type_name)
+        shown = source.path or "image"
+        self.where = f"{where}: {source.name} ({shown} of {type_name})"
         self.size: int | None
         self._read: Callable[[Any], Any]
         self._order: list[int] = []
         self._seen_names: list[str] | None = None
+        self._frame = frame
+        if frame and not has_header(message_class(type_name)):
+            raise ContractError(f"{self.where}: frame '{frame}' given, but it has no header")
+        if source.image is not None:
+            self.size = source.image.values
+            self._read = self._picture
+        else:
+            self._find_reader(type_name)
+        self._estimated = _imu_covariance(source.path) if type_name == _IMU else None
+        if wanted is not None:
+            self._check_size(wanted)
+        self._gain, self._offset = self._conversion(wanted)
+
+    def read(self, message: Any) -> Array:
+        """Return the values of one reading, float64 (size,), in the bundle's unit if it is known.
+
+        Raises:
+            InputError: a name is missing or doubled, the arrays disagree, the frame is another,
+                a picture is damaged, or a value is not finite.
+        """
+        if self._frame and message.header.frame_id != self._frame:
+            raise InputError(
+                f"{self.where}: frame is '{message.header.frame_id}', expected '{self._frame}'"
+            )
+        if self._estimated is not None and self._estimated(message)[0] == -1:
+            raise InputError(f"{self.where}: not estimated (its covariance begins with -1)")
+        values = np.array(self._read(message), dtype=np.float64).reshape(-1)
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.where}: not finite: {values.tolist()}")
+        if self.size is not None and values.size != self.size:
+            raise InputError(f"{self.where}: {values.size} values, expected {self.size}")
+        if self._gain is None:
+            return values
+        return values * self._gain + self._offset
+
+    def _find_reader(self, type_name: str) -> None:
+        source = self.source
+        parent, kind = self._resolve(type_name)
         sequence = _SEQUENCE.match(kind)
         if source.names:
             if not sequence or sequence[1] not in _NUMBERS:
@@ -96,19 +156,55 @@ class FieldReader:
             self.size = len(leaves)
             self._read = attrgetter(*leaves)
 
-    def read(self, message: Any) -> Array:
-        """Return the field's values, float64 (size,).
+    def _check_size(self, wanted: ObservationField) -> None:
+        history = self.source.history
+        # None: an array of any length; each message is checked against the bundle's size.
+        if self.size is None and wanted.size % history == 0:
+            self.size = wanted.size // history
+        if self.size is None or self.size * history != wanted.size:
+            times = f" x {history} readings" if history > 1 else ""
+            raise ContractError(
+                f"{self.where}: gives {self.size or 'any number of'} values{times}, "
+                f"the bundle expects {wanted.size}"
+            )
 
-        Raises:
-            InputError: a name is missing or doubled, the arrays disagree, or a value is not
-                finite.
-        """
-        values = np.array(self._read(message), dtype=np.float64).reshape(-1)
-        if not np.isfinite(values).all():
-            raise InputError(f"{self.where}: not finite: {values.tolist()}")
-        if self.size is not None and values.size != self.size:
-            raise InputError(f"{self.where}: {values.size} values, expected {self.size}")
-        return values
+    def _conversion(self, wanted: ObservationField | None) -> tuple[Array | None, Array | float]:
+        """Gain and offset of a reading; no gain where it is passed on as it is."""
+        limits = self.source.range
+        if limits is not None:
+            if self.size is not None and len(limits.physical) not in (1, self.size):
+                raise ContractError(
+                    f"{self.where}: range has {len(limits.physical)} rows for {self.size} values"
+                )
+            if wanted is not None and wanted.unit != "1":
+                raise ContractError(
+                    f"{self.where}: range makes normalised values, unit '1'; "
+                    f"the bundle expects '{wanted.unit}'"
+                )
+            return limits.to_normalised()
+        if wanted is None or wanted.unit == self.source.unit:
+            return None, 0.0
+        try:
+            gain = conversion(self.source.unit, wanted.unit)
+        except ContractError as error:
+            raise ContractError(
+                f"{self.where}: unit is '{self.source.unit}', "
+                f"the bundle expects '{wanted.unit}': {error}"
+            ) from None
+        return np.array([gain]), 0.0
+
+    def _picture(self, message: Any) -> npt.NDArray[np.float64]:
+        """Values 0 to 1, rows from the top, channels last."""
+        size = self.source.image
+        assert size is not None
+        try:
+            if isinstance(message, DecodedImage):
+                pixels = message.pixels
+            else:
+                pixels = resize(decode(message), size)
+        except ImageError as error:
+            raise InputError(f"{self.where}: {error}") from None
+        return pixels / 255.0
 
     def _resolve(self, type_name: str) -> tuple[str, str]:
         """Follow the path; returns the type that holds its last part, and that part's type."""
@@ -151,20 +247,33 @@ class FieldReader:
     def _by_name(self, message: Any) -> list[float]:
         names, values = self._names(message), self._values(message)
         if names != self._seen_names:
-            self._order = self._find(list(names))
+            self._order = find_names(self.source.names, list(names), self.where)
             self._seen_names = list(names)
         if len(values) != len(names):
             raise InputError(f"{self.where}: {len(names)} names, but {len(values)} values")
         return [values[i] for i in self._order]
 
-    def _find(self, names: list[str]) -> list[int]:
-        missing = [name for name in self.source.names if name not in names]
-        if missing:
-            raise InputError(f"{self.where}: no {listed(missing)}; it has {listed(names)}")
-        twice = [name for name in self.source.names if names.count(name) > 1]
-        if twice:
-            raise InputError(f"{self.where}: {listed(twice)} given more than once")
-        return [names.index(name) for name in self.source.names]
+
+def find_names(wanted: Sequence[str], names: list[str], where: str) -> list[int]:
+    """Return where each of ``wanted`` stands in ``names``, whatever their order.
+
+    Raises:
+        InputError: one is missing or there more than once.
+    """
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise InputError(f"{where}: no {listed(missing)}; it has {listed(names)}")
+    twice = [name for name in wanted if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{where}: {listed(twice)} given more than once")
+    return [names.index(name) for name in wanted]
+
+
+def _imu_covariance(path: str) -> Callable[[Any], Any] | None:
+    """An Imu says that it has no estimate of a part by a covariance that begins with -1."""
+    part = path.split(".")[0]
+    known = ("orientation", "angular_velocity", "linear_acceleration")
+    return attrgetter(f"{part}_covariance") if part in known else None
 
 
 def _full(name: str) -> str:

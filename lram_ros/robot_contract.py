@@ -1,8 +1,8 @@
-"""The robot contract: which topics carry a policy's observation, and where its command goes.
+"""The robot contract: which topics carry a policy's observation, and where its commands go.
 
 One YAML file a robot or task suite (``config/``). It is the robot's half of the agreement whose
 other half is inside the policy bundle (:mod:`lram_core.contract`); :mod:`lram_ros.contract_check`
-compares the two. Reading it needs no ROS.
+compares the two. Reading it needs no ROS. Every key is described in docs/contract.md.
 """
 
 from __future__ import annotations
@@ -12,12 +12,31 @@ from pathlib import Path
 
 import yaml
 
-from lram_core.errors import ContractError
+from lram_core.errors import ContractError, listed
+from lram_ros.adapters.sink import CommandField, CommandSink, read_native, read_sink
+from lram_ros.ranges import Range
 from lram_ros.yaml_section import Section, refuse_twice
+
+__all__ = ["CommandField", "CommandSink", "FieldSource", "ImageSize", "InputTopic", "RobotContract"]
 
 FORMAT_VERSION = 1
 TICK_SOURCES = ("observation", "clock")
 RELIABILITIES = ("reliable", "best_effort")
+DURABILITIES = ("volatile", "transient_local")
+COLOURS = ("rgb", "mono")
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """What an image becomes: (height, width, channels), 3 channels (R, G, B) or 1."""
+
+    height: int
+    width: int
+    channels: int = 3
+
+    @property
+    def values(self) -> int:
+        return self.height * self.width * self.channels
 
 
 @dataclass(frozen=True)
@@ -27,15 +46,21 @@ class FieldSource:
     Attributes:
         name: the bundle's observation field.
         path: dotted field path, e.g. ``pose.position``; a message stands for all its numbers in
-            the order of its definition.
-        unit: SI unit of the values as published, ``1`` for dimensionless ones.
+            the order of its definition. Empty for an image.
+        unit: unit of the values as published, ``1`` for dimensionless ones.
         names: for an array beside a list of names (JointState): which entries, in which order.
+        history: how many of the topic's newest readings make up the field, oldest first.
+        range: physical ↔ normalised, for a bundle that observes normalised values.
+        image: size the picture is resized to, for Image and CompressedImage.
     """
 
     name: str
     path: str
     unit: str
     names: tuple[str, ...] = ()
+    history: int = 1
+    range: Range | None = None
+    image: ImageSize | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,9 @@ class InputTopic:
         max_age: oldest reading a tick may use, in seconds; may be infinite.
         reliability: QoS to subscribe with, one of RELIABILITIES.
         fields: what is read from it.
+        durability, depth: more QoS.
+        deadline, lifespan: QoS in seconds; None is none.
+        frame: header.frame_id every message must have; empty for any.
     """
 
     topic: str
@@ -55,25 +83,11 @@ class InputTopic:
     max_age: float
     reliability: str
     fields: tuple[FieldSource, ...]
-
-
-@dataclass(frozen=True)
-class CommandField:
-    """One commanded value: its unit and the limits of the robot, low < high, in that unit."""
-
-    name: str
-    unit: str
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class CommandTopic:
-    """Where commands go."""
-
-    topic: str
-    type: str
-    fields: tuple[CommandField, ...]
+    durability: str = "volatile"
+    depth: int = 10
+    deadline: float | None = None
+    lifespan: float | None = None
+    frame: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,9 +101,10 @@ class RobotContract:
         tick_source: ``observation``: a tick is a complete set of inputs of one stamp;
             ``clock``: a tick is the newest reading of each input, at ``control_rate``.
         inputs: topics of the observation.
-        reward: topic with the reward of the command before (one field, ``reward``).
-        episode: topic announcing episodes.
-        command: topic for the command.
+        reward: topic with the reward of the command before (one field, ``reward``); None on a
+            robot that has none: the reward is a known, constant 0.
+        episode: topic announcing episodes; None: one episode without end.
+        sinks: topics for commands, each with its adapter.
     """
 
     source: str
@@ -98,19 +113,37 @@ class RobotContract:
     control_rate: float
     tick_source: str
     inputs: tuple[InputTopic, ...]
-    reward: InputTopic
-    episode: InputTopic
-    command: CommandTopic
+    reward: InputTopic | None
+    episode: InputTopic | None
+    sinks: tuple[CommandSink, ...]
 
     @property
     def topics(self) -> tuple[InputTopic, ...]:
         """Every topic a tick needs: observation inputs, then reward, then episode."""
-        return (*self.inputs, self.reward, self.episode)
+        others = (topic for topic in (self.reward, self.episode) if topic is not None)
+        return (*self.inputs, *others)
+
+    @property
+    def command(self) -> CommandSink:
+        """The only sink of a robot that takes ActionCommand.
+
+        Raises:
+            ContractError: the contract has other sinks, or several.
+        """
+        if len(self.sinks) != 1 or self.sinks[0].adapter != "native":
+            found = listed(f"{sink.topic} ({sink.adapter})" for sink in self.sinks)
+            raise ContractError(f"{self.source}: expected one native command, found {found}")
+        return self.sinks[0]
 
     @property
     def observation_fields(self) -> dict[str, tuple[InputTopic, FieldSource]]:
         """Observation field name → its topic and place in the message."""
         return {field.name: (topic, field) for topic in self.inputs for field in topic.fields}
+
+    @property
+    def action_names(self) -> list[str]:
+        """The bundle's action fields that the sinks consume, in the order of the contract."""
+        return [name for sink in self.sinks for name in sink.action_names]
 
     @classmethod
     def load(cls, path: str | Path) -> RobotContract:
@@ -146,18 +179,34 @@ class RobotContract:
             control_rate=root.positive("control_rate"),
             tick_source=root.choice("tick_source", TICK_SOURCES),
             inputs=inputs,
-            reward=_single(root.section("reward"), "reward"),
-            episode=_single(root.section("episode"), None),
-            command=_command(root.section("command")),
+            reward=_single(root.section("reward"), "reward") if root.has("reward") else None,
+            episode=_single(root.section("episode"), None) if root.has("episode") else None,
+            sinks=_sinks(root, Path(source).parent),
         )
         root.finish()
         refuse_twice([f.name for t in inputs for f in t.fields], f"{source}: inputs: field")
         refuse_twice([t.topic for t in contract.topics], f"{source}: topic")
+        refuse_twice([s.topic for s in contract.sinks], f"{source}: commands: topic")
+        refuse_twice(contract.action_names, f"{source}: commands: field")
         return contract
 
 
+def _sinks(root: Section, folder: Path) -> tuple[CommandSink, ...]:
+    """``command``: one native topic; ``commands``: a list of sinks, each with an adapter."""
+    if root.has("commands"):
+        if root.has("command"):
+            raise ContractError(f"{root.where}: has both 'command' and 'commands'; keep one")
+        return tuple(read_sink(item, folder) for item in root.items("commands"))
+    return (read_native(root.section("command")),)
+
+
 def _input(section: Section) -> InputTopic:
-    return _topic(section, tuple(_field(n, s) for n, s in section.sections("fields").items()))
+    image = section.interface("type") in (
+        "sensor_msgs/msg/Image",
+        "sensor_msgs/msg/CompressedImage",
+    )
+    fields = section.sections("fields").items()
+    return _topic(section, tuple(_image(n, s) if image else _field(n, s) for n, s in fields))
 
 
 def _single(section: Section, name: str | None) -> InputTopic:
@@ -173,12 +222,13 @@ def _topic(section: Section, fields: tuple[FieldSource, ...]) -> InputTopic:
         topic=section.text("topic"),
         type=section.interface("type"),
         max_age=section.positive("max_age", finite=False),
-        reliability=(
-            section.choice("reliability", RELIABILITIES)
-            if section.has("reliability")
-            else RELIABILITIES[0]
-        ),
+        reliability=section.choice("reliability", RELIABILITIES, RELIABILITIES[0]),
         fields=fields,
+        durability=section.choice("durability", DURABILITIES, DURABILITIES[0]),
+        depth=section.count("depth", 10),
+        deadline=section.positive("deadline") if section.has("deadline") else None,
+        lifespan=section.positive("lifespan") if section.has("lifespan") else None,
+        frame=section.text("frame") if section.has("frame") else "",
     )
     section.finish()
     return topic
@@ -190,21 +240,22 @@ def _field(name: str, section: Section) -> FieldSource:
         path=section.text("path"),
         unit=section.text("unit"),
         names=section.texts("names") if section.has("names") else (),
+        history=section.count("history", 1),
+        range=Range.read(section),
     )
     section.finish()
     return field
 
 
-def _command(section: Section) -> CommandTopic:
-    fields = []
-    for name, item in section.sections("fields").items():
-        field = CommandField(name, item.text("unit"), item.number("low"), item.number("high"))
-        item.finish()
-        if not field.low < field.high:
-            raise ContractError(
-                f"{item.where}: low {field.low:g} must be below high {field.high:g}"
-            )
-        fields.append(field)
-    command = CommandTopic(section.text("topic"), section.interface("type"), tuple(fields))
+def _image(name: str, section: Section) -> FieldSource:
+    height, width = section.count("height"), section.count("width")
+    colour = section.choice("colour", COLOURS, COLOURS[0])
+    field = FieldSource(
+        name=name,
+        path="",
+        unit="1",
+        history=section.count("history", 1),
+        image=ImageSize(height, width, 3 if colour == "rgb" else 1),
+    )
     section.finish()
-    return command
+    return field

@@ -45,7 +45,10 @@ class Section:
             raise self._wrong(key, "a non-empty text")
         return value
 
-    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+    def choice(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """One of ``allowed``; a missing key stands for ``default`` where there is one."""
+        if default is not None and not self.has(key):
+            return default
         value = self._get(key)
         if not isinstance(value, str) or value not in allowed:
             raise self._wrong(key, f"one of {listed(allowed)}")
@@ -62,6 +65,39 @@ class Section:
         if value <= 0 or (finite and math.isinf(value)):
             raise self._wrong(key, "a positive number" + (" that is finite" if finite else ""))
         return value
+
+    def count(self, key: str, default: int | None = None) -> int:
+        if default is not None and not self.has(key):
+            return default
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._wrong(key, "a whole number of at least 1")
+        return value
+
+    def span(self, key: str) -> tuple[float, float]:
+        """Two finite numbers, the smaller first."""
+        return self._spans(key, [self._get(key)])[0]
+
+    def spans(self, key: str) -> tuple[tuple[float, float], ...]:
+        """One span, or a list of them."""
+        value = self._get(key)
+        many = isinstance(value, list) and all(isinstance(item, list) for item in value)
+        return self._spans(key, value if many and isinstance(value, list) else [value])
+
+    def _spans(self, key: str, values: list[object]) -> tuple[tuple[float, float], ...]:
+        found = []
+        for value in values:
+            if (
+                not isinstance(value, list)
+                or len(value) != 2
+                or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in value)
+                or not -math.inf < value[0] < value[1] < math.inf
+            ):
+                raise self._wrong(key, "[low, high], finite and low below high")
+            found.append((float(value[0]), float(value[1])))
+        if not found:
+            raise self._wrong(key, "[low, high], or a list of them")
+        return tuple(found)
 
     def interface(self, key: str) -> str:
         value = self._get(key)

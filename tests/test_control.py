@@ -174,7 +174,7 @@ def test_limits_hold_whatever_comes(values):
         for f in ROBOT.command.fields
     )
     command = replace(ROBOT.command, fields=fields)
-    limits = CommandLimits(replace(ROBOT, command=command), POLICY)
+    limits = CommandLimits(replace(ROBOT, sinks=(command,)), POLICY)
     assert limits.low.tolist() == [-0.5, -1, -1, -1]
     assert limits.high.tolist() == [0.25, 1, 1, 0.5]
     limited = limits.apply(values)

@@ -105,7 +105,7 @@ def test_unreadable_file(tmp_path):
         ("gripper", "robotiq85", ["gripper is 'robotiq85'", "'metaworld_parallel'"]),
         ("control_rate", 50.0, ["50 Hz", "80 Hz"]),
         ("inputs.0.fields.ee_position.path", "pose", ["gives 7 values", "expects 3"]),
-        ("inputs.0.fields.ee_position.unit", "mm", ["unit is 'mm'", "expects 'm'"]),
+        ("inputs.0.fields.ee_position.unit", "deg", ["unit is 'deg'", "expects 'm'", "m, cm, mm"]),
         ("inputs.0.fields.ee_position.path", "pose.place", ["no field 'place'", "orientation"]),
         ("inputs.0.fields.ee_position.path", "header.frame_id", ["not a set of numbers"]),
         ("inputs.0.type", "geometry_msgs/msg/Poze", ["Poze is unknown", "PoseStamped"]),

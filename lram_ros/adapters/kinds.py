@@ -1,0 +1,267 @@
+"""Action kinds: the policy's action vector becomes values for each command sink.
+
+| kind in the bundle | sink of position | of velocity | of effort | twist | native |
+|---|---|---|---|---|---|
+| ``joint_position`` | as it is | | | | as it is |
+| ``joint_delta`` | added to the reference | | | | as it is |
+| ``joint_velocity`` | one period of it added to the reference | as it is | | | as it is |
+| ``joint_effort`` | | | as it is | | as it is |
+| ``gripper`` | as it is | | as it is | | as it is |
+| ``cartesian_delta`` | inverse kinematics | | | divided by the period | as it is |
+| ``cartesian_velocity`` | inverse kinematics | | | as it is | as it is |
+
+"As it is" after conversion of units, or of normalised values by the contract's ``range``. The
+reference is the last command sent, or the measured joints (``delta_reference`` of the contract).
+Nothing here knows messages or rclpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lram_core.contract import ActionField, PolicyContract
+from lram_core.errors import ContractError, LramError, listed
+from lram_ros.adapters.sink import CartesianField, CommandField, CommandSink
+from lram_ros.adapters.table import AXES
+from lram_ros.ranges import Range
+from lram_ros.robot_contract import RobotContract
+from lram_ros.units import conversion, rate_conversion
+
+Array = npt.NDArray[np.float64]
+# Moves a tool: (joint values, delta) → joint values; the delta is (6,), m and rad, x y z rx ry rz.
+Mover = Callable[[Array, Array], Array]
+
+# (kind, quantity) → what is done with it.
+RULES: dict[tuple[str, str], str] = {
+    ("joint_position", "position"): "value",
+    ("joint_delta", "position"): "delta",
+    ("joint_velocity", "position"): "integral",
+    ("joint_velocity", "velocity"): "value",
+    ("joint_effort", "effort"): "value",
+    ("gripper", "position"): "value",
+    ("gripper", "effort"): "value",
+    ("cartesian_velocity", "twist"): "value",
+    ("cartesian_delta", "twist"): "rate",
+}
+CARTESIAN_RULES = {"cartesian_delta": "value", "cartesian_velocity": "integral"}
+KINDS = tuple(dict.fromkeys([kind for kind, _ in RULES]))
+
+
+class NoReference(LramError):
+    """A delta has nothing to be added to: no command was sent yet and no joints were measured."""
+
+
+@dataclass(frozen=True)
+class SinkTarget:
+    """What one sink is to be commanded.
+
+    Attributes:
+        values: (fields,) in the sink's units, within its limits low and high.
+        clipped: (fields,) where a limit was met.
+    """
+
+    values: Array
+    clipped: npt.NDArray[np.bool_]
+
+
+class SinkMapper:
+    """Action vector → target of one sink. Remembers what was sent, for deltas.
+
+    Attributes:
+        needs_reference: whether targets depend on the last command or the measured joints.
+    """
+
+    def __init__(
+        self, sink: CommandSink, policy: PolicyContract, period: float, mover: Mover | None = None
+    ) -> None:
+        """Args:
+            sink: the contract's sink.
+            policy: the bundle's contract.
+            period: control period in seconds.
+            mover: for a sink with a Cartesian section: its inverse kinematics, in the units of
+                the sink's fields.
+
+        Raises:
+            ContractError: a kind, unit or range of the bundle does not fit the sink.
+        """
+        self.sink = sink
+        self.where = f"{sink.topic} ({sink.adapter})"
+        self._mover = mover
+        self._low = np.array([field.low for field in sink.fields])
+        self._high = np.array([field.high for field in sink.fields])
+        self._sent: Array | None = None
+        theirs = {field.name: (i, field) for i, field in enumerate(policy.action)}
+        fields = _consumed(sink)
+        missing = [field.name for field in fields if field.name not in theirs]
+        if missing:
+            raise ContractError(
+                f"{self.where}: {listed(missing)} is not in the bundle, "
+                f"which commands {listed(theirs)}"
+            )
+        pairs = [(ours, theirs[ours.name][1]) for ours in fields]
+        rules = [self._rule(their) for _, their in pairs]
+        maps = [
+            self._map(ours, their, rule, period)
+            for (ours, their), rule in zip(pairs, rules, strict=True)
+        ]
+        self._bundle = [their for _, their in pairs]
+        self._pick = np.array([theirs[field.name][0] for field in fields])
+        self._gain, self._offset = np.array(maps).T
+        cartesian = sink.cartesian is not None
+        self._relative = np.array(
+            [not cartesian and rule in ("delta", "integral") for rule in rules]
+        )
+        if sink.cartesian is not None:
+            axes = [field.axis for field in sink.cartesian.fields]
+            self._axes = np.array([AXES.index(axis) for axis in axes])
+            self._move_low = np.array([field.low for field in sink.cartesian.fields])
+            self._move_high = np.array([field.high for field in sink.cartesian.fields])
+            si = ["rad" if axis.startswith("r") else "m" for axis in axes]
+            self._to_si = np.array(
+                [
+                    conversion(field.unit, unit)
+                    for field, unit in zip(sink.cartesian.fields, si, strict=True)
+                ]
+            )
+        self.needs_reference = sink.cartesian is not None or bool(self._relative.any())
+
+    def reset(self) -> None:
+        """Forget what was sent: the next delta starts from the measured joints."""
+        self._sent = None
+
+    def sent(self, values: Array) -> None:
+        """Remember what was really sent, in the sink's units: the next delta is added to it."""
+        self._sent = np.array(values, dtype=np.float64)
+
+    def target(self, action: npt.ArrayLike, measured: Array | None = None) -> SinkTarget:
+        """Return what to command.
+
+        Args:
+            action: (action_size,) of the bundle, in its units; finite.
+            measured: (fields,) measured joints in the sink's units, where the contract has them.
+
+        Raises:
+            NoReference: a delta has nothing to be added to.
+        """
+        values = np.asarray(action, dtype=np.float64)[self._pick] * self._gain + self._offset
+        if self.sink.cartesian is not None:
+            wanted, cut = self._moved(values, self._reference(measured))
+        elif self.needs_reference:
+            wanted, cut = values + np.where(self._relative, self._reference(measured), 0.0), False
+        else:
+            wanted, cut = values, False
+        commanded = np.minimum(np.maximum(wanted, self._low), self._high)
+        return SinkTarget(commanded, (commanded != wanted) | cut)
+
+    def limits(self) -> list[tuple[str, tuple[float, float], tuple[float, float]]]:
+        """Return (action field, robot's limits, bundle's limits in the robot's unit) of each field
+        whose value is commanded as it is; a delta's limits say nothing about where it ends.
+        """
+        found = []
+        for i, ours in enumerate(_consumed(self.sink)):
+            if not self._relative[i]:
+                ends = np.array([self._bundle[i].low, self._bundle[i].high])
+                low, high = (ends * self._gain[i] + self._offset[i]).tolist()
+                found.append((ours.name, (ours.low, ours.high), (low, high)))
+        return found
+
+    def _moved(self, values: Array, reference: Array) -> tuple[Array, bool]:
+        assert self._mover is not None, "a Cartesian sink needs inverse kinematics"
+        limited = np.minimum(np.maximum(values, self._move_low), self._move_high)
+        delta = np.zeros(6)
+        delta[self._axes] = limited * self._to_si
+        return self._mover(reference, delta), bool((limited != values).any())
+
+    def _reference(self, measured: Array | None) -> Array:
+        first = self._sent if self.sink.delta_reference == "command" else None
+        found = measured if first is None else first
+        if found is None:
+            raise NoReference(
+                f"{self.where}: no measured joints to start from; "
+                f"the contract's inputs must hold {listed(self.sink.wire_names)}"
+            )
+        return found
+
+    def _rule(self, theirs: ActionField) -> str:
+        if self.sink.adapter == "native":
+            return "value"
+        if self.sink.cartesian is not None:
+            rule = CARTESIAN_RULES.get(theirs.kind)
+            takes = list(CARTESIAN_RULES)
+        else:
+            rule = RULES.get((theirs.kind, self.sink.quantity))
+            takes = [kind for kind, quantity in RULES if quantity == self.sink.quantity]
+        if rule is None:
+            raise ContractError(
+                f"{self.where}: {theirs.name}: the bundle commands a {theirs.kind}, "
+                f"this sink of {self.sink.quantity} takes {listed(takes)}"
+            )
+        return rule
+
+    def _map(
+        self, ours: CommandField | CartesianField, theirs: ActionField, rule: str, period: float
+    ) -> tuple[float, float]:
+        """(gain, offset) from the bundle's value to the sink's, or to what is added to it."""
+        where = f"{self.where}: {ours.name}"
+        if self.sink.adapter == "native":
+            if ours.unit != theirs.unit:
+                raise ContractError(
+                    f"{where}: unit is '{ours.unit}', the bundle commands '{theirs.unit}'"
+                )
+            return 1.0, 0.0
+        times = {"integral": period, "rate": 1.0 / period}.get(rule, 1.0)
+        if ours.range is not None:
+            return _from_range(ours.range, theirs, where, times)
+        try:
+            if rule == "integral":
+                # Per second on the bundle's side: what it is a rate of must be our unit.
+                return times / rate_conversion(ours.unit, theirs.unit), 0.0
+            if rule == "rate":
+                return times * rate_conversion(theirs.unit, ours.unit), 0.0
+            return conversion(theirs.unit, ours.unit), 0.0
+        except ContractError as error:
+            raise ContractError(
+                f"{where}: unit is '{ours.unit}', the bundle commands '{theirs.unit}': {error}"
+            ) from None
+
+
+def _consumed(sink: CommandSink) -> tuple[CommandField, ...] | tuple[CartesianField, ...]:
+    """The sink's fields that bear names of action fields."""
+    return sink.fields if sink.cartesian is None else sink.cartesian.fields
+
+
+def _from_range(
+    limits: Range, theirs: ActionField, where: str, times: float
+) -> tuple[float, float]:
+    if theirs.unit != "1":
+        raise ContractError(
+            f"{where}: range is for normalised values, unit '1'; "
+            f"the bundle commands '{theirs.unit}'"
+        )
+    gain, offset = limits.to_physical()
+    return float(gain[0]) * times, float(offset[0]) * times
+
+
+def make_mapper(sink: CommandSink, policy: PolicyContract, period: float) -> SinkMapper:
+    """Return the mapper of a sink; ``period`` is the control period in seconds.
+
+    Raises:
+        ContractError: as :class:`SinkMapper`, or the model of a Cartesian sink does not fit.
+        RuntimeUnavailable: inverse kinematics is needed and not installed.
+    """
+    mover = None
+    if sink.cartesian is not None:
+        # Optional, and heavy: only robots that need it import it.
+        from lram_ros.adapters.inverse_kinematics import InverseKinematics
+
+        mover = InverseKinematics(sink, period)
+    return SinkMapper(sink, policy, period, mover)
+
+
+def make_mappers(robot: RobotContract, policy: PolicyContract) -> list[SinkMapper]:
+    """Return a mapper for each of the contract's sinks, in order. Raises as make_mapper."""
+    return [make_mapper(sink, policy, 1.0 / robot.control_rate) for sink in robot.sinks]
