@@ -19,6 +19,7 @@ COMMANDS = {
     "card": ("lram_core.training.card_command:card", "Add measured results to a model card."),
     "eval": ("lram_sim.commands:evaluate", "Roll a bundle out in simulation, in-process."),
     "bench": ("lram_core.bench.command:bench", "Time a bundle's control tick on this machine."),
+    "contract": ("lram_ros.contract_commands:contract", "Show or check a robot contract."),
     "demo": ("lram_ros.commands:demo", "Run simulator and policy as ROS 2 nodes, with a report."),
 }
 

@@ -8,16 +8,19 @@ refuse readings older than the contract allows. Free of rclpy: live nodes and ba
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from lram_core.contract import PolicyContract
 from lram_core.errors import LramError
 from lram_ros.contract_check import field_readers
 from lram_ros.episode_state import EpisodeState
-from lram_ros.message_fields import Array, InputError
+from lram_ros.message_fields import Array, FieldReader, InputError
 from lram_ros.robot_contract import InputTopic, RobotContract
 
 _PENDING_SETS = 16
@@ -36,11 +39,14 @@ class InputSet:
         stamp: ROS time of the tick in nanoseconds: the set's common stamp, or now in clock mode.
         messages: one of each topic, in the order of ``RobotContract.topics``.
         ages: age of each at the time of the tick, in seconds.
+        recent: of each topic the readings that its ``history`` asks for, oldest first; empty
+            where no topic asks for more than the newest.
     """
 
     stamp: int
     messages: tuple[Any, ...]
     ages: tuple[float, ...]
+    recent: tuple[tuple[Any, ...], ...] = ()
 
 
 def stamp_of(message: Any) -> int:
@@ -117,12 +123,17 @@ class LatestCollector:
         self._messages: list[Any] = [None] * len(topics)
         self._received = [-math.inf] * len(topics)
         self._stamps: list[int | None] = [None] * len(topics)
+        self._recent: list[deque[Any]] = []
+        if any(topic.history > 1 for topic in topics):
+            self._recent = [deque(maxlen=topic.history) for topic in topics]
 
     def add(self, index: int, message: Any, now: float) -> None:
         """Take one message that arrived at the steady time ``now`` (seconds)."""
         self._stamps[index] = stamp_of(message) if hasattr(message, "header") else None
         self._messages[index] = message
         self._received[index] = now
+        if self._recent:
+            self._recent[index].append(message)
 
     def take(self, now: float, ros_now: int) -> InputSet:
         """Return the newest inputs.
@@ -142,7 +153,8 @@ class LatestCollector:
         late = _late(self._topics, ages)
         if late:
             raise StaleInput("; ".join(late))
-        return InputSet(ros_now, tuple(self._messages), tuple(ages))
+        recent = tuple(tuple(messages) for messages in self._recent)
+        return InputSet(ros_now, tuple(self._messages), tuple(ages), recent)
 
 
 def _late(topics: Sequence[InputTopic], ages: Sequence[float]) -> list[str]:
@@ -177,8 +189,7 @@ class InputReader:
         Raises:
             InputError: a message is malformed or a value is not finite; names topic and field.
         """
-        messages = inputs.messages
-        return {name: reader.read(messages[index]) for index, name, reader in self._readers}
+        return {name: _read(reader, index, inputs) for index, name, reader in self._readers}
 
     def status(self, inputs: InputSet) -> Any:
         """Return the EpisodeStatus; without such a topic, one of an episode that never ends."""
@@ -199,3 +210,13 @@ class InputReader:
                 f"{self._reward.where}: of episode {episode}, the status is of {status.episode}"
             )
         return float(self._reward.read(message)[0])
+
+
+def _read(reader: FieldReader, index: int, inputs: InputSet) -> Array:
+    count = reader.source.history
+    if count == 1:
+        return reader.read(inputs.messages[index])
+    messages = inputs.recent[index] if inputs.recent else (inputs.messages[index],)
+    values = [reader.read(message) for message in messages[-count:]]
+    # Too few yet: the past is taken to equal the oldest reading, as at an episode's start.
+    return np.concatenate([values[0]] * (count - len(values)) + values)

@@ -29,7 +29,7 @@ from lram_ros.message_fields import message_class
 from lram_ros.msg import ActionCommand, PolicyTick
 from lram_ros.policy_parameters import PolicyParameters
 from lram_ros.process import run_node
-from lram_ros.qos import data_qos
+from lram_ros.qos import data_qos, input_qos
 from lram_ros.robot_contract import RobotContract
 from lram_ros.trace import TickMessages
 
@@ -126,7 +126,7 @@ class PolicyNode(Node):
                 message_class(topic.type),
                 topic.topic,
                 partial(callback, index),
-                data_qos(topic.reliability),
+                input_qos(topic),
             )
         if self._latest is not None:
             self._clock_thread = threading.Thread(

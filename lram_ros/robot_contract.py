@@ -49,7 +49,8 @@ class FieldSource:
             the order of its definition. Empty for an image.
         unit: unit of the values as published, ``1`` for dimensionless ones.
         names: for an array beside a list of names (JointState): which entries, in which order.
-        history: how many of the topic's newest readings make up the field, oldest first.
+        history: how many of the topic's newest readings make up the field, oldest first; at the
+            topic's own rate, unlike the bundle's ``delay``, which counts control ticks.
         range: physical ↔ normalised, for a bundle that observes normalised values.
         image: size the picture is resized to, for Image and CompressedImage.
     """
@@ -88,6 +89,16 @@ class InputTopic:
     deadline: float | None = None
     lifespan: float | None = None
     frame: str = ""
+
+    @property
+    def history(self) -> int:
+        """Readings to keep: of the field that wants most."""
+        return max((field.history for field in self.fields), default=1)
+
+    @property
+    def image(self) -> ImageSize | None:
+        """What a camera's pictures are resized to; None for other topics."""
+        return self.fields[0].image if self.fields else None
 
 
 @dataclass(frozen=True)
@@ -184,11 +195,24 @@ class RobotContract:
             sinks=_sinks(root, Path(source).parent),
         )
         root.finish()
+        _check_history(contract)
         refuse_twice([f.name for t in inputs for f in t.fields], f"{source}: inputs: field")
         refuse_twice([t.topic for t in contract.topics], f"{source}: topic")
         refuse_twice([s.topic for s in contract.sinks], f"{source}: commands: topic")
         refuse_twice(contract.action_names, f"{source}: commands: field")
         return contract
+
+
+def _check_history(contract: RobotContract) -> None:
+    if contract.tick_source == "clock":
+        return
+    for topic in contract.inputs:
+        if topic.history > 1:
+            raise ContractError(
+                f"{contract.source}: {topic.topic}: history {topic.history} needs tick_source "
+                f"'clock'; with 'observation' a tick has one reading of each topic, and the "
+                f"bundle's delays are its past"
+            )
 
 
 def _sinks(root: Section, folder: Path) -> tuple[CommandSink, ...]:
@@ -206,6 +230,10 @@ def _input(section: Section) -> InputTopic:
         "sensor_msgs/msg/CompressedImage",
     )
     fields = section.sections("fields").items()
+    if image and len(fields) > 1:
+        raise ContractError(
+            f"{section.where}: one picture is one field, found {listed(n for n, _ in fields)}"
+        )
     return _topic(section, tuple(_image(n, s) if image else _field(n, s) for n, s in fields))
 
 

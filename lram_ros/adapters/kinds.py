@@ -229,7 +229,7 @@ class SinkMapper:
             ) from None
 
 
-def _consumed(sink: CommandSink) -> tuple[CommandField, ...] | tuple[CartesianField, ...]:
+def _consumed(sink: CommandSink) -> tuple[CommandField | CartesianField, ...]:
     """The sink's fields that bear names of action fields."""
     return sink.fields if sink.cartesian is None else sink.cartesian.fields
 
