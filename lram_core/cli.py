@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": ("lram_sim.commands:evaluate", "Roll a bundle out in simulation, in-process."),
     "bench": ("lram_core.bench.command:bench", "Time a bundle's control tick on this machine."),
     "contract": ("lram_ros.contract_commands:contract", "Show or check a robot contract."),
+    "mock-robot": ("lram_ros.mock.command:mock_robot", "Serve a robot contract without a robot."),
     "demo": ("lram_ros.commands:demo", "Run simulator and policy as ROS 2 nodes, with a report."),
 }
 

@@ -1,0 +1,270 @@
+"""The mock robot as a node: publishes a contract's inputs, takes its commands. No hardware moves.
+
+One tick publishes every topic with one stamp, at the contract's rate, and moves the joints on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock as ClockMessage
+
+from lram_core.errors import CommandError, LramError
+from lram_ros.adapters.base import Adapter
+from lram_ros.adapters.registry import make_adapters
+from lram_ros.contract_check import check_types
+from lram_ros.episode_state import EpisodeState
+from lram_ros.mock.faults import Fault, parse_fault
+from lram_ros.mock.injector import ClockFaults, TopicFaults, kill_at
+from lram_ros.mock.joints import Joints
+from lram_ros.mock.sensors import MessageMaker
+from lram_ros.qos import data_qos, input_qos
+from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.ticker import Ticker, TickTime
+
+NAME, INTRUDER = "mock_robot", "mock_second_publisher"
+_SIM_START_NS = 1_000_000_000
+_REPORT_S = 5.0
+_LOG_S = 2.0
+
+
+@dataclass(frozen=True)
+class MockOptions:
+    """What a mock robot does beside its contract.
+
+    Attributes:
+        faults: in the grammar of :mod:`lram_ros.mock.faults`.
+        rate: of publishing, in Hz; the contract's control rate by default.
+        sim_time: publish ``/clock``, which starts at 1 s (0 means that no time is known).
+        command_timeout: seconds after which a missing command means hold.
+        lag: time constant with which joints follow commands, in seconds.
+        task: announced on the contract's episode topic.
+        sizes: observation field → number of values, where neither names nor type tell it.
+
+    Raises:
+        CommandError: a number is out of range.
+    """
+
+    faults: tuple[str, ...] = ()
+    rate: float | None = None
+    sim_time: bool = False
+    command_timeout: float = 0.25
+    lag: float = 0.05
+    task: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate <= 10_000:
+            raise CommandError(f"rate: expected above 0, up to 10000 Hz, found {self.rate:g}")
+        if not self.command_timeout > 0 or not self.lag >= 0:
+            raise CommandError(
+                f"expected command_timeout > 0 and lag >= 0, found {self.command_timeout:g}, "
+                f"{self.lag:g}"
+            )
+
+
+class MockRobot(Node):
+    """A stand-in for the robot of a contract.
+
+    Args:
+        contract: what it publishes and takes.
+        options: see :class:`MockOptions`.
+        node: passed on to :class:`rclpy.node.Node`.
+
+    Attributes:
+        joints: where the joints are.
+        failure: what ended the publishing, if anything did.
+
+    Raises:
+        LramError: a message type is not installed, or a fault does not fit the contract.
+    """
+
+    def __init__(
+        self, contract: RobotContract, options: MockOptions | None = None, **node: Any
+    ) -> None:
+        options = options or MockOptions()
+        check_types(contract)
+        names = [topic.topic for topic in contract.topics]
+        faults = [parse_fault(text, names) for text in options.faults]
+        size = max((len(sink.fields) for sink in contract.sinks), default=1)
+        sources = [
+            _Source(topic, MessageMaker(topic, options.sizes, size), faults)
+            for topic in contract.topics
+        ]
+        super().__init__(NAME, **node)
+        self.failure: Exception | None = None
+        rate = options.rate or contract.control_rate
+        self.joints = Joints(contract, 1.0 / rate, options.lag)
+        self._options = options
+        self._lock = threading.Lock()
+        self._episode, self._tick_number = 1, 0
+        self._begin, self._start_ns = 0.0, 0
+        self._clock_faults, self._kill_at = ClockFaults(faults), kill_at(faults)
+        self._waiting = sorted(faults, key=lambda fault: fault.start)
+        self._last_command: float | None = None
+        self._holding = True
+        self._published = self._commands = 0
+        self._intruder: Node | None = None
+        self._sources = sources
+        for source in sources:
+            source.advertise(self, self._intruding_node)
+        self._clock_publisher = None
+        if options.sim_time:
+            self._clock_publisher = self.create_publisher(ClockMessage, "/clock", data_qos())
+        for adapter in make_adapters(contract):
+            self.create_subscription(
+                adapter.message_type,
+                adapter.sink.topic,
+                partial(self._on_command, adapter),
+                data_qos(adapter.sink.reliability),
+            )
+        if contract.episode is not None:
+            from lram_ros.srv import ResetEpisode
+
+            self.create_service(ResetEpisode, "reset_episode", self._on_reset)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_REPORT_S, self._report, clock=steady)
+        self._ticker = Ticker(rate, self._tick, self._on_failure, name="mock robot")
+        self._say(f"MOCK ROBOT, no hardware: {contract.robot} of {contract.source} at {rate:g} Hz")
+        self._ticker.start()
+
+    def stop(self) -> None:
+        """Stop publishing; from any thread."""
+        self._ticker.stop()
+        if self._intruder is not None:
+            self._intruder.destroy_node()
+            self._intruder = None
+
+    @property
+    def ticks(self) -> int:
+        """Sets of messages published so far."""
+        return self._published
+
+    def _tick(self, when: TickTime) -> None:
+        if self._published == 0:
+            self._begin = when.deadline
+            now = self.get_clock().now().nanoseconds
+            self._start_ns = _SIM_START_NS if self._options.sim_time else now
+        elapsed = round(when.deadline - self._begin, 6)  # 0.6 s, not 0.5999999
+        self._announce_faults(elapsed)
+        if self._kill_at is not None and elapsed >= self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        # From when the tick was due, not from when it began: stamps as even as the deadlines.
+        stamp = self._clock_faults.read(self._start_ns + round(elapsed * 1e9), elapsed)
+        if self._clock_publisher is not None:
+            message = ClockMessage()
+            message.clock.sec, message.clock.nanosec = divmod(stamp, 1_000_000_000)
+            self._clock_publisher.publish(message)
+        with self._lock:
+            self._hold_without_commands()
+            self.joints.step()
+            messages = [source.make(elapsed, stamp, self) for source in self._sources]
+            self._tick_number += 1
+        for source, made in zip(self._sources, messages, strict=True):
+            source.publish(made, elapsed)
+        self._published += 1
+
+    def describe(self, message: Any) -> None:
+        """Fill in what a message says of the episode."""
+        if hasattr(message, "episode"):
+            message.episode, message.tick = self._episode, self._tick_number
+        if hasattr(message, "suite"):
+            message.suite, message.task = NAME, self._options.task
+            message.state = int(EpisodeState.RUNNING)
+
+    def _hold_without_commands(self) -> None:
+        if self._holding or self._last_command is None:
+            return
+        age = time.monotonic() - self._last_command
+        if age > self._options.command_timeout:
+            self.joints.hold()
+            self._holding = True
+            self.get_logger().warning(f"mock: no command for {age:.2f} s; holding")
+
+    def _on_command(self, adapter: Adapter, message: Any) -> None:
+        try:
+            values = adapter.decode(message)
+        except LramError as error:
+            self.get_logger().error(f"mock: command refused: {error}", throttle_duration_sec=_LOG_S)
+            return
+        with self._lock:
+            if self._holding:
+                self._say("mock: commands arrive")
+            self._holding = False
+            self._last_command = time.monotonic()
+            self._commands += 1
+            self.joints.command(adapter.sink, values.tolist())
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        with self._lock:
+            self._episode += 1
+            self._tick_number = 0
+        response.success, response.episode = True, self._episode
+        response.message = "a mock robot has no tasks: the episode is counted, nothing else"
+        return response
+
+    def _announce_faults(self, elapsed: float) -> None:
+        while self._waiting and self._waiting[0].start <= elapsed:
+            self.get_logger().warning(f"mock: fault begins: {self._waiting.pop(0)}")
+
+    def _report(self) -> None:
+        moving = ", ".join(
+            f"{name} {joint.position:.3f}"
+            for name, joint in self.joints.by_name.items()
+            if joint.position or joint.velocity
+        )
+        self._say(
+            f"mock: {self._published} sets published ({self._ticker.missed} left out), "
+            f"{self._commands} commands; at {moving or 'rest'}"
+        )
+
+    def _intruding_node(self) -> Node:
+        if self._intruder is None:
+            self._intruder = rclpy.create_node(INTRUDER, context=self.context)
+        return self._intruder
+
+    def _say(self, text: str) -> None:
+        self.get_logger().info(text)
+
+    def _on_failure(self, error: BaseException) -> None:
+        self.failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+
+
+class _Source:
+    """One topic: its messages, its faults, its publishers."""
+
+    def __init__(self, topic: InputTopic, maker: MessageMaker, faults: Sequence[Fault]) -> None:
+        self._topic = topic
+        self._maker = maker
+        self._faults = TopicFaults(maker, faults)
+        self._publisher: Any = None
+        self._second: Any = None
+
+    def advertise(self, node: Node, intruder: Any) -> None:
+        qos = input_qos(self._topic)  # what the contract asks for can be served with the same
+        self._publisher = node.create_publisher(self._maker.type, self._topic.topic, qos)
+        if self._faults.second_publisher:
+            name = node.resolve_topic_name(self._topic.topic)
+            self._second = intruder().create_publisher(self._maker.type, name, qos)
+
+    def make(self, elapsed: float, stamp: int, robot: MockRobot) -> Any:
+        message = self._maker.make(elapsed, stamp, robot.joints)
+        robot.describe(message)
+        return message
+
+    def publish(self, message: Any, elapsed: float) -> None:
+        other = self._faults.intrusion(message, elapsed)
+        for found in self._faults.apply(message, elapsed):
+            self._publisher.publish(found)
+        if other is not None:
+            self._second.publish(other)
