@@ -61,6 +61,12 @@ TEXTS = {
 }
 
 
+def table() -> str:
+    """Return the reasons as the Markdown table of docs/safety.md."""
+    rows = [f"| `{reason.value}` | {reason.text} |" for reason in Reason]
+    return "\n".join(["| reason | what happened |", "|---|---|", *rows])
+
+
 @dataclass(frozen=True)
 class Fault:
     """A reason and what exactly was found: names, numbers and limits."""

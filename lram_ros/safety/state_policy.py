@@ -76,12 +76,14 @@ RULES: dict[Event, Rule] = {
 def effect(events: Iterable[Event]) -> tuple[bool, bool]:
     """Return (reset, advance) for what happened since the last tick; neither: hold.
 
-    A reset comes first. The state advances by the set at hand, once, unless an event says hold:
-    of these only a target-return change and the end of an episode that is followed by a new one
-    do not concern the set itself.
+    A reset comes first. The state advances by the set at hand, once, unless the node was
+    deactivated or an event says hold: of these only a target-return change and the end of an
+    episode that is followed by a new one do not concern the set itself.
     """
     seen = set(events)
     reset = any(RULES[event].effect is Effect.RESET for event in seen)
+    if Event.DEACTIVATE in seen:
+        return reset, False
     held = {event for event in seen if RULES[event].effect is Effect.HOLD}
     held.discard(Event.TARGET_RETURN)
     if Event.EPISODE_RESET in seen:

@@ -44,6 +44,7 @@ class Mode(Enum):
 
 
 MOVING = (Mode.BLENDING, Mode.RUNNING)
+_ROUNDING_S = 1e-9  # sums of periods
 _ORDER = {reason: index for index, reason in enumerate(Reason)}
 
 
@@ -191,20 +192,27 @@ def wants_proposal(rules: Rules, state: State, world: World) -> bool:
     return state.mode is Mode.WAITING and not _wait(rules, state, world, found)[1]
 
 
-def wind_down(rules: Rules, state: State, fault: Fault) -> Iterator[tuple[State, Decision]]:
+def wind_down(
+    rules: Rules, state: State, fault: Fault, leave: bool = True
+) -> Iterator[tuple[State, Decision]]:
     """Bring a robot to rest when nobody ticks any more: on deactivate, error and shutdown.
 
     Stop the runner first, then send each command one period after the one before. The last one
-    is the safe command, and its state is idle.
+    is the safe command.
 
     Args:
         rules: as for :func:`supervise`.
         state: the last one of the runner.
         fault: why; an earlier fault keeps its name.
+        leave: end idle; False: end latched, to be re-armed (what a watchdog wants).
     """
-    state = replace(state, fault=state.fault or fault, leaving=True)
-    if state.motion is None or state.mode is Mode.IDLE:
-        yield _idle(rules, replace(state, mode=Mode.IDLE, motion=None))
+    state = replace(state, fault=state.fault or fault, leaving=leave)
+    if state.mode is Mode.IDLE:
+        yield _idle(rules, state)
+        return
+    if state.motion is None:
+        state = replace(state, mode=Mode.IDLE if leave else Mode.HOLDING)
+        yield _idle(rules, state) if leave else _hold(rules, state, [])
         return
     world = World(now=math.nan)
     state = replace(state, mode=Mode.STOPPING)
@@ -343,7 +351,7 @@ def _wait(
     since = world.now if state.since is None else state.since
     state = replace(state, since=since)
     proven = world.now - since
-    if proven < rules.proof_s:
+    if proven < rules.proof_s - _ROUNDING_S:
         return state, (f"proof of life: all fine for {proven:.2g} s of {rules.proof_s:g} s",)
     return state, ()
 
@@ -403,7 +411,7 @@ def _move(
 
 def _weight(elapsed: float, blend_s: float) -> float:
     """Smoothstep: velocity rises from 0 and nothing jumps at the end."""
-    if elapsed >= blend_s:
+    if elapsed >= blend_s - _ROUNDING_S:
         return 1.0
     part = max(elapsed / blend_s, 0.0)
     return part * part * (3 - 2 * part)
