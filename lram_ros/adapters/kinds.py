@@ -61,7 +61,7 @@ class SinkTarget:
 
     Attributes:
         values: (fields,) in the sink's units, within its limits low and high.
-        clipped: (fields,) where a limit was met.
+        clipped: (fields,) where a limit of the bundle or of the sink was met.
     """
 
     values: Array
@@ -109,6 +109,8 @@ class SinkMapper:
             for (ours, their), rule in zip(pairs, rules, strict=True)
         ]
         self._bundle = [their for _, their in pairs]
+        self._least = np.array([their.low for their in self._bundle])
+        self._most = np.array([their.high for their in self._bundle])
         self._pick = np.array([theirs[field.name][0] for field in fields])
         self._gain, self._offset = np.array(maps).T
         cartesian = sink.cartesian is not None
@@ -147,15 +149,19 @@ class SinkMapper:
         Raises:
             NoReference: a delta has nothing to be added to.
         """
-        values = np.asarray(action, dtype=np.float64)[self._pick] * self._gain + self._offset
+        raw = np.asarray(action, dtype=np.float64)[self._pick]
+        within = np.minimum(np.maximum(raw, self._least), self._most)
+        values = within * self._gain + self._offset
+        cut = within != raw
         if self.sink.cartesian is not None:
-            wanted, cut = self._moved(values, self._reference(measured))
+            limited = np.minimum(np.maximum(values, self._move_low), self._move_high)
+            # No single joint is to blame for a move that was cut short.
+            cut = np.full(len(self._low), bool((cut | (limited != values)).any()))
+            values = self._moved(limited, self._reference(measured))
         elif self.needs_reference:
-            wanted, cut = values + np.where(self._relative, self._reference(measured), 0.0), False
-        else:
-            wanted, cut = values, False
-        commanded = np.minimum(np.maximum(wanted, self._low), self._high)
-        return SinkTarget(commanded, (commanded != wanted) | cut)
+            values = values + np.where(self._relative, self._reference(measured), 0.0)
+        commanded = np.minimum(np.maximum(values, self._low), self._high)
+        return SinkTarget(commanded, (commanded != values) | cut)
 
     def limits(self) -> list[tuple[str, tuple[float, float], tuple[float, float]]]:
         """Return (action field, robot's limits, bundle's limits in the robot's unit) of each field
@@ -169,12 +175,11 @@ class SinkMapper:
                 found.append((ours.name, (ours.low, ours.high), (low, high)))
         return found
 
-    def _moved(self, values: Array, reference: Array) -> tuple[Array, bool]:
+    def _moved(self, move: Array, reference: Array) -> Array:
         assert self._mover is not None, "a Cartesian sink needs inverse kinematics"
-        limited = np.minimum(np.maximum(values, self._move_low), self._move_high)
         delta = np.zeros(6)
-        delta[self._axes] = limited * self._to_si
-        return self._mover(reference, delta), bool((limited != values).any())
+        delta[self._axes] = move * self._to_si
+        return self._mover(reference, delta)
 
     def _reference(self, measured: Array | None) -> Array:
         first = self._sent if self.sink.delta_reference == "command" else None
