@@ -13,8 +13,9 @@ from lram_ros.units import TABLE, conversion, parse_unit
 
 Array = npt.NDArray[np.float64]
 
-_STEPS = 8  # of a tick: each solves a quadratic programme about the pose reached so far
+_STEPS = 4  # of a tick at most: each solves a quadratic programme about the pose reached so far
 _SOLVER = "daqp"
+_CLOSE = 1e-5  # m and rad
 _DAMPING = 1e-6  # keeps the programme solvable where the arm is singular
 
 
@@ -96,6 +97,8 @@ class InverseKinematics:
         configuration.update(q)
         self._task.set_target(self._target(delta))
         for _ in range(_STEPS):
+            if np.abs(self._task.compute_error(configuration)).max() < _CLOSE:
+                break
             try:
                 velocity = self._mink.solve_ik(
                     configuration,
