@@ -17,7 +17,7 @@ from lram_ros.adapters.sink import CartesianField, CommandField, CommandSink
 from lram_ros.contract_check import disagreements
 from lram_ros.robot_contract import FieldSource, InputTopic, RobotContract
 
-_WIDTH = 180  # of tables that go into a file: nothing is folded
+_WIDTH = 240  # of tables that go into a file: nothing is folded
 
 
 @click.group()

@@ -197,3 +197,13 @@ def test_repeated_sets_do_not_change_a_real_policy(tiny_bundle):
             found = twice.tick(inputs(robot_messages(tick)))[0]
             assert found.commanded.tolist() == expected.commanded.tolist()
             assert found.return_to_go == expected.return_to_go
+
+
+def test_robot_without_reward_and_episode(policy):
+    loop = ControlLoop(policy, replace(ROBOT, reward=None, episode=None))
+    messages = list(robot_messages(0).values())[:-2]
+    for stamp in (10, 20, 20, 30):
+        loop.tick(InputSet(stamp, tuple(messages), (0.0,) * 5))
+    assert policy.resets == [(None, None)]
+    assert [reward for _, reward in policy.calls] == [0.0, 0.0, 0.0]
+    assert loop.take_notes() == []

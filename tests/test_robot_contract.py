@@ -157,3 +157,79 @@ def test_contract_is_not_changed_by_reading(data):
     before = copy.deepcopy(data)
     RobotContract.from_dict(data)
     assert data == before
+
+
+def test_robot_without_reward_and_episode(data):
+    del data["reward"], data["episode"]
+    robot = RobotContract.from_dict(data)
+    assert robot.reward is None
+    assert robot.episode is None
+    assert robot.topics == robot.inputs
+
+
+def test_one_native_command_is_a_sink_like_others(data):
+    robot = RobotContract.from_dict(data)
+    assert robot.sinks == (robot.command,)
+    assert (robot.command.adapter, robot.command.quantity) == ("native", "native")
+    sink = {**data.pop("command"), "adapter": "native"}
+    assert RobotContract.from_dict({**data, "commands": [sink]}) == robot
+
+
+def test_command_of_a_robot_with_other_sinks_is_an_error():
+    robot = RobotContract.load(CONTRACT.with_name("panda_joint_position.yaml"))
+    assert robot.action_names == [*(f"joint_{i}" for i in range(1, 8)), "gripper"]
+    with pytest.raises(ContractError, match=r"expected one native command, found .*_trajectory\)"):
+        _ = robot.command
+
+
+def test_command_and_commands_exclude_each_other(data):
+    with pytest.raises(ContractError, match="both 'command' and 'commands'"):
+        RobotContract.from_dict({**data, "commands": [{}]})
+    del data["command"]
+    with pytest.raises(ContractError, match="key 'command' is missing"):
+        RobotContract.from_dict(data)
+
+
+def test_two_sinks_share_neither_topic_nor_field(data):
+    del data["command"]
+    joint = {"unit": "rad", "low": -1, "high": 1}
+    sink = {"adapter": "forward_position", "topic": "a", "fields": {"j1": joint}}
+    for other, words in (({"topic": "a"}, "topic a"), ({"topic": "b"}, "field j1")):
+        fields = {"j1" if other["topic"] == "b" else "j2": joint}
+        with pytest.raises(ContractError, match=f"commands: {words} is given more than once"):
+            RobotContract.from_dict(
+                {**data, "commands": [sink, {**sink, **other, "fields": fields}]}
+            )
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"history": 0}, "history: expected a whole number of at least 1, found 0"),
+        ({"range": [1, 1]}, "range: expected [low, high], finite and low below high"),
+        ({"range": []}, "range: expected [low, high]"),
+        ({"range": [[0, 1], [0]]}, "range: expected [low, high]"),
+        ({"normalised": [0, 1]}, "unknown key normalised"),
+        ({"joint": "a"}, "unknown key joint"),
+    ],
+)
+def test_malformed_field(data, keys, words):
+    data["inputs"][0]["fields"]["ee_position"].update(keys)
+    with pytest.raises(ContractError) as caught:
+        RobotContract.from_dict(data)
+    assert words in str(caught.value)
+
+
+def test_pictures(data):
+    camera = {"topic": "camera", "type": "sensor_msgs/msg/Image", "max_age": 0.2}
+    picture = {"height": 84, "width": 96}
+    fields = {"view": {**picture, "colour": "mono"}}
+    robot = RobotContract.from_dict({**data, "inputs": [{**camera, "fields": fields}]})
+    assert robot.inputs[0].image.values == 84 * 96
+    for fields, words in (
+        ({"view": {"height": 84}}, "key 'width' is missing"),
+        ({"view": {**picture, "unit": "m"}}, "unknown key unit"),
+        ({"a": picture, "b": picture}, "one picture is one field, found a, b"),
+    ):
+        with pytest.raises(ContractError, match=words):
+            RobotContract.from_dict({**data, "inputs": [{**camera, "fields": fields}]})
