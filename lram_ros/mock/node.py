@@ -110,7 +110,9 @@ class MockRobot(Node):
         self._episode, self._tick_number = 1, 0
         self._begin, self._start_ns = 0.0, 0
         self._clock_faults, self._kill_at = ClockFaults(faults), kill_at(faults)
-        self._waiting = sorted(faults, key=lambda fault: fault.start)
+        begins = [(fault.start, f"mock: fault begins: {fault}") for fault in faults]
+        ends = [(fault.start + fault.duration, f"mock: fault ends: {fault}") for fault in faults]
+        self._announcements = sorted(begins + ends)
         self._last_command: float | None = None
         self._holding = True
         self._published = self._commands = 0
@@ -214,8 +216,8 @@ class MockRobot(Node):
         return response
 
     def _announce_faults(self, elapsed: float) -> None:
-        while self._waiting and self._waiting[0].start <= elapsed:
-            self.get_logger().warning(f"mock: fault begins: {self._waiting.pop(0)}")
+        while self._announcements and self._announcements[0][0] <= elapsed:
+            self.get_logger().warning(self._announcements.pop(0)[1])
 
     def _report(self) -> None:
         moving = ", ".join(
