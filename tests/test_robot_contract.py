@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 
 import pytest
 import yaml
@@ -11,8 +12,11 @@ from ros_graph import CONTRACT
 
 from lram_core.contract import ObservationField
 from lram_core.errors import ContractError
-from lram_ros.contract_check import check_contract
+from lram_ros.adapters.kinds import KINDS
+from lram_ros.adapters.table import ADAPTERS
+from lram_ros.contract_check import check_contract, check_types
 from lram_ros.robot_contract import RobotContract
+from lram_ros.units import TABLE
 from lram_sim.metaworld import policy_contract
 
 
@@ -180,6 +184,20 @@ def test_command_of_a_robot_with_other_sinks_is_an_error():
     assert robot.action_names == [*(f"joint_{i}" for i in range(1, 8)), "gripper"]
     with pytest.raises(ContractError, match=r"expected one native command, found .*_trajectory\)"):
         _ = robot.command
+
+
+def test_example_in_the_manual_is_a_contract():
+    manual = (CONTRACT.parents[1] / "docs" / "contract.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", manual, flags=re.DOTALL)
+    robot = RobotContract.from_dict(yaml.safe_load(example))
+    assert robot.action_names == ["ee_dx", "ee_dy", "ee_dz"]
+    check_types(robot)
+
+
+def test_manual_names_every_adapter_and_unit():
+    manual = (CONTRACT.parents[1] / "docs" / "contract.md").read_text()
+    for name in (*ADAPTERS, *KINDS, *(unit for units in TABLE.values() for unit in units)):
+        assert f"`{name}`" in manual
 
 
 def test_command_and_commands_exclude_each_other(data):
