@@ -24,6 +24,7 @@ from lram_core.signals import StopRequest
 from lram_ros.assembly import InputSet, LatestCollector, StaleInput, StampCollector
 from lram_ros.contract_check import check_contract
 from lram_ros.control import ControlLoop, Tick
+from lram_ros.images import ImageError, ImageWorker
 from lram_ros.live_check import wait_for_topics
 from lram_ros.message_fields import message_class
 from lram_ros.msg import ActionCommand, PolicyTick
@@ -58,6 +59,7 @@ class PolicyNode(Node):
         self._latest: LatestCollector | None = None
         self._lock = threading.Lock()
         self._clock_thread: threading.Thread | None = None
+        self._images: list[ImageWorker] = []
         self._stopping = False
         self._last_tick = time.monotonic()
 
@@ -105,6 +107,8 @@ class PolicyNode(Node):
         self._stopping = True
         if self._clock_thread is not None:
             self._clock_thread.join()
+        for worker in self._images:
+            worker.stop()
         if self._loop is not None:
             self._command.wait_for_all_acked(Duration(seconds=_FLUSH_S))
 
@@ -122,11 +126,15 @@ class PolicyNode(Node):
             self._latest = LatestCollector(robot.topics)
             callback = self._on_latest
         for index, topic in enumerate(robot.topics):
+            receive: Callable[[Any], None] = partial(callback, index)
+            # In lockstep the tick waits for its own picture, so it is decoded within the tick.
+            if topic.image is not None and self._latest is not None:
+                self._images.append(
+                    ImageWorker(topic.image, receive, partial(self._refuse_image, topic.topic))
+                )
+                receive = self._images[-1].submit
             self.create_subscription(
-                message_class(topic.type),
-                topic.topic,
-                partial(callback, index),
-                input_qos(topic),
+                message_class(topic.type), topic.topic, receive, input_qos(topic)
             )
         if self._latest is not None:
             self._clock_thread = threading.Thread(
@@ -158,6 +166,9 @@ class PolicyNode(Node):
         assert self._latest is not None
         with self._lock:
             self._latest.add(index, message, time.monotonic())
+
+    def _refuse_image(self, topic: str, error: ImageError) -> None:
+        self.get_logger().error(f"{topic}: picture refused: {error}", throttle_duration_sec=_LOG_S)
 
     def _tick_by_clock(self, rate: float) -> None:
         pacer = Pacer(rate)
