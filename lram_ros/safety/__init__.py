@@ -12,18 +12,12 @@ from lram_ros.safety.clock_check import (
     ClockVerdict,
     check_clock,
 )
+from lram_ros.safety.contract_limits import contract_limits
 from lram_ros.safety.defaults import derive_limits
 from lram_ros.safety.limits import FieldLimits, SafetyLimits, Workspace
+from lram_ros.safety.modes import Decision, Mode, Rules, State
 from lram_ros.safety.reasons import Fault, Reason
-from lram_ros.safety.supervisor import (
-    Decision,
-    Mode,
-    Rules,
-    State,
-    supervise,
-    wants_proposal,
-    wind_down,
-)
+from lram_ros.safety.supervisor import supervise, wants_proposal, wind_down
 from lram_ros.safety.watchdog import Watchdog
 from lram_ros.safety.world import Request, Source, World
 
@@ -46,6 +40,7 @@ __all__ = [
     "Workspace",
     "World",
     "check_clock",
+    "contract_limits",
     "derive_limits",
     "supervise",
     "wants_proposal",

@@ -6,7 +6,8 @@ kind               max_velocity                 max_acceleration        max_lag
 joint_position     1 rad/s, 0.25 m/s, or half   full speed in 0.25 s    a quarter of the range
                    the range a second
 joint_velocity,    the contract's limit         full speed in 0.25 s    –
-twist
+twist,
+cartesian_velocity
 joint_delta,       the contract's limit a tick  full speed in 0.25 s    –
 cartesian_delta
 joint_effort       the range in 0.5 s           –                       –
@@ -31,6 +32,7 @@ from lram_ros.units import parse_unit
 
 RAMP_S = 0.25
 ROTATION, TRANSLATION = 1.0, 0.25  # rad/s, m/s
+_CARTESIAN = ("cartesian_delta", "cartesian_velocity", "twist")
 SETTABLE = (
     "max_velocity",
     "max_acceleration",
@@ -105,9 +107,9 @@ def _walls(fields: Sequence[CommandedField], box: Workspace) -> dict[str, dict[s
     for name, low, high in zip(box.fields, box.low, box.high, strict=False):
         field = known.get(name)
         unit = parse_unit(field.unit) if field is not None else None
-        if field is None or unit is None or field.kind not in ("cartesian_delta", "twist"):
+        if field is None or unit is None or field.kind not in _CARTESIAN:
             raise ContractError(
-                f"workspace: expected action fields of kind cartesian_delta or twist, found "
+                f"workspace: expected fields of kind {listed(_CARTESIAN)}, found "
                 f"{name}{f' ({field.kind})' if field else ''}; there are {listed(known)}"
             )
         if unit.dimension not in ("length", "velocity"):

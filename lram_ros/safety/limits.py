@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]
 
 # What a command value means for the supervisor, by the kind of the action field.
 POSITION = ("joint_position", "gripper")  # a place to be at; no motion: stay where it is
-VELOCITY = ("joint_velocity", "twist")  # a speed; no motion: 0
+VELOCITY = ("joint_velocity", "twist", "cartesian_velocity")  # a speed; no motion: 0
 DELTA = ("joint_delta", "cartesian_delta")  # a way a tick; no motion: 0
 LEVEL = ("joint_effort", "native")  # neither; no motion: the field's rest value
 KINDS = (*POSITION, *VELOCITY, *DELTA, *LEVEL)

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from lram_ros.safety.reasons import Reason
+
 
 class Effect(Enum):
     """What happens to the state; ``hold`` leaves every number as it is."""
@@ -71,6 +73,27 @@ RULES: dict[Event, Rule] = {
     Event.BUNDLE_SWITCH: Rule(_R, "one model's state means nothing to another"),
     Event.TARGET_RETURN: Rule(_H, "it holds from the next episode on, not in mid-sequence"),
 }
+
+
+EVENTS = {
+    Reason.LATE_TICK: Event.LATE_TICK,
+    Reason.CLOCK_BACK: Event.CLOCK_BACK,
+    Reason.CLOCK_FORWARD: Event.CLOCK_FORWARD,
+    Reason.CLOCK_FROZEN: Event.CLOCK_FROZEN,
+    Reason.PUBLISHER_LOST: Event.STALE_INPUT,
+    Reason.INPUT_MISSING: Event.STALE_INPUT,
+    Reason.INPUT_STALE: Event.STALE_INPUT,
+    Reason.INPUT_INVALID: Event.INVALID_INPUT,
+    Reason.COMMAND_SIZE: Event.INVALID_ACTION,
+    Reason.COMMAND_NOT_FINITE: Event.INVALID_ACTION,
+    Reason.DEACTIVATED: Event.DEACTIVATE,
+    Reason.SHUTDOWN: Event.DEACTIVATE,
+}
+
+
+def event_of(reason: Reason) -> Event:
+    """Return what a stop of the supervisor means for the state."""
+    return EVENTS.get(reason, Event.FAULT)
 
 
 def effect(events: Iterable[Event]) -> tuple[bool, bool]:

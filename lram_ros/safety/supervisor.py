@@ -19,121 +19,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from lram_core.errors import ContractError
+from lram_ros.safety.checks import problems, start_outside, unusable
 from lram_ros.safety.limits import Array, Mask, SafetyLimits
+from lram_ros.safety.modes import MOVING, Decision, Mode, Rules, State
 from lram_ros.safety.reasons import Fault, Reason
 from lram_ros.safety.shaping import Motion, at_rest, brake, shape, stands
-from lram_ros.safety.world import ALWAYS, Request, World, faults
+from lram_ros.safety.world import ALWAYS, Request, World
 
-
-class Mode(Enum):
-    """Where the supervisor is; the value is its name on topics and in logs."""
-
-    IDLE = "idle"
-    WAITING = "waiting"
-    BLENDING = "blending"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    HOLDING = "holding"
-
-
-MOVING = (Mode.BLENDING, Mode.RUNNING)
 _ROUNDING_S = 1e-9  # sums of periods
-_ORDER = {reason: index for index, reason in enumerate(Reason)}
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the supervisor enforces.
-
-    Attributes:
-        limits: of the command.
-        blend_s: seconds in which a start leads from the measured pose to the proposals; 0: none.
-        proof_s: seconds for which every source must have been fine before a start.
-        late_s: a tick this long after the one before stops the robot; None: three periods.
-    """
-
-    limits: SafetyLimits
-    blend_s: float = 1.0
-    proof_s: float = 0.5
-    late_s: float | None = None
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.blend_s < math.inf and 0 <= self.proof_s < math.inf):
-            raise ContractError(
-                f"safety rules: blend_s and proof_s must be finite and not negative, found "
-                f"{self.blend_s:g} and {self.proof_s:g}"
-            )
-        if not self.late_after > self.limits.period:
-            raise ContractError(
-                f"safety rules: late_s must be longer than a period "
-                f"({self.limits.period:g} s), found {self.late_s}"
-            )
-
-    @property
-    def late_after(self) -> float:
-        return 3 * self.limits.period if self.late_s is None else self.late_s
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """What the supervisor remembers; start with ``State()``, then only what it returns.
-
-    Attributes:
-        mode: where it is.
-        fault: why it stopped last; None while nothing is wrong.
-        motion: what was sent last; None when nothing is being held.
-        now: time of the last tick in seconds; None before the first.
-        credit: seconds of motion that ticks may still use up, see ``_budget``.
-        since: start of the proof of life (waiting) or of the blend; None: not begun.
-        start: where the blend begins.
-        leaving: it becomes idle when it stands.
-    """
-
-    mode: Mode = Mode.IDLE
-    fault: Fault | None = None
-    motion: Motion | None = None
-    now: float | None = None
-    credit: float = math.inf
-    since: float | None = None
-    start: Array | None = None
-    leaving: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """What a tick comes to.
-
-    Attributes:
-        mode: after this tick.
-        command: float64 (size,) to send now; None: send nothing.
-        limited: bool (size,): where the command is not what the policy (or its blend) asked for.
-        fault: why it stops, holds or has become idle; None otherwise.
-        waiting_for: what keeps it from starting or from being re-armed; empty: nothing.
-        weight: of the proposal in the command, 0 to 1.
-    """
-
-    mode: Mode
-    command: Array | None
-    limited: Mask
-    fault: Fault | None = None
-    waiting_for: tuple[str, ...] = ()
-    weight: float = 0.0
-
-    @property
-    def moving(self) -> bool:
-        """Whether new motion is allowed."""
-        return self.mode in MOVING
-
-    @property
-    def reason(self) -> Reason | None:
-        return self.fault.reason if self.fault else None
 
 
 def supervise(
@@ -152,8 +50,7 @@ def supervise(
     Raises:
         ContractError: ``world.position`` has another size than the command.
     """
-    dt, time_fault = _elapsed(rules, state, world)
-    found = _found(rules, state, world, dt, time_fault)
+    found, dt = problems(rules, state, world)
     credit, budget = _budget(rules.limits.period, state.credit, dt)
     now = world.now if math.isfinite(world.now) else state.now
     state = _requests(replace(state, now=now, credit=credit), world.request, found)
@@ -162,7 +59,7 @@ def supervise(
     if state.mode is Mode.HOLDING:
         return _hold(rules, state, found)
     wrong = found
-    if proposed is not None and not wrong and (fault := _check(rules.limits, proposed)):
+    if proposed is not None and not wrong and (fault := unusable(rules.limits, proposed)):
         wrong = [fault]
     if state.mode is Mode.WAITING:
         state, waiting_for = _wait(rules, state, world, wrong)
@@ -182,9 +79,8 @@ def supervise(
 
 def wants_proposal(rules: Rules, state: State, world: World) -> bool:
     """Whether a proposal would be used in this tick: only then may the policy be advanced."""
-    dt, time_fault = _elapsed(rules, state, world)
-    found = _found(rules, state, world, dt, time_fault)
-    if found or not math.isfinite(world.now):
+    found, _ = problems(rules, state, world)
+    if found:
         return False
     state = _requests(state, world.request, found)
     if state.mode in MOVING:
@@ -221,23 +117,6 @@ def wind_down(
         yield state, decision
 
 
-# Time
-
-
-def _elapsed(rules: Rules, state: State, world: World) -> tuple[float, Fault | None]:
-    """Seconds since the last tick; a nominal period where they cannot be told."""
-    if not math.isfinite(world.now):
-        return rules.limits.period, Fault(Reason.TICK_TIME, f"the tick's time is {world.now}")
-    if state.now is None:
-        return rules.limits.period, None
-    dt = world.now - state.now
-    if dt > 0:
-        return dt, None
-    return rules.limits.period, Fault(
-        Reason.TICK_TIME, f"the tick's time went on by {dt:.3g} s, expected more than 0"
-    )
-
-
 def _budget(period: float, credit: float, dt: float) -> tuple[float, float]:
     """Return (credit left, time of motion for this tick).
 
@@ -250,51 +129,6 @@ def _budget(period: float, credit: float, dt: float) -> tuple[float, float]:
     if budget < 0.01 * period:  # too short to divide by
         budget = 0.0
     return available - budget, budget
-
-
-# What is wrong
-
-
-def _found(
-    rules: Rules, state: State, world: World, dt: float, time_fault: Fault | None
-) -> list[Fault]:
-    limits = rules.limits
-    found = faults(limits, world)
-    if time_fault is not None:
-        found.append(time_fault)
-    if state.mode in MOVING:
-        if dt > rules.late_after:
-            found.append(
-                Fault(
-                    Reason.LATE_TICK,
-                    f"{dt:.3g} s after the last one (at most {rules.late_after:.3g} s)",
-                )
-            )
-        found += _not_following(limits, state, world)
-    return sorted(found, key=lambda fault: _ORDER[fault.reason])
-
-
-def _not_following(limits: SafetyLimits, state: State, world: World) -> list[Fault]:
-    if state.motion is None or world.position is None:
-        return []
-    lag = np.abs(np.asarray(world.position) - state.motion.command)
-    behind = np.flatnonzero(limits.position & (lag > limits.lag))
-    detail = ", ".join(
-        f"{limits.fields[i].name} is {lag[i]:.3g} from its command (at most {limits.lag[i]:g})"
-        for i in behind
-    )
-    return [Fault(Reason.NOT_FOLLOWING, detail)] if detail else []
-
-
-def _check(limits: SafetyLimits, proposed: npt.ArrayLike) -> Fault | None:
-    try:
-        values = np.asarray(proposed, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return Fault(Reason.COMMAND_SIZE, f"not {limits.size} numbers")
-    if values.shape != (limits.size,):
-        return Fault(Reason.COMMAND_SIZE, f"shape {values.shape}, expected ({limits.size},)")
-    bad = [limits.fields[i].name for i in np.flatnonzero(~np.isfinite(values))]
-    return Fault(Reason.COMMAND_NOT_FINITE, f"{', '.join(bad)} not finite") if bad else None
 
 
 # Modes
@@ -345,7 +179,7 @@ def _wait(
     for fault in wrong:
         if fault.reason in latching:
             return replace(state, mode=Mode.HOLDING, fault=fault), _texts(wrong)
-    wrong = wrong or _start_outside(rules.limits, world)
+    wrong = wrong or start_outside(rules.limits, world)
     if wrong:
         return _silent(replace(state, since=None), wrong), _texts(wrong)
     since = world.now if state.since is None else state.since
@@ -354,20 +188,6 @@ def _wait(
     if proven < rules.proof_s - _ROUNDING_S:
         return state, (f"proof of life: all fine for {proven:.2g} s of {rules.proof_s:g} s",)
     return state, ()
-
-
-def _start_outside(limits: SafetyLimits, world: World) -> list[Fault]:
-    """A place outside the limits by more than one step would be left with a jump."""
-    if world.position is None:
-        return []
-    position = np.asarray(world.position, dtype=np.float64)
-    beyond = np.maximum(limits.low - position, position - limits.high)
-    names = [
-        f"{limits.fields[i].name} is at {position[i]:.4g} "
-        f"(limits {limits.low[i]:g} … {limits.high[i]:g})"
-        for i in np.flatnonzero(limits.position & (beyond > limits.step))
-    ]
-    return [Fault(Reason.OUTSIDE_LIMITS, ", ".join(names))] if names else []
 
 
 def _begin(rules: Rules, state: State, world: World, proposed: Array) -> State:
@@ -402,7 +222,7 @@ def _move(
     weight = 1.0 if state.mode is Mode.RUNNING else _weight(world.now - state.since, rules.blend_s)
     if weight < 1.0:
         target = state.start + weight * (target - state.start)
-    motion = _next(limits, state.motion, target, budget, world.position)
+    motion = _next(limits, state.motion, target, budget, world)
     mode = Mode.RUNNING if weight >= 1.0 else Mode.BLENDING
     state = replace(state, mode=mode, motion=motion)
     limited = outside | (motion.command != target)
@@ -420,7 +240,7 @@ def _weight(elapsed: float, blend_s: float) -> float:
 def _stop(rules: Rules, state: State, world: World, budget: float) -> tuple[State, Decision]:
     limits = rules.limits
     assert state.motion is not None
-    motion = _next(limits, state.motion, None, budget, world.position)
+    motion = _next(limits, state.motion, None, budget, world)
     state = replace(state, motion=motion)
     if stands(limits, motion):
         if state.leaving:
@@ -434,13 +254,14 @@ def _stop(rules: Rules, state: State, world: World, budget: float) -> tuple[Stat
 
 
 def _next(
-    limits: SafetyLimits, last: Motion, target: Array | None, budget: float, measured: Array | None
+    limits: SafetyLimits, last: Motion, target: Array | None, budget: float, world: World
 ) -> Motion:
     """The next motion; for the target None on the way to no motion."""
     if budget == 0.0:  # a tick right after another: nothing may move yet
         return replace(last, command=np.where(limits.delta, 0.0, last.command))
-    if measured is not None:
-        measured = np.asarray(measured, dtype=np.float64)
+    measured = None
+    if world.position is not None:
+        measured = np.asarray(world.position, dtype=np.float64)
     if target is None:
         return brake(limits, last, budget, measured)
     return shape(limits, last, target, budget, measured)

@@ -64,7 +64,7 @@ class World:
 
     now: float
     sources: Sequence[Source] = ()
-    position: Array | None = None
+    position: Array | Sequence[float] | None = None
     tool: Sequence[float] | None = None
     clock: ClockVerdict = ClockVerdict()  # noqa: RUF009 - frozen
     command_publishers: int | None = None
@@ -87,7 +87,7 @@ _WALL_MARGIN = 0.02  # of the way between the walls
 
 
 def faults(limits: SafetyLimits, world: World) -> list[Fault]:
-    """Return everything that is wrong, in the order of :class:`Reason`; empty: nothing.
+    """Return everything that is wrong with the world by itself; empty: nothing.
 
     Raises:
         ContractError: ``position`` has another size than the command.
@@ -104,8 +104,6 @@ def faults(limits: SafetyLimits, world: World) -> list[Fault]:
         found.append(Fault(Reason.RUNNER_FAILED, world.runner_error))
     if world.watchdog:
         found.append(Fault(Reason.WATCHDOG, world.watchdog))
-    if not math.isfinite(world.now):
-        found.append(Fault(Reason.TICK_TIME, f"the tick's time is {world.now}"))
     if world.clock.state is not ClockState.FINE:
         found.append(Fault(_CLOCK[world.clock.state], f"ROS time {world.clock}"))
     if world.command_publishers is not None and world.command_publishers > 1:
