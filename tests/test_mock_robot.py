@@ -254,6 +254,35 @@ def test_every_shipped_contract_moves_when_commanded(path):
     assert {name: joint.position for name, joint in joints.by_name.items()} == held
 
 
+@pytest.mark.parametrize(
+    ("name", "unit", "value", "expected"),
+    [
+        ("shoulder", "rad", 0.1, 0.2),  # two steps
+        ("shoulder", "deg/s", 90.0, math.pi / 2 * 0.04),  # for two periods
+        ("shoulder", "N m", 2.0, 0.04),  # at its fastest
+        ("gripper", "1", 0.0, 0.5),
+        ("tool_dx", "0.01 m", 1.0, 0.02),
+    ],
+)
+def test_a_native_command_moves_by_its_unit(name, unit, value, expected):
+    data = copy.deepcopy(ARM)
+    field = {"unit": unit, "low": -abs(value) or -1.0, "high": abs(value) or 1.0}
+    del data["commands"]
+    data["command"] = {
+        "topic": "command",
+        "type": "lram_ros/msg/ActionCommand",
+        "fields": {name: field},
+    }
+    contract = RobotContract.from_dict(data)
+    joints = Joints(contract, 0.02, lag=0.0)
+    assert joints.moves_tool == (name == "tool_dx")
+    for _ in range(2):
+        joints.command(contract.sinks[0], [value])
+        joints.step()
+    moved = joints.by_name["x" if name == "tool_dx" else name]
+    assert moved.position == pytest.approx(expected)
+
+
 # Sensors.
 
 

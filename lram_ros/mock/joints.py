@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from lram_core.errors import ContractError
 from lram_ros.adapters.sink import CommandField, CommandSink
+from lram_ros.adapters.table import AXES, DIMENSIONS
 from lram_ros.robot_contract import RobotContract
 from lram_ros.units import parse_unit
 
-TOOL_AXES = ("x", "y", "z", "rx", "ry", "rz")
 _REACH = 0.3  # m or rad that the tool may leave its resting place by
 _FASTEST = 1.0  # rad/s or m/s at the largest effort
 _ANGLE = math.pi  # of a joint without limits
@@ -74,30 +74,29 @@ class Joints:
 
     def __init__(self, contract: RobotContract, period: float, lag: float = 0.05) -> None:
         self._period, self._lag = period, lag
-        self.by_name: dict[str, Joint] = {axis: Joint(-_REACH, _REACH) for axis in TOOL_AXES}
-        for name in joint_names(contract):
-            self.by_name[name] = Joint()
+        self.by_name: dict[str, Joint] = {axis: Joint(-_REACH, _REACH) for axis in AXES}
+        self._read = joint_names(contract)
+        self.by_name |= {name: Joint() for name in self._read}
         for sink in contract.sinks:
             for field in sink.fields:
                 self._limit(sink, field)
-
-        moved = {moved_by(sink, field) for sink in contract.sinks for field in sink.fields}
+        moved = {self._moved_by(sink, field) for sink in contract.sinks for field in sink.fields}
         self.moves_tool = bool(moved & {"x", "y", "z"})
 
     def command(self, sink: CommandSink, values: Iterable[float]) -> None:
         """Take a command, in the units and order of the sink's fields."""
         for field, value in zip(sink.fields, values, strict=True):
-            factor = si_factor(field.unit)
-            joint = self.by_name[moved_by(sink, field)]
+            factor, motion = si_factor(field.unit), _motion(sink, field)
+            joint = self.by_name[self._moved_by(sink, field)]
             value = min(max(value, field.low), field.high)
-            if sink.quantity == "position":
+            if motion == "position":
                 joint.target = value * factor
-            elif sink.quantity in ("velocity", "twist"):
+            elif motion == "velocity":
                 joint.target, joint.wanted = None, value * factor
-            elif sink.quantity == "effort":
+            elif motion == "effort":
                 most = max(abs(field.low), abs(field.high))
                 joint.target, joint.wanted = None, _FASTEST * value / most
-            elif _plain(field):  # an opening: the whole range of the command is 0 to 1
+            elif motion == "opening":  # the whole range of the command is 0 to 1
                 span = field.high - field.low
                 joint.target = (value - field.low) / span if math.isfinite(span) else value
             else:  # a step onwards
@@ -115,16 +114,28 @@ class Joints:
             joint.step(self._period, self._lag)
 
     def _limit(self, sink: CommandSink, field: CommandField) -> None:
-        joint = self.by_name.setdefault(moved_by(sink, field), Joint())
-        factor = si_factor(field.unit)
-        if sink.quantity == "position":
+        joint = self.by_name.setdefault(self._moved_by(sink, field), Joint())
+        factor, motion = si_factor(field.unit), _motion(sink, field)
+        if motion == "position":
             joint.fastest = field.max_velocity * factor
             if math.isfinite(field.low) and math.isfinite(field.high):
                 joint.low, joint.high = field.low * factor, field.high * factor
-        elif sink.quantity == "native" and _plain(field):
+        elif motion == "opening":
             joint.low, joint.high = 0.0, 1.0
         joint.position = 0.5 * (joint.low + joint.high)
         joint.hold()
+
+    def _moved_by(self, sink: CommandSink, field: CommandField) -> str:
+        """Name of the joint or tool axis that a command field moves.
+
+        A native field that is no joint's name, ends in x, y or z and has a unit of length, such as
+        ``ee_dx``, moves the tool.
+        """
+        name = field.wire_name
+        native = sink.quantity == "native" and name not in self._read
+        if native and name[-1:] in ("x", "y", "z") and _dimension(field.unit) == "length":
+            return name[-1:]
+        return name
 
 
 def joint_names(contract: RobotContract) -> list[str]:
@@ -133,20 +144,23 @@ def joint_names(contract: RobotContract) -> list[str]:
     return list(dict.fromkeys(name for field in fields for name in field.names))
 
 
-def moved_by(sink: CommandSink, field: CommandField) -> str:
-    """Name of the joint or tool axis that a command field moves.
+def _motion(sink: CommandSink, field: CommandField) -> str:
+    """What a field's value is: a position, velocity, effort, opening, or a step onwards.
 
-    A field of a native command that names an axis at its end and has a unit of length, such as
-    ``ee_dx``, moves the tool.
+    A native command says so by its unit alone; one of an angle or a length is taken for a step.
     """
-    name = field.wire_name
-    if sink.quantity == "native" and name[-1:] in "xyz" and not _plain(field):
-        return name[-1:]
-    return name
+    if sink.quantity != "native":
+        return "velocity" if sink.quantity == "twist" else sink.quantity
+    dimension = _dimension(field.unit)
+    if dimension in DIMENSIONS["velocity"]:
+        return "velocity"
+    if dimension in DIMENSIONS["effort"]:
+        return "effort"
+    return "step" if dimension in DIMENSIONS["position"] else "opening"
 
 
-def _plain(field: CommandField) -> bool:
+def _dimension(unit: str) -> str:
     try:
-        return parse_unit(field.unit).dimension == "plain number"
+        return parse_unit(unit).dimension
     except ContractError:
-        return True
+        return ""
