@@ -320,6 +320,30 @@ def test_rearmed_robot_that_was_moved_starts_from_where_it_is():
     assert decision.command[INDEX["shoulder"]] == loop.robot.position[INDEX["shoulder"]]
 
 
+def test_rearmed_robot_does_not_start_by_itself_later():
+    loop = holding(CAUSES[Reason.EXTERNAL_STOP])
+    loop.tick(request=Request.REARM)
+    decision = loop.tick(MIDDLE, **CAUSES[Reason.INPUT_STALE])  # before life was proven
+    assert (decision.mode, decision.reason) == (Mode.HOLDING, Reason.INPUT_STALE)
+    for _ in range(50):
+        assert loop.tick(MIDDLE).mode is Mode.HOLDING
+
+
+def test_rearm_is_refused_where_no_start_is_possible():
+    loop = holding(CAUSES[Reason.EXTERNAL_STOP])
+    loop.robot.position[INDEX["shoulder"]] = 2.5
+    decision = loop.tick(request=Request.REARM, obey=False)
+    assert (decision.mode, decision.reason) == (Mode.HOLDING, Reason.EXTERNAL_STOP)
+    assert "shoulder is at 2.5" in decision.waiting_for[0]
+
+
+def test_time_without_ticks_proves_nothing():
+    loop = Loop(proof_s=0.1)
+    loop.tick(request=Request.ACTIVATE)
+    assert loop.tick(MIDDLE, dt=60.0).mode is Mode.WAITING
+    assert loop.until(Mode.BLENDING, MIDDLE, ticks=6).weight == 0.0
+
+
 @pytest.mark.parametrize(
     "reason", [Reason.EXTERNAL_STOP, Reason.WATCHDOG, Reason.RUNNER_FAILED], ids=str
 )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_ros.safety.limits import SafetyLimits
-from lram_ros.safety.modes import MOVING, Rules, State
+from lram_ros.safety.modes import MOVING, Mode, Rules, State
 from lram_ros.safety.reasons import Fault, Reason
 from lram_ros.safety.world import World, faults
 
@@ -31,6 +31,8 @@ def problems(rules: Rules, state: State, world: World) -> tuple[list[Fault], flo
                 )
             )
         found += _not_following(limits, state, world)
+    elif state.mode is not Mode.STOPPING:
+        found += _start_outside(limits, world)
     return sorted(found, key=lambda fault: _ORDER[fault.reason]), dt
 
 
@@ -58,7 +60,7 @@ def unusable(limits: SafetyLimits, proposed: npt.ArrayLike) -> Fault | None:
     return Fault(Reason.COMMAND_NOT_FINITE, f"{', '.join(bad)} not finite") if bad else None
 
 
-def start_outside(limits: SafetyLimits, world: World) -> list[Fault]:
+def _start_outside(limits: SafetyLimits, world: World) -> list[Fault]:
     """Return what keeps a robot from being started where it is.
 
     A place outside the limits by more than one step would be left with a jump.

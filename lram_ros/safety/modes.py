@@ -72,6 +72,8 @@ class State:
         since: start of the proof of life (waiting) or of the blend; None: not begun.
         start: where the blend begins.
         leaving: it becomes idle when it stands.
+        rearmed: it waits because of a re-arm; what goes wrong now latches again, because a robot
+            may not start by itself long after the person who asked for it has turned away.
     """
 
     mode: Mode = Mode.IDLE
@@ -82,6 +84,7 @@ class State:
     since: float | None = None
     start: Array | None = None
     leaving: bool = False
+    rearmed: bool = False
 
 
 @dataclass(frozen=True, eq=False)

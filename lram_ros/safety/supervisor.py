@@ -24,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from lram_ros.safety.checks import problems, start_outside, unusable
+from lram_ros.safety.checks import problems, unusable
 from lram_ros.safety.limits import Array, Mask, SafetyLimits
 from lram_ros.safety.modes import MOVING, Decision, Mode, Rules, State
 from lram_ros.safety.reasons import Fault, Reason
@@ -62,7 +62,7 @@ def supervise(
     if proposed is not None and not wrong and (fault := unusable(rules.limits, proposed)):
         wrong = [fault]
     if state.mode is Mode.WAITING:
-        state, waiting_for = _wait(rules, state, world, wrong)
+        state, waiting_for = _wait(rules, state, world, wrong, dt)
         if state.mode is Mode.HOLDING:
             return _hold(rules, state, found)
         if waiting_for or proposed is None:
@@ -79,13 +79,13 @@ def supervise(
 
 def wants_proposal(rules: Rules, state: State, world: World) -> bool:
     """Whether a proposal would be used in this tick: only then may the policy be advanced."""
-    found, _ = problems(rules, state, world)
+    found, dt = problems(rules, state, world)
     if found:
         return False
     state = _requests(state, world.request, found)
     if state.mode in MOVING:
         return True
-    return state.mode is Mode.WAITING and not _wait(rules, state, world, found)[1]
+    return state.mode is Mode.WAITING and not _wait(rules, state, world, found, dt)[1]
 
 
 def wind_down(
@@ -139,7 +139,7 @@ def _requests(state: State, request: Request, found: list[Fault]) -> State:
     if request is Request.ACTIVATE and mode is Mode.IDLE:
         return State(mode=Mode.WAITING, now=state.now, credit=state.credit)
     if request is Request.REARM and mode is Mode.HOLDING and not found:
-        return replace(state, mode=Mode.WAITING, fault=None, since=None)
+        return replace(state, mode=Mode.WAITING, fault=None, since=None, rearmed=True)
     if request is Request.DEACTIVATE and mode is not Mode.IDLE:
         fault = state.fault or Fault(Reason.DEACTIVATED)
         moving = mode in MOVING or mode is Mode.STOPPING
@@ -172,17 +172,19 @@ def _silent(state: State, found: list[Fault]) -> State:
 
 
 def _wait(
-    rules: Rules, state: State, world: World, wrong: list[Fault]
+    rules: Rules, state: State, world: World, wrong: list[Fault], dt: float
 ) -> tuple[State, tuple[str, ...]]:
     """Return the state, and what is still waited for."""
     latching = (*ALWAYS, Reason.COMMAND_SIZE, Reason.COMMAND_NOT_FINITE)
     for fault in wrong:
-        if fault.reason in latching:
+        if state.rearmed or fault.reason in latching:
             return replace(state, mode=Mode.HOLDING, fault=fault), _texts(wrong)
-    wrong = wrong or start_outside(rules.limits, world)
     if wrong:
         return _silent(replace(state, since=None), wrong), _texts(wrong)
-    since = world.now if state.since is None else state.since
+    # Nobody looked while there were no ticks: such time proves nothing.
+    since = state.since
+    if since is None or dt > rules.late_after:
+        since = world.now
     state = replace(state, since=since)
     proven = world.now - since
     if proven < rules.proof_s - _ROUNDING_S:
@@ -206,7 +208,12 @@ def _begin(rules: Rules, state: State, world: World, proposed: Array) -> State:
             there = there & ~away
         start = np.where(there, held, start)
     return replace(
-        state, mode=Mode.BLENDING, motion=at_rest(start), since=world.now, start=start, fault=None
+        state,
+        mode=Mode.BLENDING,
+        motion=at_rest(start),
+        since=world.now,
+        start=start,
+        rearmed=False,
     )
 
 
