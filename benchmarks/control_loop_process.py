@@ -191,7 +191,7 @@ def control(args: argparse.Namespace) -> None:
         loop = Loop(node, robot, policy, args.ticks)
         executor: Executor = SingleThreadedExecutor() if plain else make_executor(node.context)
         executor.add_node(node)
-        warnings: list[str] = []
+        warnings = [] if plain else realtime.apply_to_process(settings)
         ticker = None
         if args.kind == "rclpy timer":
             node.create_timer(1.0 / args.rate, loop.on_clock)
@@ -199,11 +199,11 @@ def control(args: argparse.Namespace) -> None:
             ticker = Ticker(
                 args.rate,
                 loop.on_clock,
-                prepare=lambda: warnings.extend(realtime.apply(settings)),
+                prepare=lambda: warnings.extend(realtime.apply_to_thread(settings)),
             )
             ticker.start()
         elif not plain:
-            warnings += realtime.apply(settings)
+            warnings += realtime.apply_to_thread(settings)
         limit = time.monotonic() + 30.0 + 3 * args.ticks / args.rate
         used, begin = None, 0.0
         while not loop.done and time.monotonic() < limit:

@@ -65,24 +65,39 @@ class RealtimeSettings:
 
 
 def apply(settings: RealtimeSettings) -> list[str]:
-    """Ask for all of it, for the calling thread and its process.
+    """Ask for all of it at once: :func:`apply_to_process`, then :func:`apply_to_thread`."""
+    return apply_to_process(settings) + apply_to_thread(settings)
 
-    Call it on the thread that ticks, when everything is loaded and every thread is there.
+
+def apply_to_process(settings: RealtimeSettings) -> list[str]:
+    """Ask for what is the whole process's: the interpreter, memory, the collector.
+
+    Call it when everything is loaded, before the loop starts: locking takes a second or two, and
+    brings every library that is mapped into RAM (some 500 MB with PyTorch).
 
     Returns:
         A line for each wish that was not permitted; empty when all were.
     """
-    refused = []
     if settings.switch_interval:
         sys.setswitchinterval(settings.switch_interval)
-    if settings.cpus:
-        refused.append(pin(settings.cpus))
-    if settings.lock_memory:
-        refused.append(lock_memory())
-    if settings.priority:
-        refused.append(set_fifo(settings.priority))
+    refused = lock_memory() if settings.lock_memory else None
     if settings.freeze_gc:
         freeze_gc()
+    return [] if refused is None else [refused]
+
+
+def apply_to_thread(settings: RealtimeSettings) -> list[str]:
+    """Ask for what is the loop's: its CPUs and the priority. Call it on the thread that ticks.
+
+    Every other thread of the process should be there by now, see :func:`set_fifo`.
+
+    Returns:
+        As :func:`apply_to_process`.
+    """
+    refused = [
+        pin(settings.cpus) if settings.cpus else None,
+        set_fifo(settings.priority) if settings.priority else None,
+    ]
     return [reason for reason in refused if reason is not None]
 
 

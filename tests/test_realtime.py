@@ -108,7 +108,7 @@ def test_without_rights_each_wish_is_one_warning():
     assert found["other"] == [os.SCHED_OTHER, 0]
     assert found["locked_kB"] == 0
     assert len(found["warnings"]) == 3
-    pinned, memory, fifo = found["warnings"]
+    memory, pinned, fifo = found["warnings"]
     assert pinned.startswith("not pinned to CPU 4096: ")
     assert "this process may use" in pinned
     assert memory.startswith("memory not locked: not permitted (memlock limit")
