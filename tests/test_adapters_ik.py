@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lram_core.errors import ContractError, RuntimeUnavailable
-from lram_ros.adapters.inverse_kinematics import InverseKinematics
+from lram_ros.adapters.inverse_kinematics import IkError, InverseKinematics
 from lram_ros.adapters.kinds import NoReference, make_mappers
 from lram_ros.contract_check import disagreements
 
@@ -134,6 +134,23 @@ def test_other_joints_of_the_model_are_left_alone():
     moving(HOME, np.array([0.02, 0.02, 0.0, 0.1, 0, 0]))
     finger = moving._model.joint("finger").qposadr[0]
     assert moving._configuration.q[finger] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_arm_of_three_joints_follows_positions_alone():
+    item = sink(orientation_cost=0.001)
+    item["fields"] = {name: item["fields"][name] for name in JOINTS[:3]}
+    moving = InverseKinematics(arm(item).sinks[0], PERIOD)
+    start, move = HOME[:3], np.array([0.01, -0.005, 0.01])
+    found = moving(start, np.array([*move, 0, 0, 0]))
+    assert moving.pose(found)[0] - moving.pose(start)[0] == pytest.approx(move, abs=1e-4)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_move_that_is_not_finite_is_an_error(bad):
+    with pytest.raises(IkError, match="not finite"):
+        solver()(HOME, np.array([0, bad, 0, 0, 0, 0]))
+    with pytest.raises(IkError, match="not finite"):
+        solver()(np.where(HOME[2] == HOME, bad, HOME), np.zeros(6))
 
 
 def test_units_of_the_sink():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from adapter_rig import JOINTS, contract_data, policy, robot, sink_data
 from geometry_msgs.msg import PoseStamped, TwistStamped, WrenchStamped
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Imu, JointState
@@ -89,6 +89,7 @@ def test_every_kind_of_message(kind, message, field, expected):
     assert read(contract, bundle, message)["seen"].tolist() == expected
 
 
+@settings(deadline=None)
 @given(st.permutations([*JOINTS, "finger"]), st.sampled_from(["rad", "deg", "mrad", "rev"]))
 def test_joints_in_any_order_and_unit_are_the_same_vector(order, unit):
     angles = {"shoulder": 0.1, "elbow": -2.0, "wrist": 3.0, "finger": 9.0}

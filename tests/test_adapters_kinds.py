@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from adapter_rig import ARM, JOINTS, PERIOD, RATE, STATES, policy, robot, sink_data
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import JointState
 
@@ -16,6 +16,7 @@ from lram_core.contract import ActionField
 from lram_core.errors import ContractError
 from lram_ros.adapters.feedback import find_feedback
 from lram_ros.adapters.kinds import NoReference, make_mappers
+from lram_ros.adapters.sink import CommandValueError
 from lram_ros.adapters.table import ADAPTERS
 from lram_ros.contract_check import check_contract, disagreements
 from lram_ros.message_fields import InputError
@@ -38,6 +39,7 @@ def test_positions_as_they_are_in_the_bundles_order_of_its_own():
     assert not mapper(bundle).needs_reference
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3))
 def test_targets_never_leave_the_limits(action):
     for kind in ("joint_position", "joint_delta"):
@@ -46,6 +48,13 @@ def test_targets_never_leave_the_limits(action):
         assert (target.values <= 2.0).all()
         inside = ~target.clipped
         assert (target.values[inside] == np.array(action)[inside]).all()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", ["joint_position", "joint_delta"])
+def test_action_that_is_not_finite_has_no_target(kind, bad):
+    with pytest.raises(CommandValueError, match="action is not finite"):
+        mapper(policy(kind)).target([0.0, bad, 0.0], np.zeros(3))
 
 
 def test_the_bundles_own_limits_hold_too():
@@ -225,6 +234,7 @@ class TestFeedback:
     def message(self, **positions):
         return JointState(name=list(positions), position=list(positions.values()))
 
+    @settings(deadline=None)
     @given(st.permutations([*JOINTS, "finger"]))
     def test_joints_by_name_in_any_order(self, order):
         contract = robot(self.arm)
@@ -255,6 +265,17 @@ class TestFeedback:
         assert "name the topic with 'feedback'" in found[-1]
         named = robot({**self.arm, "feedback": "joint_states"}, inputs=contract_inputs(fields))
         assert not any("measured" in line for line in disagreements(named, policy("joint_delta")))
+
+    def test_gripper_in_numbers_of_its_own_has_none(self):
+        grip = {"grip": {"joint": "shoulder", "unit": "1", "low": 0.0, "high": 1.0}}
+        contract = robot(sink_data("gripper", grip))
+        assert find_feedback(contract, contract.sinks[0]) is None
+        assert not list(disagreements(contract, policy("gripper", ["grip"], unit="1")))
+        named = robot(sink_data("gripper", grip, feedback="joint_states"))
+        with pytest.raises(
+            ContractError, match=r"shoulder: unit 'rad' \(angle\) cannot become '1'"
+        ):
+            find_feedback(named, named.sinks[0])
 
     def test_feedback_that_is_no_joint_state(self):
         contract = robot({**self.arm, "feedback": "camera"})

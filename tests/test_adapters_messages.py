@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message
 from ros_graph import Peer
@@ -76,6 +76,7 @@ def test_recorded_message_is_read_back(example):
     assert make(example).decode(recorded(example)).tolist() == example["values"]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(EXAMPLES)), st.data())
 def test_decode_undoes_encode(name, data):
     adapter = make(EXAMPLES[name])
@@ -85,6 +86,7 @@ def test_decode_undoes_encode(name, data):
     assert adapter.decode(encode(adapter, values)).tolist() == values
 
 
+@settings(deadline=None)
 @given(st.permutations(["shoulder", "elbow", "wrist", "finger"]))
 def test_named_commands_are_read_in_any_order(order):
     values = {"shoulder": 1.0, "elbow": 2.0, "wrist": 3.0, "finger": 4.0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,28 @@ def test_each_disagreement_is_a_line_with_both_sides(lram, tmp_path, tiny_bundle
         assert line.startswith(f"error: {path}: ")
         for word in words:
             assert word in line
+
+
+def test_show_needs_no_ros():
+    code = """
+import sys
+class Nowhere:
+    def find_spec(self, name, *_):
+        if name.split(".")[0].endswith("_msgs") or name in ("rclpy", "lram_ros.msg"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Nowhere())
+sys.argv = ["lram", "contract", "show", sys.argv[1]]
+from lram_core.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, CONFIG / "panda_joint_position.yaml"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "panda_joint4" in done.stdout
 
 
 def test_show_needs_no_bundle(lram):

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
 from sensor_msgs.msg import CompressedImage, Image
@@ -72,6 +72,7 @@ def test_png_is_exact_and_jpeg_close():
     assert np.abs(decode(compressed(flat, "JPEG")).astype(int) - flat).max() <= 3
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(ENCODINGS)), st.integers(1, 8), st.integers(1, 8), st.binary())
 def test_any_bytes_are_a_picture_or_a_named_error(encoding, height, width, data):
     message = Image(height=height, width=width, encoding=encoding, step=width)

@@ -10,15 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lram_core.errors import ContractError, LramError, listed
-from lram_ros.adapters.sink import CommandSink
+from lram_core.errors import ContractError, listed
+from lram_ros.adapters.sink import CommandSink, CommandValueError
 from lram_ros.message_fields import InputError, find_names, message_class
 
 Array = npt.NDArray[np.float64]
-
-
-class CommandValueError(LramError):
-    """Values that must not become a command: of the wrong number, or not finite."""
 
 
 class Adapter(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,11 @@ def find_feedback(robot: RobotContract, sink: CommandSink) -> Feedback | None:
     """Return where a sink's joints are measured.
 
     That is its ``feedback`` topic, else the first JointState input whose fields read the positions
-    of all its joints. None where there is neither, or the sink does not take positions.
+    of all its joints in units of the same dimension. None where there is neither, or the sink does
+    not take positions.
 
     Raises:
-        ContractError: ``feedback`` is no JointState input, or units do not fit.
+        ContractError: ``feedback`` is no JointState input, or its units do not fit.
     """
     if sink.quantity != "position":
         return None
@@ -74,5 +76,6 @@ def find_feedback(robot: RobotContract, sink: CommandSink) -> Feedback | None:
         fields = robot.inputs[index].fields
         measured = {name for f in fields if f.path == "position" for name in f.names}
         if measured.issuperset(sink.wire_names):
-            return Feedback(robot, sink, index)
+            with contextlib.suppress(ContractError):  # in another kind of unit: not what is meant
+                return Feedback(robot, sink, index)
     return None

@@ -88,8 +88,12 @@ class InverseKinematics:
             delta: (6,) translation in m and rotation vector in rad, along the contract's axes.
 
         Raises:
-            IkError: there is no solution.
+            IkError: a value is not finite, or there is no solution.
         """
+        if not (np.isfinite(joints).all() and np.isfinite(delta).all()):
+            raise IkError(
+                f"{self._sink.topic}: not finite: move {delta.tolist()} from {joints.tolist()}"
+            )
         configuration = self._configuration
         q = self._model.qpos0.copy()
         low, high = self._model.jnt_range[self._joint_ids].T

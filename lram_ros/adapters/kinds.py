@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from lram_core.contract import ActionField, PolicyContract
 from lram_core.errors import ContractError, LramError, listed
-from lram_ros.adapters.sink import CartesianField, CommandField, CommandSink
+from lram_ros.adapters.sink import CartesianField, CommandField, CommandSink, CommandValueError
 from lram_ros.adapters.table import AXES
 from lram_ros.ranges import Range
 from lram_ros.robot_contract import RobotContract
@@ -143,13 +143,17 @@ class SinkMapper:
         """Return what to command.
 
         Args:
-            action: (action_size,) of the bundle, in its units; finite.
+            action: (action_size,) of the bundle, in its units.
             measured: (fields,) measured joints in the sink's units, where the contract has them.
 
         Raises:
+            CommandValueError: a value of the action is not finite.
             NoReference: a delta has nothing to be added to.
+            IkError: no joint motion follows the tool's move.
         """
         raw = np.asarray(action, dtype=np.float64)[self._pick]
+        if not np.isfinite(raw).all():
+            raise CommandValueError(f"{self.where}: action is not finite: {raw.tolist()}")
         within = np.minimum(np.maximum(raw, self._least), self._most)
         values = within * self._gain + self._offset
         cut = within != raw

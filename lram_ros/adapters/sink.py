@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from lram_core.errors import ContractError, listed
+from lram_core.errors import ContractError, LramError, listed
 from lram_ros.adapters.table import ADAPTERS, AXES, DIMENSIONS, SAFE, AdapterSpec
 from lram_ros.ranges import Range
 from lram_ros.units import parse_unit
@@ -15,6 +15,10 @@ from lram_ros.yaml_section import Section, refuse_twice
 DELTA_REFERENCES = ("command", "measured")
 FRAME_TYPES = ("site", "body", "geom")
 DELTA_AXES = ("base", "tool")
+
+
+class CommandValueError(LramError):
+    """Values that must not become a command: of the wrong number, or not finite."""
 
 
 @dataclass(frozen=True)
