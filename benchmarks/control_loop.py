@@ -99,6 +99,7 @@ def measure(
                 check=True,
                 timeout=_START_S + 30 + 3 * ticks / rate,
             )
+            children.check()
         with np.load(path / "notes.npz") as found, np.load(path / "sent.npz") as sensors:
             notes, sent, answers = found["notes"], sensors["sent"], sensors["answers"]
             processor, warnings = float(found["processor"]), found["warnings"].tolist()
@@ -186,19 +187,20 @@ def _line(row: dict[str, Any]) -> str:
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the tables of the manual: ``jitter`` and ``latency``."""
     about = f"{report['machine']}; {report['bundle']}, {report['runtime']}"
-    return {
-        "jitter": f"{about}\n\n{_jitter_table(report['rows'])}",
-        "latency": f"{about}\n\n{_latency_table(report['rows'])}",
-    }
+    found = {"jitter": _jitter_table(report["rows"]), "latency": _latency_table(report["rows"])}
+    return {name: f"{about}\n\n{table}" for name, table in found.items() if table}
 
 
 def _jitter_table(rows: list[dict[str, Any]]) -> str:
+    rows_of_clocks = _ordered(rows, CLOCKS)
+    if not rows_of_clocks:
+        return ""
     lines = [
         "| load | rate Hz | clock | jitter p50 ms | p99 ms | p99.9 ms | max ms "
         "| p99 / rclpy timer |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in _ordered(rows, CLOCKS):
+    for row in rows_of_clocks:
         found = row["jitter_ms"]
         plain = next((r for r in rows if _same(r, row) and r["kind"] == "rclpy timer"), None)
         ratio = f"{found['p99'] / plain['jitter_ms']['p99']:.2f}" if plain else ""
@@ -207,13 +209,16 @@ def _jitter_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _latency_table(rows: list[dict[str, Any]]) -> str:
+    rows_of_answers = _ordered(rows, ANSWERS)
+    if not rows_of_answers:
+        return ""
     lines = [
         "| load | rate Hz | executor | sensor to command p50 ms | p99 ms | p99.9 ms "
         "| model p50 ms | beside the model p50 ms | of that delivery p50 ms | round trip p50 ms "
         "| one core % |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in _ordered(rows, ANSWERS):
+    for row in rows_of_answers:
         parts = [row[f"{name}_ms"] for name in ("model", "beside_model", "delivery", "round_trip")]
         medians = " | ".join(f"{part['p50']:.3f}" if part else "" for part in parts)
         cells = _cells(row, row["latency_ms"])

@@ -555,6 +555,7 @@ def start(peer):
 def test_a_contract_is_served_and_its_commands_are_followed(peer, start, arm):
     states = peer.listen(message_class("sensor_msgs/msg/JointState"), "joint_states")
     poses = peer.listen(message_class("geometry_msgs/msg/PoseStamped"), "tool/pose")
+    echoes = peer.listen(message_class("lram_ros/msg/ActionCommand"), "mock_robot/received")
     robot = start(arm, command_timeout=0.3)
     assert robot.get_name() == "mock_robot"
     adapter = make_adapter(arm.sinks[0], 0.02)
@@ -572,6 +573,9 @@ def test_a_contract_is_served_and_its_commands_are_followed(peer, start, arm):
         return states[-1].position[0] == pytest.approx(math.degrees(wanted), abs=0.1)
 
     peer.until(lambda: reached(1.2))
+    peer.until(lambda: echoes)
+    assert (list(echoes[0].name), list(echoes[0].value)) == (["shoulder", "elbow"], [1.2, 0.0])
+    assert echoes[0].header.frame_id == "arm/commands"
     # The stamps of one set are one, and they rise by the period.
     by_stamp = {stamp_of(state) for state in states} & {stamp_of(pose) for pose in poses}
     assert len(by_stamp) >= 10

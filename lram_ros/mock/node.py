@@ -1,6 +1,7 @@
 """The mock robot as a node: publishes a contract's inputs, takes its commands. No hardware moves.
 
 One tick publishes every topic with one stamp, at the contract's rate, and moves the joints on.
+Commands are echoed, as understood, on ``~/received``.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from lram_ros.mock.faults import Fault, parse_fault
 from lram_ros.mock.injector import ClockFaults, TopicFaults, kill_at
 from lram_ros.mock.joints import Joints
 from lram_ros.mock.sensors import MessageMaker
+from lram_ros.msg import ActionCommand
 from lram_ros.qos import data_qos, input_qos
 from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.srv import ResetEpisode
 from lram_ros.ticker import Ticker, TickTime
 
 NAME, INTRUDER = "mock_robot", "mock_second_publisher"
@@ -123,6 +126,7 @@ class MockRobot(Node):
         self._clock_publisher = None
         if options.sim_time:
             self._clock_publisher = self.create_publisher(ClockMessage, "/clock", data_qos())
+        self._echo = self.create_publisher(ActionCommand, "~/received", data_qos())
         for adapter in make_adapters(contract):
             self.create_subscription(
                 adapter.message_type,
@@ -131,8 +135,6 @@ class MockRobot(Node):
                 data_qos(adapter.sink.reliability),
             )
         if contract.episode is not None:
-            from lram_ros.srv import ResetEpisode
-
             self.create_service(ResetEpisode, "reset_episode", self._on_reset)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_REPORT_S, self._report, clock=steady)
@@ -206,6 +208,10 @@ class MockRobot(Node):
             self._last_command = time.monotonic()
             self._commands += 1
             self.joints.command(adapter.sink, values.tolist())
+        echo = ActionCommand(name=adapter.sink.wire_names, value=values.tolist())
+        echo.header.stamp = self.get_clock().now().to_msg()
+        echo.header.frame_id = adapter.sink.topic
+        self._echo.publish(echo)
 
     def _on_reset(self, request: Any, response: Any) -> Any:
         with self._lock:
