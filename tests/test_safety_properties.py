@@ -22,6 +22,7 @@ from lram_ros.safety import (
     State,
     supervise,
 )
+from lram_ros.safety.limits import KINDS
 from lram_ros.safety.shaping import at_rest, brake, shape, stands
 
 SIZE = LIMITS.size
@@ -371,6 +372,30 @@ def test_a_stop_from_anywhere_ends_in_time_and_never_turns_round(limits, where, 
     assert (brake(limits, motion, limits.period, None).command == motion.command).all()
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(KINDS),
+    st.tuples(reasonable, reasonable, st.floats(-1, 1)),
+    st.tuples(*[st.one_of(reasonable, st.just(math.inf))] * 3),
+    st.lists(st.floats(-1.5, 1.5), min_size=1, max_size=30),
+)
+def test_every_kind_stops_in_time(kind, ends, most, course):
+    low, high, part = ends
+    rest = part * min(low, high) if kind in ("joint_effort", "native") else 0.0
+    limits = SafetyLimits((FieldLimits("any", kind, -low, high, *most, rest=rest),), PERIOD)
+    motion = at_rest(np.array([rest]))
+    for where in course:
+        target = np.clip([where * (high if where > 0 else low)], -low, high)
+        motion = shape(limits, motion, target, PERIOD, None)
+        assert -low <= motion.command[0] <= high
+    count = 0
+    while count == 0 or not stands(limits, motion):
+        count += 1
+        assert count <= limits.stop_ticks
+        motion = brake(limits, motion, PERIOD, None)
+    assert kind in ("joint_position", "gripper") or motion.command[0] == rest
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-1, 2), st.floats(-1, 2))
 def test_a_target_out_of_reach_is_met_without_overshoot(start, goal):
@@ -439,7 +464,5 @@ def test_pure():
 
 
 def test_fields_of_the_rig_cover_every_kind():
-    from lram_ros.safety.limits import KINDS
-
     # A Cartesian velocity is to the supervisor what a twist is.
     assert {field.kind for field in FIELDS} | {"cartesian_velocity"} == set(KINDS)
