@@ -116,23 +116,16 @@ class StaticTick:
             buffer.copy_(state[name])
 
     def _advance(self, program: Program) -> None:
-        inputs, size = self._inputs, self._model.config.observation_size
-        inputs.copy_(self._host, non_blocking=True)
-        reward = None if program is Program.LATE else inputs[:, size + 1]
-        first = None
+        self._inputs.copy_(self._host, non_blocking=True)
         if self._active is not None:
-            first = inputs[:, size + 2] > 0
-            self._active.copy_(inputs[:, size + 3] > 0)
-        if program is Program.REWARD:
-            assert reward is not None
-            self._keep(self._model.advance_reward(reward, self.state))
-            return
-        logits, state = self._model.tick(
-            inputs[:, :size], inputs[:, size], reward, first, self.state
+            self._active.copy_(self._inputs[:, -1] > 0)
+        logits, state = advanced(
+            self._model, program, self._inputs, self.state, flags=self._active is not None
         )
         self._keep(state)
-        self._host_bins.copy_(logits.argmax(-1), non_blocking=True)
-        self._host_logits.copy_(logits, non_blocking=True)
+        if logits is not None:
+            self._host_bins.copy_(logits.argmax(-1), non_blocking=True)
+            self._host_logits.copy_(logits, non_blocking=True)
 
     def _keep(self, state: State) -> None:
         """Write a new state over the old one, but for the slots that do not take part."""
@@ -159,6 +152,27 @@ class StaticTick:
         return graph.replay
 
 
+def advanced(
+    model: ActionModel, program: Program, inputs: Tensor, state: State, flags: bool
+) -> tuple[Tensor | None, State]:
+    """Return what a program makes of inputs and state: logits, if it has any, and the new state.
+
+    Args:
+        inputs: rows as in :class:`StaticTick`.
+        state: without ``flags`` it may be overwritten: nobody needs the old one.
+        flags: whether to heed that episodes start.
+    """
+    size = model.config.observation_size
+    reward = inputs[:, size + 1]
+    if program is Program.REWARD:
+        return None, model.advance_reward(reward, state, in_place=not flags)
+    last = reward if program is Program.TICK else None
+    observation, to_go = inputs[:, :size], inputs[:, size]
+    if flags:
+        return model.tick(observation, to_go, last, inputs[:, size + 2] > 0, state)
+    return model.advance(model.tick_tokens(observation, to_go, last), state, in_place=True)
+
+
 class BFloat16Linear(nn.Module):
     """A linear map with weights in bfloat16; float32 in and out."""
 
@@ -173,18 +187,23 @@ class BFloat16Linear(nn.Module):
 
 
 def prepared(model: ActionModel, precision: str) -> ActionModel:
-    """Return a copy of a model whose large weight matrices are in a precision of PRECISIONS.
-
-    Those are the head's and what int8 runtimes quantise. Norms, gates and the recurrence stay in
-    float32: in bfloat16 the mLSTM's stabiliser rounds, and the error grows with the episode.
-    """
+    """Return a copy of a model with large weight matrices in a precision of PRECISIONS."""
     changed = copy.deepcopy(model)
     if precision == "bf16":
-        for name in [*quantised_names(model), "head.weight"]:
-            parent, _, attribute = name.removesuffix(".weight").rpartition(".")
-            owner = changed.get_submodule(parent)
-            setattr(owner, attribute, BFloat16Linear(getattr(owner, attribute)))
+        round_weights(changed)
     return changed
+
+
+def round_weights(model: ActionModel) -> None:
+    """Put the large weight matrices into bfloat16: the head's and what int8 runtimes quantise.
+
+    Norms, gates and the recurrence stay in float32: in bfloat16 the mLSTM's stabiliser rounds, and
+    the error grows with the episode.
+    """
+    for name in [*quantised_names(model), "head.weight"]:
+        parent, _, attribute = name.removesuffix(".weight").rpartition(".")
+        owner = model.get_submodule(parent)
+        setattr(owner, attribute, BFloat16Linear(getattr(owner, attribute)))
 
 
 def use_kernels(model: ActionModel, active: Tensor | None) -> None:
