@@ -19,10 +19,11 @@ RUNTIMES = {
     "native": "lram_core.runtimes.native:NativeRuntime",
     "torch": "lram_core.runtimes.eager:TorchRuntime",
     "cuda-graph": "lram_core.runtimes.cuda_graph:CudaGraphRuntime",
+    "onnx": "lram_core.runtimes.onnx:OnnxRuntime",
 }
 AUTO = "auto"
 # Fastest first, as measured by benchmarks/tick_latency.py.
-AUTO_ORDER = {"cpu": ("native", "torch",), "cuda": ("cuda-graph", "torch")}
+AUTO_ORDER = {"cpu": ("native", "onnx", "torch"), "cuda": ("cuda-graph", "torch")}
 
 
 def check_name(name: str) -> None:
