@@ -7,10 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from lram_core.batch_policy import BatchPolicy
+from lram_core.bench.inputs import RandomWalk
+from lram_core.bench.parity import compare
 from lram_core.mlstm import CellState, mlstm_chunk
+from lram_core.runtimes.base import RuntimeOptions
+from lram_core.runtimes.cuda_graph import CudaGraphRuntime
+from lram_core.runtimes.eager import TorchRuntime
+from lram_core.runtimes.static_tick import use_kernels
+from lram_core.testing import small_contract, small_model
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernel is imported
@@ -79,6 +88,25 @@ def test_memory_of_an_inactive_slot_stays() -> None:
     torch.testing.assert_close(after.C[active], expected.C[active], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(got[active], want[active], atol=1e-5, rtol=1e-5)
     assert torch.equal(after.C[1], state.C[1])
+
+
+def test_runtime_and_batch_use_it_in_place() -> None:
+    """As on a GPU, but that each operation is launched by itself."""
+    model = small_model(d_model=16)
+    runtime = CudaGraphRuntime.uncaptured(model, RuntimeOptions(precision="fp32"))
+    use_kernels(runtime._tick._model, None)
+    walk = RandomWalk(model).take(4)
+    assert compare(TorchRuntime(model), runtime, walk).logit_error < 1e-5
+
+    plain, fused = (BatchPolicy(model, small_contract(), 2) for _ in range(2))
+    use_kernels(fused._tick._model, fused._tick._active)
+    for tick, active in enumerate([[True, True], [True, False], [True, True]]):
+        observations = walk.observations[[tick, tick + 1]]
+        for policy in (plain, fused):
+            if tick == 2:
+                policy.reset(0)
+            policy.act(observations, [0.5, 1.0], np.array(active))
+        torch.testing.assert_close(fused._tick.logits, plain._tick.logits, atol=1e-4, rtol=0)
 
 
 COMPILE = """
