@@ -19,7 +19,7 @@ _LARGEST = 127
 
 # The large projections, by the name of the layer: nearly all bytes of the weights. What shapes the
 # gates, the norms and the logits stays in float32.
-PROJECTIONS = ("proj_up", "proj_down", "in_proj", "out_proj")
+PROJECTIONS = ("proj_up", "proj_down", "in_proj", "out_proj", "qkv")
 
 
 def quantise(weight: Tensor, block: int = BLOCK) -> tuple[Tensor, Tensor]:

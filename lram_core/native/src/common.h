@@ -96,6 +96,13 @@ static void layer_norm(const float *x, const float *weight, const float *bias, i
   }
 }
 
+static void rms_norm(const float *x, const float *weight, int size, float *y) {
+  vf square = splat(0.0f);
+  for (int c = 0; c < size; c += VL) square += load(x + c) * load(x + c);
+  const vf scale = splat(1.0f / sqrtf(hsum(square) / (float)size + NORM_EPS));
+  for (int c = 0; c < size; c += VL) store(y + c, load(x + c) * scale * load(weight + c));
+}
+
 /* Convolution and SiLU at token t: x (tokens of a stride) preceded by past (CONV - 1) x size. */
 static void convolve(const float *taps, const float *past, int size, const float *x, int stride,
                      int t, float *y) {

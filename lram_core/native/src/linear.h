@@ -27,6 +27,7 @@
 
 typedef struct {
   int in, out, panels;
+  int in_stride, out_stride; /* from token to token */
   const float *weight; /* fp32: panels x in x PANEL */
   const float *bias;   /* padded to whole panels; NULL without one */
   const int8_t *quantised; /* int8: panels x blocks x (PANEL scales, BLOCK / GROUP x PANEL x GROUP) */
@@ -43,8 +44,13 @@ typedef struct {
 
 INLINE int stride_of(int size) { return round_up(size, STRIDE_UNIT); }
 
+static linear shape_linear(int in, int out) {
+  return (linear){.in = in, .out = out, .panels = round_up(out, PANEL) / PANEL,
+                  .in_stride = stride_of(in), .out_stride = stride_of(out)};
+}
+
 static linear take_linear_f32(arena *a, int in, int out, int has_bias) {
-  linear l = {.in = in, .out = out, .panels = round_up(out, PANEL) / PANEL};
+  linear l = shape_linear(in, out);
   const float *source = next_weight(a);
   size_t count = (size_t)l.panels * PANEL * in;
   float *packed = take_floats(a, count);
@@ -70,7 +76,7 @@ static linear take_linear_f32(arena *a, int in, int out, int has_bias) {
 
 /* From int8 (out, in) and float scales (out, ceil(in / BLOCK)). */
 static linear take_linear_int8(arena *a, int in, int out) {
-  linear l = {.in = in, .out = out, .panels = round_up(out, PANEL) / PANEL};
+  linear l = shape_linear(in, out);
   const int8_t *source = next_weight(a);
   const float *scales = next_weight(a);
   int blocks = round_up(in, BLOCK) / BLOCK;
@@ -173,7 +179,7 @@ INLINE void start_sums(const linear *l, vf sum[LRAM_MAX_TOKENS][PANEL_VECTORS], 
 
 INLINE void end_sums(const linear *l, vf sum[LRAM_MAX_TOKENS][PANEL_VECTORS], float *y, int p,
                      int add, const int tokens) {
-  int stride = stride_of(l->out);
+  int stride = l->out_stride;
   UNROLL for (int t = 0; t < tokens; t++)
     UNROLL for (int j = 0; j < PANEL_VECTORS; j++) {
       float *at = y + (size_t)t * stride + p * PANEL + j * VL;
@@ -184,7 +190,7 @@ INLINE void end_sums(const linear *l, vf sum[LRAM_MAX_TOKENS][PANEL_VECTORS], fl
 
 INLINE void panels_f32(const linear *l, const float *x, float *y, int add, int from, int to,
                        const int tokens) {
-  int stride = stride_of(l->in);
+  int stride = l->in_stride;
   const float *w = l->weight + (size_t)from * PANEL * l->in;
   for (int p = from; p < to; p++) {
     vf sum[LRAM_MAX_TOKENS][PANEL_VECTORS];
@@ -284,7 +290,7 @@ INLINE void add_block(vf sum[LRAM_MAX_TOKENS][PANEL_VECTORS], const float *scale
 
 INLINE void panels_int8(const linear *l, const integers *q, const float *x, float *y, int add,
                         int from, int to, const int tokens) {
-  int blocks = round_up(l->in, BLOCK) / BLOCK, stride = stride_of(l->in);
+  int blocks = round_up(l->in, BLOCK) / BLOCK, stride = l->in_stride;
   const size_t step = PANEL * sizeof(float) + BLOCK * PANEL;
   const int8_t *at = l->quantised + (size_t)from * blocks * step;
   for (int p = from; p < to; p++) {

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LRAM_VERSION 1
+#define LRAM_VERSION 2
 #define LRAM_MAX_TOKENS 3
 
 #if defined(__GNUC__)
@@ -24,9 +24,9 @@ enum lram_block { LRAM_MLSTM = 0, LRAM_SLSTM = 1, LRAM_MAMBA = 2 };
 typedef struct {
   int32_t observation_size, action_size, bins;
   int32_t d_model, num_layers;
-  int32_t num_heads;   /* xLSTM */
-  int32_t ffn_size;    /* sLSTM */
-  int32_t dt_rank;     /* Mamba */
+  int32_t num_heads;             /* xLSTM */
+  int32_t slstm_heads, ffn_size; /* sLSTM */
+  int32_t dt_rank;               /* Mamba */
   int32_t int8;        /* large projections come as int8 values and float scales */
   int32_t threads;     /* 1 or 2 */
   int32_t second_cpu;  /* CPU that the second thread is pinned to; -1: not pinned */

@@ -55,7 +55,7 @@ static void take_mlstm(arena *a, mlstm *l, const lram_shape *s) {
   int d = s->d_model, inner = 2 * d, head_size = inner / s->num_heads;
   l->norm = take_norm(a, d);
   l->up = take_linear(a, d, 2 * inner, s->int8);
-  l->past = take_state(a, (size_t)(CONV - 1) * inner);
+  l->past = take_state(a, (CONV - 1) * inner);
   l->taps = take_taps(a, inner);
   const float *source[3];
   for (int i = 0; i < 3; i++) source[i] = next_weight(a);
@@ -71,9 +71,10 @@ static void take_mlstm(arena *a, mlstm *l, const lram_shape *s) {
             *qkv++ = source[i][(size_t)(c + lane) * QKV_BLOCK + in];
   l->gates = take_vectors(a, (int[]){s->num_heads * 3 * inner, s->num_heads * 3 * inner,
                                      s->num_heads, s->num_heads}, 4);
+  int width = tile_vectors(head_size) * VL;
+  l->memory = take_state_tiles(a, s->num_heads, head_size / width, head_size, width);
   l->normaliser = take_state(a, inner);
   l->stabiliser = take_state(a, s->num_heads);
-  l->memory = take_state(a, (size_t)inner * head_size);
   l->outnorm = take_norm(a, inner);
   l->skip = take_vector(a, inner);
   l->down = take_linear(a, inner, d, s->int8);
@@ -256,18 +257,6 @@ static void mlstm_output(const mlstm *l, mlstm_scratch *m, int tokens) {
     for (int c = 0; c < inner; c += VL)
       store(read + c, (load(read + c) + load(l->skip + c) * load(conv + c)) * vsilu(load(z + c)));
   }
-}
-
-/* Memory in canonical order: heads x keys x values. */
-static void mlstm_copy_memory(const mlstm *l, const mlstm_scratch *m, float *flat, int set) {
-  int size = m->head_size, width = m->tile_vectors * VL;
-  float *at = l->memory;
-  for (int h = 0; h < m->heads; h++)
-    for (int tile = 0; tile < size; tile += width)
-      for (int k = 0; k < size; k++, at += width) {
-        float *row = flat + ((size_t)h * size + k) * size + tile;
-        memcpy(set ? at : row, set ? row : at, width * sizeof(float));
-      }
 }
 
 #endif
