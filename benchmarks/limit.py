@@ -21,21 +21,19 @@ from lram_core.action_model import ActionModel
 from lram_core.native.library import stream_buffer, stream_read
 from lram_core.quantise import BLOCK, quantised_names
 
-BYTES = {"fp32": 4, "bf16": 2}
-
 
 def weight_bytes(model: ActionModel, precision: str) -> int:
     """Bytes of the weights as a runtime of that precision stores them."""
-    if precision in BYTES:
-        return BYTES[precision] * sum(p.numel() for p in model.parameters())
-    assert precision == "int8", precision
-    rounded = set(quantised_names(model))
+    rounded = set(quantised_names(model)) | ({"head.weight"} if precision == "bf16" else set())
     total = 0
     for name, weight in model.named_parameters():
-        if name in rounded:
+        if name not in rounded or precision == "fp32":
+            total += 4 * weight.numel()
+        elif precision == "int8":
             total += weight.numel() + 4 * weight.shape[0] * -(-weight.shape[1] // BLOCK)
         else:
-            total += 4 * weight.numel()
+            assert precision == "bf16", precision
+            total += 2 * weight.numel()
     return total
 
 

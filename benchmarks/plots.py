@@ -107,7 +107,8 @@ def soak_plot(report: dict[str, Any], path: Path) -> None:
         ):
             below.plot(ticks, [p[key] for p in compared], color=colour, label=label, linewidth=0.8)
         below.set_xscale("log")
-        below.set_yscale("log")
+        if compared:
+            below.set_yscale("log")
         below.set_ylabel("error against float64")
         below.set_xlabel("tick since the reset")
         _legend(below)
