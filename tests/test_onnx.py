@@ -33,6 +33,10 @@ SHIPPED = Path(__file__).parents[1] / "models" / "metaworld-ml45"
 BACKBONES = {
     "mlstm": ("xlstm", {"d_model": 32, "num_layers": 2, "num_heads": 2}),
     "mlstm, odd sizes": ("xlstm", {"d_model": 20, "num_layers": 1, "num_heads": 5}),
+    "slstm": (
+        "xlstm",
+        {"d_model": 32, "num_layers": 3, "num_heads": 2, "slstm_at": [1], "slstm_heads": 2},
+    ),
 }
 
 

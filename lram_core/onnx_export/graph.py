@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,7 +39,7 @@ class Graph:
     def __init__(self, quantised: Sequence[str] = ()) -> None:
         self._quantised = frozenset(quantised)
         self._scope: list[str] = []
-        self._count = 0
+        self._numbers = itertools.count(1)
         self._constants: dict[tuple[Any, ...], str] = {}
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
@@ -52,8 +54,7 @@ class Graph:
         self._scope.pop()
 
     def _name(self, kind: str) -> str:
-        self._count += 1
-        return "/".join([*self._scope, f"{kind}_{self._count}"])
+        return "/".join([*self._scope, f"{kind}_{next(self._numbers)}"])
 
     def input(self, name: str, dtype: Any, shape: Sequence[int | str]) -> str:
         self.inputs.append(_value_info(name, dtype, shape))
@@ -137,6 +138,41 @@ class Graph:
         bounds = (self.constant([value], np.int64) for value in (start, end, axis))
         return self.op("Slice", x, *bounds)
 
+    def scan(
+        self,
+        body: Callable[[Graph, list[str], str], tuple[list[str], str]],
+        state: Sequence[str],
+        tokens: str,
+    ) -> tuple[list[str], str]:
+        """Go through the rows of ``tokens`` (T, …) one after the other.
+
+        Args:
+            body: writes a step into the graph it is given: state and a row → new state and a row
+                of the result. It may use values made outside. All float32.
+            state: before the first row.
+            tokens: the rows.
+
+        Returns:
+            The state after the last row, and the results (T, …).
+        """
+        from onnx import helper
+
+        inner = copy.copy(self)
+        inner.nodes = []
+        names = [self._name("before") for _ in state]
+        row = self._name("row")
+        after, result = body(inner, names, row)
+        graph = helper.make_graph(
+            inner.nodes,
+            "step",
+            [_value_info(name, np.float32, None) for name in (*names, row)],
+            [_value_info(name, np.float32, None) for name in (*after, result)],
+        )
+        *last, rows = self.ops(
+            "Scan", *state, tokens, outputs=len(state) + 1, body=graph, num_scan_inputs=1
+        )
+        return last, rows
+
     def model(self, metadata: Mapping[str, str], producer: str, version: str) -> Any:
         """Return the graph as an ``onnx.ModelProto`` with ``metadata`` in its properties."""
         from onnx import helper
@@ -160,7 +196,7 @@ def numpy(tensor: Tensor) -> npt.NDArray[np.float32]:
     return tensor.detach().to("cpu", copy=False).float().numpy()
 
 
-def _value_info(name: str, dtype: Any, shape: Sequence[int | str]) -> Any:
+def _value_info(name: str, dtype: Any, shape: Sequence[int | str] | None) -> Any:
     from onnx import helper
 
     return helper.make_tensor_value_info(

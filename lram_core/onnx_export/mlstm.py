@@ -12,15 +12,13 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from lram_core.backbones.mlstm_block import Cell, MLSTMBlock
 from lram_core.mlstm import EPS
-from lram_core.onnx_export.graph import MICROSOFT, Graph, numpy
-from lram_core.onnx_export.layers import NORM_EPS, causal_conv_silu, residual_norm
+from lram_core.onnx_export.graph import MICROSOFT, Array, Graph, numpy
+from lram_core.onnx_export.layers import NORM_EPS, block_diagonal, causal_conv_silu, residual_norm
 
-Array = npt.NDArray[Any]
 # Maps of 4 × 4 blocks are joined to blocks of this width: a small product costs more to start than
 # to do.
 JOINED_BLOCK = 32
@@ -41,8 +39,8 @@ def write_mlstm(
 
     maps = [_joined(each.weight) for each in (layer.q_proj, layer.k_proj, layer.v_proj)]
     m, decay, key_weight, floor = _stabilise(g, _gates(g, cell, conv, value, maps), state["m"])
-    q, k = _block_diagonal(g, conv, maps[0], maps[1] / math.sqrt(size))
-    (v,) = _block_diagonal(g, value, maps[2])
+    q, k = block_diagonal(g, conv, maps[0], maps[1] / math.sqrt(size))
+    (v,) = block_diagonal(g, value, maps[2])
     k = g.op("Mul", g.reshape(k, 0, 0, heads, size), key_weight)
     k = g.reshape(k, 0, 0, inner)
 
@@ -125,17 +123,6 @@ def _stabilise(g: Graph, gates: str, m: str) -> tuple[str, str, str, str]:
         for each in (g.op("Sub", shifted, now), minus_m)
     )
     return g.op("Neg", minus_m), decay, key_weight, floor
-
-
-def _block_diagonal(g: Graph, x: str, *maps: Array) -> list[str]:
-    """Apply block-diagonal maps, each (blocks, out, in), to x (1, T, size)."""
-    blocks, width, _ = maps[0].shape
-    joined = np.concatenate(maps, axis=1).transpose(0, 2, 1)
-    parts = g.op("Transpose", g.reshape(x, 0, 0, blocks, width), perm=[0, 2, 1, 3])
-    parts = g.op("MatMul", parts, g.constant(joined))
-    parts = g.op("Transpose", parts, perm=[0, 2, 1, 3])
-    each = [parts] if len(maps) == 1 else g.split(parts, len(maps), axis=3)
-    return [g.reshape(y, 0, 0, blocks * width) for y in each]
 
 
 def _joined(weight: Tensor) -> Array:

@@ -59,7 +59,7 @@ class OnnxRuntime(Runtime):
 
     @classmethod
     def unavailable(cls, config: ModelConfig, options: RuntimeOptions) -> str | None:
-        if config.backbone not in WRITERS or config.backbone_options.get("slstm_at"):
+        if config.backbone not in WRITERS:
             return f"no export of a {config.backbone} of that kind; available: {listed(WRITERS)}"
         if importlib.util.find_spec("onnxruntime") is None:
             return "the Python module 'onnxruntime' is not installed (pip install onnxruntime)"
