@@ -51,15 +51,17 @@ class StreamLimit:
 
     def __init__(self, read: int, rewritten: int, device: torch.device) -> None:
         read, rewritten = (-(-size // 512) * 512 for size in (read, rewritten))
+        self.rewrites = rewritten > 0
         self._cuda = device.type == "cuda"
         if self._cuda:
             buffer = torch.ones((read + 2 * rewritten) // 4, device=device)
             total = torch.zeros((), device=device)
             weights, state = buffer[: read // 4], buffer[read // 4 :][: rewritten // 4]
             self._limit = _captured(lambda: torch.sum(buffer, 0, out=total))
-            self._floor = _captured(
-                lambda: (torch.sum(weights, 0, out=total), torch.mul(state, 1.0, out=state))
-            )
+            if self.rewrites:
+                self._floor = _captured(
+                    lambda: (torch.sum(weights, 0, out=total), torch.mul(state, 1.0, out=state))
+                )
         else:
             self._all = stream_buffer(read + 2 * rewritten)
             self._weights = self._all[: read // 4]
