@@ -37,6 +37,7 @@ BACKBONES = {
         "xlstm",
         {"d_model": 32, "num_layers": 3, "num_heads": 2, "slstm_at": [1], "slstm_heads": 2},
     ),
+    "mamba": ("mamba", {"d_model": 32, "num_layers": 2}),
 }
 
 

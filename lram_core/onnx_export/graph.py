@@ -15,8 +15,8 @@ from torch import Tensor
 from lram_core.quantise import BLOCK, quantise
 
 MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
-OPSET = 21
-IR_VERSION = 10
+OPSET = 23
+IR_VERSION = 11
 INT8_ZERO = 128  # MatMulNBits stores int8 as uint8 around this zero point
 # MatMulNBits: 4 rounds the inputs to int8 too, in the same blocks, and multiplies integers. At 0 it
 # expands the weights to float32 at every call, which takes five times as long.
@@ -122,6 +122,9 @@ class Graph:
             block_size=BLOCK,
             accuracy_level=INT8_PRODUCTS,
         )
+
+    def rms_norm(self, x: str, weight: Tensor, epsilon: float) -> str:
+        return self.op("RMSNormalization", x, self.constant(numpy(weight)), epsilon=epsilon)
 
     def silu(self, x: str) -> str:
         return self.op("QuickGelu", x, domain=MICROSOFT, alpha=1.0)

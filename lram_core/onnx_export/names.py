@@ -22,6 +22,7 @@ FILES = {"fp32": "model.onnx", "int8": "model-int8.onnx"}  # precision → name 
 # Backbone → module with a function ``write``.
 WRITERS = {
     "xlstm": "lram_core.onnx_export.xlstm",
+    "mamba": "lram_core.onnx_export.mamba",
 }
 
 # Indices into the input ``tokens``: which of the tick's tokens to advance by, in order.
