@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from lram_core.accelerators import mamba_kernel, mamba_scan
+
 
 def selective_scan(
     x: Tensor,
@@ -47,6 +49,8 @@ def selective_scan(
     if segment is not None:
         starts = torch.diff(segment, dim=1, prepend=torch.zeros_like(segment[:, :1])) > 0
     length = x.shape[1]
+    if length > chunk_size and (kernel := mamba_kernel(x)) is not None:
+        return mamba_scan(kernel, x, dt, rates, write, read, state, starts)
     remember = torch.is_grad_enabled() and length > chunk_size
     reads = []
     for begin in range(0, length, chunk_size):

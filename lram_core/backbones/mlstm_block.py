@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lram_core.accelerators import MLSTM_CHUNK, mlstm_kernel, mlstm_scan
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
 from lram_core.mlstm import CellState, mlstm_chunk
@@ -47,8 +48,13 @@ class Cell(nn.Module):
             i, f = self._gates(q, k, v)
             heads = (self.config.num_heads, self.config.head_size)
             q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
-            reads = []
-            for start in range(0, q.shape[2], self.config.chunk_size):
+            reads, done = [], 0
+            if segment is None and (kernel := mlstm_kernel(q)) is not None:
+                done = q.shape[2] - q.shape[2] % MLSTM_CHUNK
+                whole = [x[:, :, :done] for x in (q, k, v, i, f)]
+                read, state = mlstm_scan(kernel, *whole, state=state)
+                reads.append(read)
+            for start in range(done, q.shape[2], self.config.chunk_size):
                 part = slice(start, start + self.config.chunk_size)
                 seg = None
                 if segment is not None:
