@@ -160,7 +160,9 @@ class InputReader:
             for index, topic in enumerate(robot.inputs)
             for reader in field_readers(robot, topic)
         ]
-        self._reward = field_readers(robot, robot.reward)[0]
+        topic = robot.reward
+        self._constant = topic if isinstance(topic, float) else None
+        self._reward = None if isinstance(topic, float) else field_readers(robot, topic)[0]
 
     def sensors(self, inputs: InputSet) -> dict[str, Array]:
         """Return observation field → values, float64, in the contract's units.
@@ -172,11 +174,14 @@ class InputReader:
         return {name: reader.read(messages[index]) for index, name, reader in self._readers}
 
     def reward(self, inputs: InputSet) -> float:
-        """Return the reward of the command before.
+        """Return the reward of the command before: of its topic, or the contract's constant.
 
         Raises:
             InputError: it is not finite, or belongs to another episode than the status.
         """
+        if self._reward is None:
+            assert self._constant is not None
+            return self._constant
         message, status = inputs.messages[-2], inputs.messages[-1]
         episode = getattr(message, "episode", status.episode)
         if episode != status.episode:

@@ -64,6 +64,8 @@ def check_types(robot: RobotContract) -> None:
                 f"{robot.source}: {topic.topic}: {topic.type} has no header, and tick_source "
                 f"'observation' joins inputs by their stamps; use stamped messages, or 'clock'"
             )
+    if isinstance(robot.reward, float):
+        return
     reward = field_readers(robot, robot.reward)[0]
     if reward.size != 1:
         raise ContractError(f"{reward.where}: expected one number, found {reward.size} values")

@@ -194,6 +194,7 @@ class PolicyNode(Node):
             return
         if tick is not None:
             self._send(tick, fresh, start)
+            self._loop.settle()
         for note in self._loop.take_notes():
             self.get_logger().warning(note)
 

@@ -7,6 +7,7 @@ compares the two. Reading it needs no ROS.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,8 @@ class RobotContract:
         tick_source: ``observation``: a tick is a complete set of inputs of one stamp;
             ``clock``: a tick is the newest reading of each input, at ``control_rate``.
         inputs: topics of the observation.
-        reward: topic with the reward of the command before (one field, ``reward``).
+        reward: topic with the reward of the command before (one field, ``reward``), or the
+            constant that stands for it on a robot that measures none.
         episode: topic announcing episodes.
         command: topic for the command.
     """
@@ -98,14 +100,15 @@ class RobotContract:
     control_rate: float
     tick_source: str
     inputs: tuple[InputTopic, ...]
-    reward: InputTopic
+    reward: InputTopic | float
     episode: InputTopic
     command: CommandTopic
 
     @property
     def topics(self) -> tuple[InputTopic, ...]:
-        """Every topic a tick needs: observation inputs, then reward, then episode."""
-        return (*self.inputs, self.reward, self.episode)
+        """Every topic a tick needs: observation inputs, then reward if any, then episode."""
+        reward = (self.reward,) if isinstance(self.reward, InputTopic) else ()
+        return (*self.inputs, *reward, self.episode)
 
     @property
     def observation_fields(self) -> dict[str, tuple[InputTopic, FieldSource]]:
@@ -146,7 +149,7 @@ class RobotContract:
             control_rate=root.positive("control_rate"),
             tick_source=root.choice("tick_source", TICK_SOURCES),
             inputs=inputs,
-            reward=_single(root.section("reward"), "reward"),
+            reward=_reward(root.section("reward")),
             episode=_single(root.section("episode"), None),
             command=_command(root.section("command")),
         )
@@ -158,6 +161,16 @@ class RobotContract:
 
 def _input(section: Section) -> InputTopic:
     return _topic(section, tuple(_field(n, s) for n, s in section.sections("fields").items()))
+
+
+def _reward(section: Section) -> InputTopic | float:
+    if not section.has("constant"):
+        return _single(section, "reward")
+    constant = section.number("constant")
+    section.finish()
+    if not math.isfinite(constant):
+        raise ContractError(f"{section.where}: constant must be finite, found {constant}")
+    return constant
 
 
 def _single(section: Section, name: str | None) -> InputTopic:
