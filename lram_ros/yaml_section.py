@@ -98,7 +98,7 @@ class Section:
         unknown = [str(key) for key in self.data if key not in self.asked]
         if unknown:
             raise ContractError(
-                f"{self.where}: unknown key {listed(unknown)}; expected {listed(self.asked)}"
+                f"{self.where}: unknown key {listed(unknown)}; expected {listed(dict.fromkeys(self.asked))}"
             )
 
 
