@@ -51,8 +51,16 @@ class Cell(nn.Module):
             reads, done = [], 0
             if segment is None and (kernel := mlstm_kernel(q)) is not None:
                 done = q.shape[2] - q.shape[2] % MLSTM_CHUNK
-                whole = [x[:, :, :done] for x in (q, k, v, i, f)]
-                read, state = mlstm_scan(kernel, *whole, state=state)
+                part = slice(done)
+                read, state = mlstm_scan(
+                    kernel,
+                    q[:, :, part],
+                    k[:, :, part],
+                    v[:, :, part],
+                    i[..., part],
+                    f[..., part],
+                    state,
+                )
                 reads.append(read)
             for start in range(done, q.shape[2], self.config.chunk_size):
                 part = slice(start, start + self.config.chunk_size)
