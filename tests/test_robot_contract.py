@@ -82,7 +82,7 @@ def test_a_robot_may_have_no_reward(tmp_path, data, policy):
         ("reward", None, ["reward: expected a mapping, found None"]),
         ("reward", {"constant": "0"}, ["reward: constant: expected a number, found '0'"]),
         ("reward", {"constant": math.inf}, ["reward: constant must be finite, found inf"]),
-        ("reward.constant", 0, ["reward: unknown key max_age, path, topic, type; expected constant"]),
+        ("reward.constant", 0, ["unknown key max_age, path, topic, type; expected constant"]),
     ],
 )
 def test_malformed_contract_is_one_clear_error(tmp_path, data, path, value, words):
