@@ -59,7 +59,7 @@ class FusedMLSTM:
         _advance[(batch * heads, triton.cdiv(size, columns))](
             *(q, k, v, input_gate, forget_gate, reads),
             *(state.C, state.n, state.m, n, m),
-            *(segment, self._active),
+            *(None if segment is None else segment.contiguous(), self._active),
             *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3]),
             *(*input_gate.stride(), *forget_gate.stride(), *reads.stride()[:3]),
             heads=heads,
