@@ -15,7 +15,7 @@ from torch import Tensor
 from lram_core.quantise import BLOCK, quantise
 
 MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
-OPSET = 23
+OPSET = 24
 IR_VERSION = 11
 INT8_ZERO = 128  # MatMulNBits stores int8 as uint8 around this zero point
 # MatMulNBits: 4 rounds the inputs to int8 too, in the same blocks, and multiplies integers. At 0 it

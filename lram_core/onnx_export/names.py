@@ -23,6 +23,7 @@ FILES = {"fp32": "model.onnx", "int8": "model-int8.onnx"}  # precision → name 
 WRITERS = {
     "xlstm": "lram_core.onnx_export.xlstm",
     "mamba": "lram_core.onnx_export.mamba",
+    "transformer": "lram_core.onnx_export.transformer",
 }
 
 # Indices into the input ``tokens``: which of the tick's tokens to advance by, in order.
