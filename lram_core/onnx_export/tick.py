@@ -30,6 +30,7 @@ def build(model: ActionModel, precision: str, metadata: Mapping[str, str]) -> An
     reward = g.input("reward", np.float32, (1,))
     order = g.input("tokens", np.int64, ("T",))
     initial = {name: value.numpy() for name, value in model.init_state(1).items()}
+    assert not any(value.any() for value in initial.values()), "the file's users start at zeros"
     state = {
         name: g.input(state_name(name), value.dtype, value.shape) for name, value in initial.items()
     }
