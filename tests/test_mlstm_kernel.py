@@ -78,6 +78,14 @@ def test_episodes_start_within_a_tick(starts: list[int]) -> None:
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
+def test_inputs_of_any_layout() -> None:
+    q, k, v, i, f = inputs(3, 32)
+    want, _ = mlstm_chunk(q, k, v, i, f, empty(32))
+    q, k, v = (x.transpose(-1, -2).contiguous().transpose(-1, -2) for x in (q, k, v))
+    got, _ = FusedMLSTM()(q, k, v, i.contiguous(), f, empty(32))
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+
+
 def test_memory_of_an_inactive_slot_stays() -> None:
     _, state = mlstm_chunk(*inputs(4, 32), empty(32))
     args = inputs(3, 32)

@@ -53,6 +53,7 @@ class FusedMLSTM:
         assert state.C.is_contiguous()
         assert state.n.is_contiguous()
         assert state.m.is_contiguous()
+        q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
         reads = q.new_empty(batch, tokens, heads, size).transpose(1, 2)
         n, m = torch.empty_like(state.n), torch.empty_like(state.m)
         columns = _columns(batch * heads, size)
