@@ -173,7 +173,7 @@ def test_soak_reports_latency_memory_and_drift(tmp_path):
         ]
     )
     report = json.loads(file.read_text())
-    assert report["ticks"] == report["course"][-1]["tick"] == 40
+    assert report["ticks"] == report["drift"][-1]["tick"] == 40
     assert report["state_finite"]
     assert report["old_over_young"] > 0
     assert report["reference_ticks"] == 40
