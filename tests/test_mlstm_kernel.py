@@ -49,14 +49,13 @@ def empty(size: int) -> CellState:
 
 
 # 40 is no power of two, as the head sizes of a model need not be.
-@pytest.mark.parametrize("size", [32, 40])
-@pytest.mark.parametrize("tokens", range(1, MAX_TOKENS + 1))
+@pytest.mark.parametrize(("tokens", "size"), [(1, 32), (2, 64), (3, 40), (MAX_TOKENS, 32)])
 def test_ticks_equal_the_reference(tokens: int, size: int) -> None:
     expected = empty(size)
     found = CellState(*(x.clone() for x in expected))
     memory = found.C
     kernel = FusedMLSTM()
-    for _ in range(3):
+    for _ in range(2):
         args = inputs(tokens, size)
         want, expected = mlstm_chunk(*args, expected)
         got, found = kernel(*args, found)
