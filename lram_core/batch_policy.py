@@ -28,7 +28,10 @@ RUNTIMES = ("torch", "cuda-graph")
 
 @dataclass(frozen=True)
 class BatchAction:
-    """What the policy wants for each of N slots; rows of slots that did not act are NaN and -1.
+    """What the policy wants for each of N slots.
+
+    Rows of slots that did not act are NaN and -1. Values are NaN, too, where a logit of the slot
+    was not finite.
 
     Attributes:
         values: float64 (N, action_size), in the units and limits of the contract's action fields.
@@ -200,7 +203,8 @@ class BatchPolicy:
         stepped = perf_counter()
         bins = np.where(taking[:, None], self._tick.bins, -1)
         values = np.full(bins.shape, np.nan)
-        values[taking] = self._codec.decode(bins[taking])
+        sound = taking & np.isfinite(self._tick.logits).all(axis=(1, 2))
+        values[sound] = self._codec.decode(bins[sound])
         self._to_go = np.where(taking, remaining, self._to_go)
         self._first &= ~taking
         self._rewarded &= ~taking

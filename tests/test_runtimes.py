@@ -160,6 +160,15 @@ def test_refused_inputs_leave_the_state(name: str, kind: str) -> None:
 
 
 @over_all
+def test_logits_that_are_not_finite_give_no_action(name: str, kind: str) -> None:
+    made = model(kind)
+    with torch.no_grad():
+        made.head.bias[3] = math.nan
+    policy = Policy(build(name, made), small_contract())
+    assert np.isnan(policy.act(np.zeros(5, np.float32)).values).all()
+
+
+@over_all
 def test_says_what_it_is(name: str, kind: str) -> None:
     runtime = build(name, model(kind))
     assert runtime.precision == "fp32"
@@ -176,6 +185,8 @@ def test_unknown_names_list_what_exists(tmp_path) -> None:
     bundle = random_bundle(tmp_path / "bundle", small_contract())
     with pytest.raises(CommandError, match="unknown runtime 'warp'; available: auto, native, "):
         Policy.load(bundle, runtime="warp")
+    with pytest.raises(CommandError, match="threads: expected at least 1, found 0"):
+        Policy.load(bundle, threads=0)
     with pytest.raises(RuntimeUnavailable, match="no precision 'fp3'; available: fp32"):
         Policy.load(bundle, runtime="torch", precision="fp3")
     with pytest.raises(RuntimeUnavailable, match="on cpu: runtime native has fp32 and int8, "):
