@@ -19,7 +19,8 @@ from lram_core.errors import CommandError, ContractError, RuntimeUnavailable, li
 from lram_core.runtimes import AUTO
 from lram_core.runtimes.base import RuntimeOptions
 from lram_core.runtimes.cuda_graph import CudaGraphRuntime
-from lram_core.runtimes.static_tick import PRECISIONS, Program, StaticTick
+from lram_core.runtimes.static_tick import Program, StaticTick
+from lram_core.runtimes.weights import PRECISIONS
 
 BoolArray = npt.NDArray[np.bool_]
 RUNTIMES = ("torch", "cuda-graph")

@@ -163,7 +163,7 @@ def test_unknown_choices_list_what_exists(tmp_path) -> None:
     assert "bf16" in BatchPolicy.load(path, 2, precision="bf16").describe()
     with pytest.raises(CommandError, match="unknown runtime 'warp' for a batch; available: auto"):
         BatchPolicy.load(path, 2, runtime="warp")
-    with pytest.raises(RuntimeUnavailable, match="no precision 'int4'; available: bf16, fp32"):
+    with pytest.raises(RuntimeUnavailable, match="no precision 'int4'; available: fp32, bf16"):
         BatchPolicy.load(path, 2, precision="int4")
     with pytest.raises(CommandError, match="at least one slot, found 0"):
         BatchPolicy.load(path, 0)

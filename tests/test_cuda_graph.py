@@ -15,7 +15,8 @@ from lram_core.runtimes import make_runtime
 from lram_core.runtimes.base import RuntimeOptions
 from lram_core.runtimes.cuda_graph import CudaGraphRuntime
 from lram_core.runtimes.eager import TorchRuntime
-from lram_core.runtimes.static_tick import BFloat16Linear, Program, advanced, round_weights
+from lram_core.runtimes.static_tick import Program, advanced
+from lram_core.runtimes.weights import BFloat16Linear, round_weights
 
 OPTIONS = {
     "xlstm": {"d_model": 32, "num_layers": 2, "num_heads": 2, "slstm_at": [1]},

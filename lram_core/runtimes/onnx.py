@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_core.action_model import ActionModel, ModelConfig
+from lram_core.backbones import make_config
+from lram_core.backbones.xlstm import XLSTMConfig
 from lram_core.bundle import weights_checksum
 from lram_core.errors import BundleError, RuntimeUnavailable, listed
 from lram_core.onnx_export.names import (
@@ -39,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 OLDEST = (1, 31)
+CUDA_HEAD = 128  # beyond, a head's memory is larger than what a multiprocessor shares
 _ERRORS_ONLY = 3
 
 
@@ -75,6 +78,11 @@ class OnnxRuntime(Runtime):
         provider, found = PROVIDERS[options.device.type], onnxruntime.get_available_providers()
         if provider not in found:
             return f"{provider} is not in this onnxruntime; available: {listed(found)}"
+        if options.device.type == "cuda" and _largest_head(config) > CUDA_HEAD:
+            return (
+                f"LinearAttention on CUDA takes heads of up to {CUDA_HEAD}, this model's have "
+                f"{_largest_head(config)}"
+            )
         if importlib.util.find_spec("onnx") is None:
             file = FILES.get(options.precision or cls.precisions[0], "")
             if options.bundle is None or not (options.bundle / file).is_file():
@@ -195,6 +203,12 @@ class OnnxRuntime(Runtime):
             np.copyto(array, state[name])
             if self._device[0] != "cpu":
                 self._state_values[name].update_inplace(array)
+
+
+def _largest_head(config: ModelConfig) -> int:
+    """Size of an mLSTM head; 0 for a model without."""
+    shape = make_config(config.backbone, config.backbone_options)
+    return shape.head_size if isinstance(shape, XLSTMConfig) else 0
 
 
 def _numbers(version: str) -> tuple[int, ...]:

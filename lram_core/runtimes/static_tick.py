@@ -5,7 +5,6 @@ Everything but the capture runs on any device, so a CPU runs the same programs, 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -13,14 +12,11 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from lram_core.action_model import ActionModel
 from lram_core.backbones import State
-from lram_core.quantise import quantised_names
-
-PRECISIONS = ("bf16", "fp32")
+from lram_core.runtimes.weights import prepared
 
 
 class Program(Enum):
@@ -171,39 +167,6 @@ def advanced(
     if flags:
         return model.tick(observation, to_go, last, inputs[:, size + 2] > 0, state)
     return model.advance(model.tick_tokens(observation, to_go, last), state, in_place=True)
-
-
-class BFloat16Linear(nn.Module):
-    """A linear map with weights in bfloat16; float32 in and out."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(linear.weight.detach().bfloat16(), requires_grad=False)
-        self.bias = linear.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.linear(x.bfloat16(), self.weight).float()
-        return y if self.bias is None else y + self.bias
-
-
-def prepared(model: ActionModel, precision: str) -> ActionModel:
-    """Return a copy of a model with large weight matrices in a precision of PRECISIONS."""
-    changed = copy.deepcopy(model)
-    if precision == "bf16":
-        round_weights(changed)
-    return changed
-
-
-def round_weights(model: ActionModel) -> None:
-    """Put the large weight matrices into bfloat16: the head's and what int8 runtimes quantise.
-
-    Norms, gates and the recurrence stay in float32: in bfloat16 the mLSTM's stabiliser rounds, and
-    the error grows with the episode.
-    """
-    for name in [*quantised_names(model), "head.weight"]:
-        parent, _, attribute = name.removesuffix(".weight").rpartition(".")
-        owner = model.get_submodule(parent)
-        setattr(owner, attribute, BFloat16Linear(getattr(owner, attribute)))
 
 
 def use_kernels(model: ActionModel, active: Tensor | None) -> None:
