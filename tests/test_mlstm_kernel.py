@@ -1,4 +1,7 @@
-"""The fused mLSTM kernel: the same numbers as the reference, by Triton's interpreter on a CPU."""
+"""The fused mLSTM kernel: the same numbers as the reference, by Triton's interpreter on a CPU.
+
+The interpreter is chosen in ``conftest.py``, where there is no GPU.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,13 @@ import torch
 from lram_core.batch_policy import BatchPolicy
 from lram_core.bench.inputs import RandomWalk
 from lram_core.bench.parity import compare
+from lram_core.kernels.mlstm import MAX_TOKENS, FusedMLSTM
 from lram_core.mlstm import CellState, mlstm_chunk
 from lram_core.runtimes.base import RuntimeOptions
 from lram_core.runtimes.cuda_graph import CudaGraphRuntime
 from lram_core.runtimes.eager import TorchRuntime
 from lram_core.runtimes.static_tick import use_kernels
 from lram_core.testing import small_contract, small_model
-
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernel is imported
-
-from lram_core.kernels.mlstm import MAX_TOKENS, FusedMLSTM
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH, HEADS = 3, 2
