@@ -19,12 +19,15 @@ import torch
 
 from lram_core.action_model import ActionModel
 from lram_core.native.library import stream_buffer, stream_read
-from lram_core.quantise import BLOCK, quantised_names
+from lram_core.quantise import BLOCK, projection_names, quantised_names
 
 
 def weight_bytes(model: ActionModel, precision: str) -> int:
     """Bytes of the weights as a runtime of that precision stores them."""
-    rounded = set(quantised_names(model)) | ({"head.weight"} if precision == "bf16" else set())
+    if precision == "bf16":
+        rounded = {*projection_names(model), "head.weight"}
+    else:
+        rounded = set(quantised_names(model))
     total = 0
     for name, weight in model.named_parameters():
         if name not in rounded or precision == "fp32":

@@ -19,6 +19,7 @@ from lram_core.native.library import Shape
 from lram_core.quantise import quantise, quantised_names
 
 MLSTM, SLSTM, MAMBA = range(3)
+INT8 = 16  # added to a block's kind
 # Vectors of the widest instruction set are whole in every part of a model.
 UNIT = 16
 
@@ -65,7 +66,8 @@ def pack(model: ActionModel, int8: bool, threads: int = 1, second_cpu: int = -1)
     """
     config = model.config
     shape = make_config(config.backbone, config.backbone_options)
-    writer = _Writer(model.state_dict(), set(quantised_names(model)) if int8 else set())
+    quantised = set(quantised_names(model)) if int8 else set()
+    writer = _Writer(model.state_dict(), quantised)
     for norm, embed in (
         ("observation_norm", "embed_state"),
         ("return_norm", "embed_return"),
@@ -94,14 +96,16 @@ def pack(model: ActionModel, int8: bool, threads: int = 1, second_cpu: int = -1)
             writer.add(f"backbone.layers.{layer}.", *_MAMBA)
         writer.add("backbone.", "norm_f.weight")
     writer.add("", "head.weight", "head.bias")
-    kinds = (ctypes.c_int32 * len(blocks))(*blocks)
+    rounded = {int(name.split(".")[2]) for name in quantised}
+    kinds = (ctypes.c_int32 * len(blocks))(
+        *(kind + INT8 * (layer in rounded) for layer, kind in enumerate(blocks))
+    )
     described = Shape(
         observation_size=config.observation_size,
         action_size=config.action_size,
         bins=config.bins,
         d_model=shape.d_model,
         num_layers=shape.num_layers,
-        int8=int8,
         threads=threads,
         second_cpu=second_cpu,
         blocks=kinds,

@@ -41,20 +41,20 @@ static void convolution(long size) {
   floats(size, 0.1f, 0.0f);
 }
 
-static void mlstm(const lram_shape *s) {
+static void mlstm(const lram_shape *s, int int8) {
   long d = s->d_model, inner = 2 * d;
   floats(d, 0.1f, 0.0f);
-  projection(2 * inner, d, s->int8);
+  projection(2 * inner, d, int8);
   convolution(inner);
   for (int i = 0; i < 3; i++) floats(inner * 4, 0.5f, 0.0f);
   for (int i = 0; i < 2; i++) floats(s->num_heads * 3 * inner, 0.2f, 0.0f);
   for (int i = 0; i < 2; i++) floats(s->num_heads, 2.0f, 2.0f * i);
   floats(inner, 0.1f, 0.0f);
   floats(inner, 0.1f, 1.0f);
-  projection(d, inner, s->int8);
+  projection(d, inner, int8);
 }
 
-static void slstm(const lram_shape *s) {
+static void slstm(const lram_shape *s, int int8) {
   long d = s->d_model, size = d / s->slstm_heads;
   floats(d, 0.1f, 0.0f);
   convolution(d);
@@ -65,21 +65,21 @@ static void slstm(const lram_shape *s) {
   }
   floats(d, 0.1f, 0.0f);
   floats(d, 0.1f, 0.0f);
-  projection(2 * s->ffn_size, d, s->int8);
-  projection(d, s->ffn_size, s->int8);
+  projection(2 * s->ffn_size, d, int8);
+  projection(d, s->ffn_size, int8);
 }
 
-static void mamba(const lram_shape *s) {
+static void mamba(const lram_shape *s, int int8) {
   long d = s->d_model, inner = 2 * d;
   floats(d, 0.1f, 1.0f);
-  projection(2 * inner, d, s->int8);
+  projection(2 * inner, d, int8);
   convolution(inner);
   floats((s->dt_rank + 32) * inner, 0.3f, 0.0f);
   floats(inner * s->dt_rank, 0.5f, 0.0f);
   floats(inner, 1.0f, -3.0f);
   floats(inner * 16, 1.0f, 1.0f);
   floats(inner, 0.1f, 1.0f);
-  projection(d, inner, s->int8);
+  projection(d, inner, int8);
 }
 
 static void require(int condition, const char *what) {
@@ -99,12 +99,13 @@ static void run(lram_shape shape, const char *isa) {
   }
   for (int i = 0; i < 2; i++) floats(shape.d_model, 0.1f, 1.0f - i);
   for (int i = 0; i < shape.num_layers; i++) {
-    if (shape.blocks[i] == LRAM_MLSTM) mlstm(&shape);
-    else if (shape.blocks[i] == LRAM_SLSTM) slstm(&shape);
-    else mamba(&shape);
+    int int8 = shape.blocks[i] & LRAM_INT8, kind = shape.blocks[i] & ~LRAM_INT8;
+    if (kind == LRAM_MLSTM) mlstm(&shape, int8);
+    else if (kind == LRAM_SLSTM) slstm(&shape, int8);
+    else mamba(&shape, int8);
   }
   long outputs = (long)shape.action_size * shape.bins;
-  floats(shape.d_model, 0.1f, shape.blocks[0] == LRAM_MAMBA);
+  floats(shape.d_model, 0.1f, (shape.blocks[0] & ~LRAM_INT8) == LRAM_MAMBA);
   floats(outputs * shape.d_model, 0.3f, 0.0f);
   floats(outputs, 0.1f, 0.0f);
 
@@ -147,12 +148,12 @@ int main(int arguments, char **argument) {
   const char *isa = arguments > 1 ? argument[1] : "";
   if (!lram_isa(isa)) return 3;
   require(lram_isa("none of ours") == NULL, "an unknown instruction set is refused");
-  int32_t mixed[] = {LRAM_MLSTM, LRAM_SLSTM, LRAM_MLSTM}, slstms[] = {LRAM_SLSTM};
-  int32_t mambas[] = {LRAM_MAMBA, LRAM_MAMBA};
-  for (int int8 = 0; int8 < 2; int8++)
+  for (int int8 = 0; int8 <= LRAM_INT8; int8 += LRAM_INT8)
     for (int threads = 1; threads <= 2; threads++) {
-      lram_shape shape = {.observation_size = 5, .action_size = 3, .bins = 7, .int8 = int8,
-                          .threads = threads, .second_cpu = -1, .slstm_heads = 1};
+      int32_t mixed[] = {LRAM_MLSTM, LRAM_SLSTM + int8, LRAM_MLSTM + int8};
+      int32_t slstms[] = {LRAM_SLSTM + int8}, mambas[] = {LRAM_MAMBA + int8, LRAM_MAMBA};
+      lram_shape shape = {.observation_size = 5, .action_size = 3, .bins = 7, .threads = threads,
+                          .second_cpu = -1, .slstm_heads = 1};
       /* Odd widths: partial panels, partial blocks of int8 weights, every width of tile. */
       int widths[] = {16, 48, 80, 128}, heads[] = {2, 3, 2, 4};
       for (int i = 0; i < 4; i++) {

@@ -28,10 +28,10 @@ typedef struct {
   float *read; /* tokens x inner */
 } mamba_scratch;
 
-static void take_mamba(arena *a, mamba *l, const lram_shape *s) {
+static void take_mamba(arena *a, mamba *l, const lram_shape *s, int int8) {
   int d = s->d_model, inner = 2 * d;
   l->norm = take_vector(a, d);
-  l->in = take_linear(a, d, 2 * inner, s->int8);
+  l->in = take_linear(a, d, 2 * inner, int8);
   l->past = take_state(a, (CONV - 1) * inner);
   l->taps = take_taps(a, inner);
   l->x = take_linear_f32(a, inner, s->dt_rank + 2 * SSM_STATE, 0);
@@ -48,7 +48,7 @@ static void take_mamba(arena *a, mamba *l, const lram_shape *s) {
   l->rates = rates;
   l->ssm = take_state_tiles(a, inner / VL, SSM_STATE, VL, 1);
   l->skip = take_vector(a, inner);
-  l->out = take_linear(a, inner, d, s->int8);
+  l->out = take_linear(a, inner, d, int8);
 }
 
 static void take_mamba_scratch(arena *a, mamba_scratch *m, const lram_shape *s) {

@@ -51,10 +51,10 @@ static int tile_vectors(int head_size) {
   return vectors;
 }
 
-static void take_mlstm(arena *a, mlstm *l, const lram_shape *s) {
+static void take_mlstm(arena *a, mlstm *l, const lram_shape *s, int int8) {
   int d = s->d_model, inner = 2 * d, head_size = inner / s->num_heads;
   l->norm = take_norm(a, d);
-  l->up = take_linear(a, d, 2 * inner, s->int8);
+  l->up = take_linear(a, d, 2 * inner, int8);
   l->past = take_state(a, (CONV - 1) * inner);
   l->taps = take_taps(a, inner);
   const float *source[3];
@@ -77,7 +77,7 @@ static void take_mlstm(arena *a, mlstm *l, const lram_shape *s) {
   l->stabiliser = take_state(a, s->num_heads);
   l->outnorm = take_norm(a, inner);
   l->skip = take_vector(a, inner);
-  l->down = take_linear(a, inner, d, s->int8);
+  l->down = take_linear(a, inner, d, int8);
 }
 
 static void take_mlstm_scratch(arena *a, mlstm_scratch *m, const lram_shape *s) {

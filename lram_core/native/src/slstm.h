@@ -30,7 +30,7 @@ typedef struct {
   float *up, *gated; /* tokens x 2 * ffn size, tokens x ffn size */
 } slstm_scratch;
 
-static void take_slstm(arena *a, slstm *l, const lram_shape *s) {
+static void take_slstm(arena *a, slstm *l, const lram_shape *s, int int8) {
   int d = s->d_model, size = d / s->slstm_heads;
   l->norm = take_norm(a, d);
   l->past = take_state(a, (CONV - 1) * d);
@@ -51,8 +51,8 @@ static void take_slstm(arena *a, slstm *l, const lram_shape *s) {
   l->m = take_state(a, d);
   l->group_norm = take_norm(a, d);
   l->ffn_norm = take_norm(a, d);
-  l->up = take_linear(a, d, 2 * s->ffn_size, s->int8);
-  l->down = take_linear(a, s->ffn_size, d, s->int8);
+  l->up = take_linear(a, d, 2 * s->ffn_size, int8);
+  l->down = take_linear(a, s->ffn_size, d, int8);
 }
 
 static void take_slstm_scratch(arena *a, slstm_scratch *m, const lram_shape *s) {
