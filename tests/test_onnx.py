@@ -37,10 +37,10 @@ BACKBONES = {
         "xlstm",
         {"d_model": 32, "num_layers": 3, "num_heads": 2, "slstm_at": [1], "slstm_heads": 2},
     ),
-    "mamba": ("mamba", {"d_model": 32, "num_layers": 2}),
+    "mamba": ("mamba", {"d_model": 32, "num_layers": 3}),
     "transformer": (
         "transformer",
-        {"d_model": 32, "num_layers": 2, "num_heads": 4, "context": 5, "max_timesteps": 40},
+        {"d_model": 32, "num_layers": 3, "num_heads": 4, "context": 5, "max_timesteps": 40},
     ),
 }
 
