@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 SHIPPED = Path(__file__).parents[1] / "models" / "metaworld-ml45"
 BACKBONES = {
-    "mlstm": ("xlstm", {"d_model": 32, "num_layers": 2, "num_heads": 2}),
+    "mlstm": ("xlstm", {"d_model": 32, "num_layers": 3, "num_heads": 2}),
     "mlstm, odd sizes": ("xlstm", {"d_model": 20, "num_layers": 1, "num_heads": 5}),
     "slstm": (
         "xlstm",
