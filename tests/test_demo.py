@@ -123,7 +123,7 @@ def test_demo_leaves_its_results_and_no_process(tiny_bundle, tmp_path, mark):
     assert summary["deadline_ms"] == pytest.approx(12.5)
     assert summary["notes"] == []
 
-    assert "runtime torch eager (fp32, cpu)" in (out / "logs" / "policy.log").read_text()
+    assert summary["machine"]["runtime"] == "torch eager (fp32, cpu)"
     for task in tasks:
         assert task in done.stdout
         assert task in (out / "report.html").read_text()
