@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -74,7 +75,8 @@ class Graph:
         from onnx import numpy_helper
 
         array: Array = np.asarray(value, dtype, order="C")
-        key = (name, array.dtype.str, array.shape, b"" if name else array.tobytes())
+        content = "" if name else hashlib.sha256(array.tobytes()).hexdigest()
+        key = (name, array.dtype.str, array.shape, content)
         if key not in self._constants:
             self._constants[key] = name or f"constant_{len(self._constants)}"
             self.initializers.append(numpy_helper.from_array(array, self._constants[key]))
