@@ -17,6 +17,7 @@ import argparse
 import copy
 import gc
 import json
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -220,8 +221,11 @@ def allocation(runtime: Runtime, walk: RandomWalk, ticks: int) -> dict[str, Any]
 
 def rss_bytes() -> int:
     """Resident set of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    file = os.open("/proc/self/statm", os.O_RDONLY)  # pathlib would leave a string behind
+    try:
+        return int(os.read(file, 100).split()[1]) * 4096
+    finally:
+        os.close(file)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -21,6 +21,7 @@ from benchmarks.candidates import package_candidate, random_model, runtime_candi
 from benchmarks.interleave import WARM_UP, Budget, take_turns
 from benchmarks.latency_targets import targets
 from benchmarks.limit import StreamLimit, state_bytes, weight_bytes
+from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bench.inputs import RandomWalk
 from lram_core.runtimes.base import RuntimeOptions
 from lram_core.runtimes.eager import TorchRuntime
@@ -97,10 +98,11 @@ def test_transformer_is_measured_with_a_full_cache():
 
 
 def test_limit_counts_each_byte_of_a_tick():
-    model = small_model(d_model=64)
+    options = {"d_model": 64, "num_layers": 4, "num_heads": 2}
+    model = ActionModel(ModelConfig(5, 2, backbone_options=options))
     parameters = sum(p.numel() for p in model.parameters())
     assert weight_bytes(model, "fp32") == 4 * parameters
-    projections = 2 * (4 * 64 * 64 + 64 * 2 * 64)  # two blocks, up and down
+    projections = 2 * (4 * 64 * 64 + 64 * 2 * 64)  # up and down; not of the first and last block
     rounded = projections + projections // 32 * 4
     assert weight_bytes(model, "int8") == 4 * (parameters - projections) + rounded
     state = sum(value.numel() for value in model.init_state(1).values())
@@ -225,7 +227,22 @@ def test_int8_agreement_replays_recorded_episodes(tmp_path):
         assert 0 <= way["agreement"] <= way["within_one_bin"] <= 1
         assert len(way["agreement_by_dimension"]) == len(way["mean_difference"]) == 2
     assert report["ways"]["native fp32"]["agreement"] > 0.99
-    assert "native int8" in int8_agreement.markdown(report)
+    assert "native int8" in int8_agreement.markdown(report)["agreement"]
+
+
+def test_success_is_compared_episode_by_episode(tmp_path):
+    outcomes = {"fp32": [True, True, False], "int8": [True, False, True]}
+    for name, wins in outcomes.items():
+        (tmp_path / name).mkdir()
+        data = {
+            "parameters": {"subject": name},
+            "mean": {"episodes": 3, "success_rate": 2 / 3, "low": 0.2, "high": 0.9},
+            "episodes": [{"task": "reach", "seed": i, "success": w} for i, w in enumerate(wins)],
+        }
+        (tmp_path / name / "results.json").write_text(json.dumps(data))
+    first, second = int8_agreement.success([tmp_path / "fp32", tmp_path / "int8"])
+    assert (first["won"], first["lost"]) == (0, 0)
+    assert (second["won"], second["lost"]) == (1, 1)
 
 
 def test_batch_throughput_reports_a_curve(tmp_path):
