@@ -39,7 +39,7 @@ class StaticTick:
       last tick, valid after :meth:`wait`.
 
     Args:
-        model: a copy of it is taken where weights are cast.
+        model: copied, not changed.
         slots: N.
         device: where it runs.
         precision: ``fp32``, or ``bf16`` for the large weight matrices; all else is in float32.
@@ -74,13 +74,16 @@ class StaticTick:
         self.bins: npt.NDArray[np.int64] = self._host_bins.numpy()
         self.logits: npt.NDArray[np.float32] = self._host_logits.numpy()
 
-        inputs = torch.zeros_like(self._host, device=device, pin_memory=False)
-        self._inputs = inputs
+        self._inputs = torch.zeros_like(self._host, device=device, pin_memory=False)
         self._active = torch.ones(slots, dtype=torch.bool, device=device) if flags else None
         self.state: State = self._model.init_state(slots, device)
         if device.type == "cuda":
             use_kernels(self._model, self._active)
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = None
+        if device.type == "cuda":
+            # It does not wait for the default stream, on which all of the above was queued.
+            torch.cuda.synchronize(device)
+            self._stream = torch.cuda.Stream(device)
         self._programs: dict[Program, Callable[[], object]] = {
             program: self._captured(program) if capture else partial(self._advance, program)
             for program in Program
@@ -102,14 +105,16 @@ class StaticTick:
 
     def reset(self) -> None:
         """Give every slot the state of an episode's start."""
-        self.load(self._model.init_state(self.slots, self._device))
+        with torch.cuda.stream(self._stream):
+            self.load(self._model.init_state(self.slots, self._device))
 
     @torch.inference_mode()
     def load(self, state: State) -> None:
-        """Overwrite the state."""
+        """Overwrite the state, with tensors of the CPU or of this stream."""
         self.wait()
-        for name, buffer in self.state.items():
-            buffer.copy_(state[name])
+        with torch.cuda.stream(self._stream):
+            for name, buffer in self.state.items():
+                buffer.copy_(state[name])
 
     def _advance(self, program: Program) -> None:
         self._inputs.copy_(self._host, non_blocking=True)
