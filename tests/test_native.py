@@ -199,6 +199,30 @@ def test_the_copy_of_a_state_is_the_callers() -> None:
         np.testing.assert_array_equal(value, kept[name])
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("backbone", ["mlstm", "slstm", "mamba"])
+def test_a_state_that_is_not_finite_shows_in_the_logits(
+    backbone: str, precision: str, isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(library.ISA_VARIABLE, isa)
+    options: dict[str, object] = {"d_model": 32, "num_layers": 4}
+    if backbone != "mamba":
+        heads = {"num_heads": 2, "slstm_heads": 2}
+        options.update(heads, slstm_at=range(4) if backbone == "slstm" else ())
+    kind = "mamba" if backbone == "mamba" else "xlstm"
+    runtime = native(roughened(ModelConfig(3, 2, 20, kind, options)), precision)
+    play([runtime], ["reset", "reward"], 3)
+    state = runtime.state()
+    for name in state:
+        broken = {**state, name: state[name].copy()}
+        broken[name].flat[-1] = np.nan
+        runtime.load_state(broken)
+        runtime.tokenise(np.zeros(3, np.float32), 0.0, None)
+        runtime.step()
+        assert np.isnan(runtime.logits).any(), name
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_ticks_allocate_nothing(precision: str) -> None:
     options = {"d_model": 16, "num_layers": 3, "num_heads": 1, "slstm_at": [2], "slstm_heads": 1}

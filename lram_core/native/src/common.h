@@ -2,7 +2,7 @@
 #ifndef LRAM_COMMON_H
 #define LRAM_COMMON_H
 
-#include "linear.h"
+#include "int8.h"
 
 #define CONV 4      /* tokens that the causal convolution sees */
 #define QKV_BLOCK 4 /* channels that a block-diagonal projection mixes */

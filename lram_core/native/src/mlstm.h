@@ -164,7 +164,8 @@ static void mlstm_head(const mlstm *l, mlstm_scratch *m, int h, int tokens,
           store(written + c, load(k + (size_t)s * step + c) * splat(gated));
       }
     }
-    w->divisor[t] = fmaxf(fabsf(overlap), expf(-stabiliser)) + CELL_EPS;
+    float magnitude = fabsf(overlap), least = expf(-stabiliser);
+    w->divisor[t] = (magnitude < least ? least : magnitude) + CELL_EPS; /* NaN stays NaN */
   }
   w->kept = w->inter[tokens - 1];
   l->stabiliser[h] = stabiliser;

@@ -55,10 +55,11 @@ INLINE float hsum(vf x) {
   return lane[0];
 }
 
-/* exp with a relative error of about 1e-7 (Cephes' polynomial); x is cut to the finite range. */
+/* exp with a relative error of about 1e-7 (Cephes' polynomial); x is cut to the finite range.
+ * NaN stays NaN: vmin and vmax return their second operand for it. */
 INLINE vf vexp(vf x) {
   const vf round = splat(12582912.0f); /* 1.5 * 2^23: adding it leaves the nearest integer */
-  x = vmax(vmin(x, splat(88.0f)), splat(-87.0f));
+  x = vmax(splat(-87.0f), vmin(splat(88.0f), x));
   vf shifted = x * splat(1.44269504088896341f) + round;
   vf n = shifted - round;
   vf r = x - n * splat(0.693359375f);
@@ -96,7 +97,7 @@ INLINE vf vlog1p(vf x) {
   return log + lost + vselect(large, splat(0.693147181f), splat(0.0f));
 }
 
-INLINE vf vsoftplus(vf x) { return vmax(x, splat(0.0f)) + vlog1p(vexp(-vabs(x))); }
+INLINE vf vsoftplus(vf x) { return vmax(splat(0.0f), x) + vlog1p(vexp(-vabs(x))); }
 
 INLINE vf vtanh(vf x) {
   vf z = x * x, p = splat(-5.70498872745e-3f);
