@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
 from pathlib import Path
@@ -158,18 +159,20 @@ def test_a_wrong_state_is_refused_and_nothing_changes(model: ActionModel) -> Non
 
 
 def test_int8_follows_the_model_of_rounded_weights(model: ActionModel) -> None:
-    """Within what rounding the activations adds: MatMulNBits multiplies integers."""
+    """Inputs of the integer products go in as a coarse and a fine part, so little is lost."""
     rounded = TorchRuntime(dequantised_model(model))
     found = OnnxRuntime(model, RuntimeOptions(precision="int8"))
     expected, logits = episodes(model, [rounded, found], 60)
-    assert np.square(expected - logits).mean() < 0.05**2 * np.square(expected).mean()
+    assert np.abs(expected - logits).max() < 1e-3 * np.abs(expected).max()
 
 
-def test_int8_chooses_the_actions_of_the_shipped_policy() -> None:
+def test_int8_chooses_the_actions_of_the_rounded_shipped_policy() -> None:
+    """What the rounding itself costs that policy is pinned in test_quantise.py."""
     model, _ = load_bundle(SHIPPED)
     runtime = OnnxRuntime(model, RuntimeOptions(precision="int8"))
-    parity = compare(TorchRuntime(model), runtime, RandomWalk(model, seed=1).take(400))
-    assert parity.agreement >= 0.95
+    reference = TorchRuntime(dequantised_model(model))
+    parity = compare(reference, runtime, RandomWalk(model, seed=1).take(300))
+    assert parity.agreement >= 0.998
 
 
 def test_the_provider_asked_for_is_the_one_that_runs() -> None:
@@ -180,6 +183,38 @@ def test_the_provider_asked_for_is_the_one_that_runs() -> None:
         OnnxRuntime(model, options)
     with pytest.raises(RuntimeUnavailable, match="CUDAExecutionProvider is not in this"):
         make_runtime(model, "onnx", options)
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
+    """Neither module is needed by anything else; an exported file makes do with onnxruntime."""
+
+    def reason(bundle: Path | None = None) -> str | None:
+        return OnnxRuntime.unavailable(config, RuntimeOptions(bundle=bundle))
+
+    config = model_of("mlstm").config
+    export_bundle(tiny_bundle, ticks=1)
+    absent = {"onnx"}
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name in absent else find(name)
+    )
+    assert "no exported model.onnx in the bundle" in (reason() or "")
+    assert reason(tiny_bundle) is None
+    absent.add("onnxruntime")
+    assert "'onnxruntime' is not installed" in (reason(tiny_bundle) or "")
+    absent.clear()
+    monkeypatch.setattr("onnxruntime.__version__", "1.23.2")
+    assert "onnxruntime 1.23.2 has not the operators; expected 1.31" in (reason() or "")
+
+
+def test_cuda_is_not_given_heads_it_cannot_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
+    options = RuntimeOptions(device=torch.device("cuda"))
+    for heads, reason in ((2, None), (1, "heads of up to 128, this model's have 256")):
+        shape = {"d_model": 128, "num_layers": 1, "num_heads": heads}
+        found = OnnxRuntime.unavailable(ModelConfig(3, 2, backbone_options=shape), options)
+        assert (found is None) if reason is None else (reason in (found or ""))
 
 
 def test_an_unknown_precision_lists_what_exists() -> None:

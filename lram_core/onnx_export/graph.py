@@ -19,8 +19,9 @@ MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
 OPSET = 24
 IR_VERSION = 11
 INT8_ZERO = 128  # MatMulNBits stores int8 as uint8 around this zero point
-# MatMulNBits: 4 rounds the inputs to int8 too, in the same blocks, and multiplies integers. At 0 it
-# expands the weights to float32 at every call, which takes five times as long.
+INT8_LARGEST = 127
+# MatMulNBits: 4 multiplies integers, for which the inputs too are rounded to int8, in the same
+# blocks. At 0 it expands the weights to float32 at every call, which takes five times as long.
 INT8_PRODUCTS = 4
 
 Array = npt.NDArray[Any]
@@ -110,20 +111,38 @@ class Graph:
     def _linear_int8(self, x: str, weight: Tensor, name: str) -> str:
         values, scales = (np.asarray(part) for part in quantise(weight))
         out, width = values.shape
+        spare = -width % BLOCK
         stored = (values.astype(np.int16) + INT8_ZERO).astype(np.uint8)
-        stored = np.pad(stored, ((0, 0), (0, -width % BLOCK)), constant_values=INT8_ZERO)
-        return self.op(
+        stored = np.pad(stored, ((0, 0), (0, spare)), constant_values=INT8_ZERO)
+        if spare:
+            x = self.op("Pad", x, self.constant([0, 0, 0, 0, 0, spare], np.int64))
+        y = self.op(
             "MatMulNBits",
-            x,
+            self._coarse_and_fine(x, width + spare),
             self.constant(stored.reshape(out, -1, BLOCK), np.uint8, name),
             self.constant(scales, name=f"{name}.scales"),
             domain=MICROSOFT,
             N=out,
-            K=width,
+            K=width + spare,
             bits=8,
             block_size=BLOCK,
             accuracy_level=INT8_PRODUCTS,
         )
+        return self.op("Add", *self.split(y, 2, axis=1))
+
+    def _coarse_and_fine(self, x: str, width: int) -> str:
+        """Split x (1, T, width) into rows (1, 2 T, width) that add up to it.
+
+        The first T are multiples of a 127th of their block's largest magnitude, which int8 holds
+        exactly; what is left to the others is smaller by 254. One pass over the weights takes both.
+        """
+        parts = self.reshape(x, 0, 0, -1, BLOCK)
+        largest = self.op("ReduceMax", self.op("Abs", parts), self.constant([3], np.int64))
+        step = self.op("Mul", largest, self.constant(1 / INT8_LARGEST))
+        step = self.op("Max", step, self.constant(np.finfo(np.float32).tiny))
+        coarse = self.op("Mul", self.op("Round", self.op("Div", parts, step)), step)
+        both = self.op("Concat", coarse, self.op("Sub", parts, coarse), axis=1)
+        return self.reshape(both, 0, 0, width)
 
     def rms_norm(self, x: str, weight: Tensor, epsilon: float) -> str:
         return self.op("RMSNormalization", x, self.constant(numpy(weight)), epsilon=epsilon)
