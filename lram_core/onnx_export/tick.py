@@ -23,8 +23,12 @@ def build(model: ActionModel, precision: str, metadata: Mapping[str, str]) -> An
         precision: ``fp32``, or ``int8`` for the weights of :mod:`lram_core.quantise`.
         metadata: kept in the file, see :mod:`lram_core.onnx_export.names`.
     """
-    g = Graph(quantised_names(model) if precision == "int8" else ())
     config = model.config
+    # A recurrent state adds up the errors of an episode; a cache forgets them.
+    g = Graph(
+        quantised_names(model) if precision == "int8" else (),
+        fine=config.backbone != "transformer",
+    )
     observation = g.input("observation", np.float32, (1, config.observation_size))
     return_to_go = g.input("return_to_go", np.float32, (1,))
     reward = g.input("reward", np.float32, (1,))
