@@ -7,7 +7,6 @@ al., "xLSTM: Extended Long Short-Term Memory", 2024, figure 11.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,8 +30,6 @@ class Cell(nn.Module):
     def __init__(self, config: XLSTMConfig) -> None:
         super().__init__()
         self.config = config
-        # A runtime may put a kernel of the same arguments and results here.
-        self.chunk: Callable[..., tuple[Tensor, CellState]] = mlstm_chunk
         self.igate = nn.Linear(3 * config.inner_size, config.num_heads)
         self.fgate = nn.Linear(3 * config.inner_size, config.num_heads)
         self.outnorm = ResidualNorm(config.inner_size, config.num_heads)
@@ -68,7 +65,7 @@ class Cell(nn.Module):
                 if segment is not None:
                     before = segment[:, start - 1 : start] if start else 0
                     seg = segment[:, part] - before
-                read, state = self.chunk(
+                read, state = mlstm_chunk(
                     q[:, :, part],
                     k[:, :, part],
                     v[:, :, part],

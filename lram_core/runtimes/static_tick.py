@@ -5,6 +5,7 @@ Everything but the capture runs on any device, so a CPU runs the same programs, 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from lram_core.action_model import ActionModel
 from lram_core.backbones import State
+from lram_core.backbones.mlstm_block import MLSTMBlock
+from lram_core.backbones.xlstm import XLSTM
 from lram_core.runtimes.weights import prepared
 
 
@@ -175,20 +178,17 @@ def advanced(
 
 
 def use_kernels(model: ActionModel, active: Tensor | None) -> None:
-    """Let fused kernels update the matrix memories in place, where they are to be had.
+    """Let fused kernels run the mLSTM blocks, their memories updated in place, where Triton is.
 
     Args:
         model: changed.
         active: (N,) bool, read at every tick: slots whose memory is to be updated; None for all.
     """
-    try:
-        from lram_core.kernels.mlstm import FusedMLSTM
-    except ModuleNotFoundError as error:
-        if error.name != "triton":
-            raise
+    if not isinstance(model.backbone, XLSTM) or importlib.util.find_spec("triton") is None:
         return
-    from lram_core.backbones.mlstm_block import Cell
+    from lram_core.kernels.mlstm_block import FusedBlock
 
-    for module in model.modules():
-        if isinstance(module, Cell):
-            module.chunk = FusedMLSTM(active)
+    blocks = model.backbone.blocks
+    for layer, block in enumerate(blocks):
+        if isinstance(block, MLSTMBlock):
+            blocks[layer] = FusedBlock(block, active)
