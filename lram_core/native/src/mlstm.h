@@ -94,23 +94,22 @@ static void take_mlstm_scratch(arena *a, mlstm_scratch *m, const lram_shape *s) 
   m->head = take(a, sizeof(head_weights) * s->num_heads);
 }
 
-/* The four inputs of each output's block, one after another, to all of the block's lanes. */
-INLINE vf block_input(vf x, const int i) {
+/* Input i of each output's block, to all of the block's lanes. */
 #if VL == 16
-  return __builtin_shuffle(x, (vi){i, i, i, i, i + 4, i + 4, i + 4, i + 4, i + 8, i + 8, i + 8,
-                                   i + 8, i + 12, i + 12, i + 12, i + 12});
+#define BLOCK_INPUT(x, i) \
+  SHUFFLE(x, i, i, i, i, i + 4, i + 4, i + 4, i + 4, i + 8, i + 8, i + 8, i + 8, i + 12, i + 12, \
+          i + 12, i + 12)
 #elif VL == 8
-  return __builtin_shuffle(x, (vi){i, i, i, i, i + 4, i + 4, i + 4, i + 4});
+#define BLOCK_INPUT(x, i) SHUFFLE(x, i, i, i, i, i + 4, i + 4, i + 4, i + 4)
 #else
-  return __builtin_shuffle(x, (vi){i, i, i, i});
+#define BLOCK_INPUT(x, i) SHUFFLE(x, i, i, i, i)
 #endif
-}
 
 INLINE vf block_diagonal(vf x, const float *w) {
-  vf y = load(w) * block_input(x, 0);
-  y += load(w + VL) * block_input(x, 1);
-  y += load(w + 2 * VL) * block_input(x, 2);
-  y += load(w + 3 * VL) * block_input(x, 3);
+  vf y = load(w) * BLOCK_INPUT(x, 0);
+  y += load(w + VL) * BLOCK_INPUT(x, 1);
+  y += load(w + 2 * VL) * BLOCK_INPUT(x, 2);
+  y += load(w + 3 * VL) * BLOCK_INPUT(x, 3);
   return y;
 }
 

@@ -21,8 +21,16 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+/* ROLLED: unrolled, the loop's vectors would not all fit the registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("nounroll")
+#define SHUFFLE(x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
+#else
 #define UNROLL _Pragma("GCC unroll 16")
-#define ROLLED _Pragma("GCC unroll 1") /* unrolled, its vectors would not all fit the registers */
+#define ROLLED _Pragma("GCC unroll 1")
+#define SHUFFLE(x, ...) __builtin_shuffle(x, (vi){__VA_ARGS__})
+#endif
 
 typedef float vf __attribute__((vector_size(VL * 4), may_alias));
 typedef int32_t vi __attribute__((vector_size(VL * 4), may_alias));
