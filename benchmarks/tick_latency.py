@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import resource
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +40,7 @@ from lram_core.runtimes.base import RuntimeOptions
 
 LIMIT, FLOOR = "limit", "floor"
 MODELS = ("xlstm", "xlstm-h128", "mamba")
+AGAINST = ("xlstm", "xlstm-h128")
 Row = dict[str, Any]
 
 
@@ -89,6 +89,8 @@ def context_group(
         "transformer", transformer, options, all_ways(args.runtimes), context
     )
     for name, ways in best.items():
+        if name not in args.against:
+            continue
         model = random_model(name, size).to(options.device)
         candidates += runtime_candidates(name, model, options, ways)[0]
     # What a perfect kernel for the Transformer could not beat: weights and cache read once.
@@ -174,10 +176,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     def done(group: dict[str, Any]) -> None:
         group["seconds"] = time.monotonic() - start
+        group["peak_rss_MB"] = peak_rss_bytes() / 1e6
         report["groups"].append(group)
         gc.collect()
         _announce(group)
 
+    peak_rss_bytes()
     for size in args.sizes:
         best: dict[str, list[tuple[str, str]]] = {}
         for name in args.models:
@@ -191,13 +195,23 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 start = time.monotonic()
                 done(context_group(size, context, best, options, args))
     report["seconds"] = time.monotonic() - begin
-    report["peak_rss_MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return report
+
+
+def peak_rss_bytes() -> int:
+    """Largest resident set since the last call."""
+    status = Path("/proc/self/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    Path("/proc/self/clear_refs").write_text("5")
+    return int(peak.split()[1]) * 1024
 
 
 def _announce(group: dict[str, Any]) -> None:
     what = group.get("model") or f"context {group['context']}"
-    print(f"{group['size']} {what}: {group['seconds']:.0f} s", flush=True)
+    print(
+        f"{group['size']} {what}: {group['seconds']:.0f} s, {group['peak_rss_MB'] / 1e3:.1f} GB",
+        flush=True,
+    )
     for row in sorted(group["rows"], key=lambda row: row["p50_ms"]):
         over = f"  {row['over_limit']:6.2f} × limit" if "over_limit" in row else ""
         name = (
@@ -210,6 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["16M", "48M"])
     parser.add_argument("--models", nargs="+", default=list(MODELS), help="recurrent models")
+    parser.add_argument("--against", nargs="*", default=list(AGAINST), help="models against a DT")
     parser.add_argument("--contexts", nargs="*", type=int, default=[50, 400, 1600])
     parser.add_argument("--runtimes", nargs="+", help="default: all")
     parser.add_argument("--no-package", dest="package", action="store_false")
