@@ -15,7 +15,7 @@ from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bench.inputs import RandomWalk
 from lram_core.bench.parity import compare
 from lram_core.bundle import load_bundle
-from lram_core.errors import RuntimeUnavailable, StateError
+from lram_core.errors import BundleError, RuntimeUnavailable, StateError
 from lram_core.onnx_export.export import export_bundle
 from lram_core.onnx_export.names import TICK, output_name, state_name
 from lram_core.onnx_export.tick import build
@@ -25,6 +25,7 @@ from lram_core.runtimes import make_runtime
 from lram_core.runtimes.base import Runtime, RuntimeOptions
 from lram_core.runtimes.eager import TorchRuntime
 from lram_core.runtimes.onnx import OnnxRuntime
+from lram_core.testing import random_bundle
 
 pytestmark = pytest.mark.skipif(
     sys.version_info < (3, 11), reason="no ONNX Runtime with these operators for Python 3.10"
@@ -259,6 +260,16 @@ def test_a_file_of_other_weights_is_not_used(
     assert "exported in memory" in description
     assert "exported by lram_ros" in caplog.text
     assert "checksum 0123456789ab, expected" in caplog.text
+
+
+def test_a_file_with_another_state_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    path, _ = export_bundle(tiny_bundle, ticks=1)
+    contract = load_bundle(tiny_bundle)[1]
+    wider, _ = load_bundle(random_bundle(tmp_path / "wider", contract, d_model=64))
+    with pytest.raises(
+        BundleError, match=r"state_0_conv is tensor\(float\) \[1, 3, 64\], expected"
+    ):
+        OnnxRuntime(wider, file=path)
 
 
 def test_the_graph_passes_the_checker(model: ActionModel) -> None:

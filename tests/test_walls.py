@@ -33,7 +33,10 @@ def imported(package: str) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize(
     ("package", "never"),
     [
-        ("lram_core", {"rclpy", "mujoco", "metaworld", "lram_sim", "lram_ros", "xlstm"}),
+        (
+            "lram_core",
+            {"rclpy", "mujoco", "metaworld", "lram_sim", "lram_ros", "xlstm", "onnxruntime"},
+        ),
         ("lram_ros", {"mujoco", "metaworld", "lram_sim"}),
     ],
 )

@@ -63,7 +63,7 @@ class OnnxRuntime(Runtime):
     @classmethod
     def unavailable(cls, config: ModelConfig, options: RuntimeOptions) -> str | None:
         if config.backbone not in WRITERS:
-            return f"no export of a {config.backbone} of that kind; available: {listed(WRITERS)}"
+            return f"a {config.backbone} cannot be exported; available: {listed(WRITERS)}"
         if importlib.util.find_spec("onnxruntime") is None:
             return "the Python module 'onnxruntime' is not installed (pip install onnxruntime)"
         import onnxruntime
@@ -124,13 +124,15 @@ class OnnxRuntime(Runtime):
 
     def _check_inputs(self, model: ActionModel) -> None:
         """Refuse a file whose inputs are not those of the model."""
-        found = {each.name: each.shape for each in self._session.get_inputs()}
-        expected: dict[str, list[int]] = {"observation": [1, model.config.observation_size]}
-        expected |= {state_name(k): list(v.shape) for k, v in model.init_state(1).items()}
+        found = {each.name: f"{each.type} {each.shape}" for each in self._session.get_inputs()}
+        expected = {"observation": f"tensor(float) {[1, model.config.observation_size]}"}
+        for name, value in model.init_state(1).items():
+            kind = "float" if value.is_floating_point() else "int64"
+            expected[state_name(name)] = f"tensor({kind}) {list(value.shape)}"
         wrong = [
-            f"{name} is {found.get(name, 'missing')}, expected {shape}"
-            for name, shape in expected.items()
-            if found.get(name) != shape
+            f"{name} is {found.get(name, 'missing')}, expected {form}"
+            for name, form in expected.items()
+            if found.get(name) != form
         ]
         if wrong:
             raise BundleError(f"{self._source} does not fit the model: {listed(wrong, 4)}")
