@@ -32,9 +32,9 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "tick_latency_cuda": (latency_tables.markdown, plots.latency_plot),
     "soak": (lambda report: {"soak": soak_table.markdown(report)}, plots.soak_plot),
     "soak_int8": (lambda report: {"soak": soak_table.markdown(report)}, None),
-    "soak_16M": (lambda report: {"soak": soak_table.markdown(report)}, plots.soak_plot),
     "batch_throughput": (batch_throughput.markdown, plots.throughput_plot),
-    "int8_agreement": (lambda report: {"agreement": int8_agreement.markdown(report)}, None),
+    "batch_throughput_cuda": (batch_throughput.markdown, plots.throughput_plot),
+    "int8_agreement": (int8_agreement.markdown, None),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

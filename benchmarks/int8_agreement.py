@@ -112,11 +112,55 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "right_bin_reference": float((reference == labels).mean()),
         "ways": ways,
         "absent": absent,
+        "success": success(args.success),
     }
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """Return the Markdown table of a report."""
+def success(folders: list[Path]) -> list[dict[str, Any]]:
+    """Return success rates of results of ``lram eval``, and the episodes that turned out otherwise
+    than in the first of them (the same tasks and seeds)."""
+    found: list[dict[str, Any]] = []
+    first: dict[tuple[str, int], bool] = {}
+    for folder in folders:
+        data = json.loads((folder / "results.json").read_text())
+        outcome = {(e["task"], e["seed"]): bool(e["success"]) for e in data["episodes"]}
+        first = first or outcome
+        if outcome.keys() != first.keys():
+            raise DataError(f"{folder}: not the same tasks and seeds as {folders[0]}")
+        found.append(
+            {
+                "subject": data["parameters"].get("runtime") or data["parameters"]["subject"],
+                **{key: data["mean"][key] for key in ("episodes", "success_rate", "low", "high")},
+                "won": sum(outcome[e] and not first[e] for e in first),
+                "lost": sum(first[e] and not outcome[e] for e in first),
+            }
+        )
+    return found
+
+
+def markdown(report: dict[str, Any]) -> dict[str, str]:
+    """Return the Markdown tables of a report."""
+    tables = {"agreement": _agreement(report)}
+    if report["success"]:
+        tables["success"] = _success(report["success"])
+    return tables
+
+
+def _success(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| | episodes | success | 95 % | won / lost against the first |",
+        "|---|---|---|---|---|",
+    ]
+    for number, row in enumerate(rows):
+        changed = f"{row['won']} / {row['lost']}" if number else ""
+        lines.append(
+            f"| {row['subject']} | {row['episodes']} | {row['success_rate']:.3f} "
+            f"| {row['low']:.2f} – {row['high']:.2f} | {changed} |"
+        )
+    return "\n".join(lines)
+
+
+def _agreement(report: dict[str, Any]) -> str:
     names = [f"{a['name']} [{a['unit']}]" for a in report["actions"]]
     lines = [
         "| | bins equal | within one bin | right bin | mean change of " + ", ".join(names) + " | |",
@@ -144,6 +188,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="dataset of lram collect")
     parser.add_argument("--episodes", type=int, help="most episodes; default: all")
     parser.add_argument("--runtimes", nargs="+", help="default: all")
+    parser.add_argument(
+        "--success", nargs="+", type=Path, default=[], help="folders of lram eval, fp32 first"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(arguments)
@@ -151,7 +198,8 @@ def main(arguments: list[str] | None = None) -> None:
     report = measure(args)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
-    print(markdown(report))
+    for table in markdown(report).values():
+        print(table + "\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.latency_targets import targets
 
 Report = dict[str, Any]
+Row = dict[str, Any]
 STREAMS = ("limit", "floor")
 
 
@@ -65,28 +66,35 @@ def _model(report: Report, model: str) -> str:
 
 
 def _contexts(report: Report) -> str:
-    """Best of ours against the best Transformer, by size and context; all ways of the latter."""
+    """A row a model, by size and context, with its fastest way in float32 and of all."""
     lines = [
-        "| size | context | model | fastest fp32 | ms | fastest of all | ms | × faster than DT |",
-        "|---|---|---|---|---|---|---|---|",
+        "| size | context | model | fp32 ms | × faster than DT | any precision ms | × faster |",
+        "|---|---|---|---|---|---|---|",
     ]
     for group in report["groups"]:
         if group["kind"] != "context":
             continue
-        rivals = [r for r in group["rows"] if r["model"] == "transformer"]
-        rival = min((r["p50_ms"] for r in rivals), default=None)
-        for model in dict.fromkeys(r["model"] for r in group["rows"]):
-            rows = [r for r in group["rows"] if r["model"] == model]
-            exact = min((r for r in rows if r["precision"] == "fp32"), key=_median, default=None)
-            best = min(rows, key=_median)
-            faster = "–" if rival is None else f"{rival / best['p50_ms']:.2f}"
-            shown = (exact["way"], ms(exact["p50_ms"])) if exact else ("–", "–")
-            lines.append(
-                f"| {group['size']} | {group['context']} | {TITLES.get(model, model)} "
-                f"| {shown[0]} | {shown[1]} | {best['way']} | {ms(best['p50_ms'])} "
-                f"| {'' if model == 'transformer' else faster} |"
-            )
+        where = f"| {group['size']} | {group['context']} "
+        rivals = _bests(group, "transformer")
+        for model in dict.fromkeys(r["model"] for r in group["rows"] if r["model"]):
+            cells = []
+            for rival, best in zip(rivals, _bests(group, model), strict=True):
+                cells.append(f"{ms(best['p50_ms'])} ({best['way']})" if best else "–")
+                faster = rival and best and rival["p50_ms"] / best["p50_ms"]
+                cells.append(f"{faster:.2f}" if faster and model != "transformer" else "")
+            lines.append(f"{where}| {TITLES.get(model, model)} | {' | '.join(cells)} |")
+        limits = [r for r in group["rows"] if r["way"] == "limit"]
+        exact = [r for r in limits if r["precision"] == "fp32"]
+        cells = [ms(min(map(_median, rows))) if rows else "–" for rows in (exact, limits)]
+        lines.append(f"{where}| *memory limit of that DT* | {cells[0]} | | {cells[1]} | |")
     return "\n".join(lines)
+
+
+def _bests(group: dict[str, Any], model: str) -> tuple[Row | None, Row | None]:
+    """The fastest row of a model in float32, and of all."""
+    rows = [r for r in group["rows"] if r["model"] == model]
+    exact = [r for r in rows if r["precision"] == "fp32"]
+    return min(exact, key=_median, default=None), min(rows, key=_median, default=None)
 
 
 TITLES = {"transformer": "Decision Transformer, KV cache"}

@@ -19,23 +19,24 @@ import torch
 
 from lram_core.action_model import ActionModel
 from lram_core.native.library import stream_buffer, stream_read
-from lram_core.quantise import BLOCK, quantised_names
-
-BYTES = {"fp32": 4, "bf16": 2}
+from lram_core.quantise import BLOCK, projection_names, quantised_names
 
 
 def weight_bytes(model: ActionModel, precision: str) -> int:
     """Bytes of the weights as a runtime of that precision stores them."""
-    if precision in BYTES:
-        return BYTES[precision] * sum(p.numel() for p in model.parameters())
-    assert precision == "int8", precision
-    rounded = set(quantised_names(model))
+    if precision == "bf16":
+        rounded = {*projection_names(model), "head.weight"}
+    else:
+        rounded = set(quantised_names(model))
     total = 0
     for name, weight in model.named_parameters():
-        if name in rounded:
+        if name not in rounded or precision == "fp32":
+            total += 4 * weight.numel()
+        elif precision == "int8":
             total += weight.numel() + 4 * weight.shape[0] * -(-weight.shape[1] // BLOCK)
         else:
-            total += 4 * weight.numel()
+            assert precision == "bf16", precision
+            total += 2 * weight.numel()
     return total
 
 
@@ -53,15 +54,17 @@ class StreamLimit:
 
     def __init__(self, read: int, rewritten: int, device: torch.device) -> None:
         read, rewritten = (-(-size // 512) * 512 for size in (read, rewritten))
+        self.rewrites = rewritten > 0
         self._cuda = device.type == "cuda"
         if self._cuda:
             buffer = torch.ones((read + 2 * rewritten) // 4, device=device)
             total = torch.zeros((), device=device)
             weights, state = buffer[: read // 4], buffer[read // 4 :][: rewritten // 4]
             self._limit = _captured(lambda: torch.sum(buffer, 0, out=total))
-            self._floor = _captured(
-                lambda: (torch.sum(weights, 0, out=total), torch.mul(state, 1.0, out=state))
-            )
+            if self.rewrites:
+                self._floor = _captured(
+                    lambda: (torch.sum(weights, 0, out=total), torch.mul(state, 1.0, out=state))
+                )
         else:
             self._all = stream_buffer(read + 2 * rewritten)
             self._weights = self._all[: read // 4]

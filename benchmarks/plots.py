@@ -89,25 +89,25 @@ def _by_context(axes: Any, groups: list[dict[str, Any]]) -> None:
 
 def soak_plot(report: dict[str, Any], path: Path) -> None:
     """Above: median and 99th percentile of a tick over its age. Below: error against float64."""
-    course = report["course"]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.6), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
-        ticks = [p["tick"] for p in course]
-        above.plot(ticks, [p["p99_ms"] for p in course], color=GREY, label="p99")
-        above.plot(ticks, [p["p50_ms"] for p in course], color=COLOURS[0], label="p50")
+        ticks = [report["block"] * (n + 1) for n in range(len(report["p50_ms"]))]
+        above.plot(ticks, report["p99_ms"], color=GREY, linewidth=0.8, label="p99")
+        above.plot(ticks, report["p50_ms"], color=COLOURS[0], label="p50")
         above.set_ylim(bottom=0)
         above.set_ylabel("tick [ms]")
         _legend(above)
-        compared = [p for p in course if "state_error" in p]
-        ticks = [p["tick"] for p in compared]
+        drift = report["drift"]
+        ticks = [p["tick"] for p in drift]
         for key, label, colour in (
             ("state_error", "state", COLOURS[2]),
             ("logit_error", "logits", COLOURS[1]),
         ):
-            below.plot(ticks, [p[key] for p in compared], color=colour, label=label, linewidth=0.8)
+            below.plot(ticks, [p[key] for p in drift], color=colour, label=label)
         below.set_xscale("log")
-        below.set_yscale("log")
+        if drift:
+            below.set_yscale("log")
         below.set_ylabel("error against float64")
         below.set_xlabel("tick since the reset")
         _legend(below)

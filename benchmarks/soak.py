@@ -7,8 +7,8 @@
   moment; the medians measured on the way are reported as well.
 - **Memory**: resident set on the way; and what Python objects (tracemalloc) and the process (RSS)
   grow by over 100,000 more ticks.
-- **Drift**: the same inputs through PyTorch in float64, chunkwise, from the first tick to
-  ``--reference-ticks``: state, logits and bins are compared at the end of every block.
+- **Drift**: afterwards the same inputs through PyTorch in float64, chunkwise, from the first tick
+  to ``--reference-ticks``: bins at every tick, state and logits at about sixty of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import copy
 import gc
 import json
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -37,6 +38,7 @@ from lram_core.runtimes import make_runtime
 from lram_core.runtimes.base import Runtime, RuntimeOptions
 
 BLOCK = 1000
+CHECKPOINTS = 60
 YOUNG = 1000
 """Age in ticks of the state that the old one is compared with."""
 
@@ -92,62 +94,94 @@ def soak(
     model: ActionModel, runtime: Runtime, young: Runtime, args: argparse.Namespace
 ) -> dict[str, Any]:
     """Run the ticks; ``young`` is a second runtime of the same kind."""
-    walk = RandomWalk(model)
-    reference = Reference(model)
     block = min(BLOCK, args.ticks)
-    actions, bins = model.config.action_size, model.config.bins
-    times = np.ones(block)
-    logits, chosen = np.zeros((actions, bins), np.float32), np.zeros((block, actions), np.int64)
-    course: list[dict[str, Any]] = []
-    kept = None
-    finite = True
+    course = Course(model, runtime, block, args.ticks)
+    walk = RandomWalk(model)
     runtime.reset()
-    reference_ticks = min(args.reference_ticks, args.ticks)
-    for end in range(block, args.ticks + 1, block):
-        inputs = walk.take(block)
-        run_block(runtime, inputs, times, logits, chosen)
-        state = runtime.state()
-        finite = finite and all(bool(np.isfinite(v).all()) for v in state.values())
-        # The first tick of a block has no reward token; the medians leave it out.
-        p50, p99 = np.quantile(times[1:] if block > 1 else times, [0.5, 0.99])
-        point: dict[str, Any] = {
-            "tick": end,
-            "p50_ms": 1e3 * p50,
-            "p99_ms": 1e3 * p99,
-            "rss_MB": rss_bytes() / 1e6,
-        }
-        if end <= reference_ticks:
-            exact = reference.run(inputs)
-            largest = float(np.abs(exact[-1]).max())
-            point["state_error"] = reference.error(state)
-            point["logit_error"] = float(np.abs(logits - exact[-1]).max()) / largest
-            point["bins_equal"] = float((chosen == exact.argmax(-1)).mean())
-        course.append(point)
-        if kept is None and end >= min(YOUNG, args.ticks):
-            kept = state
-        if end % (100 * block) == 0:
-            print(f"tick {end:,}: p50 {point['p50_ms']:.3f} ms", flush=True)
-    assert kept is not None
-    young.load_state(kept)
+    for number in range(course.blocks):
+        course.run(number, walk.take(block))
+        if number % 100 == 99:
+            print(f"tick {(number + 1) * block:,}: p50 {course.p50[number]:.4f} ms", flush=True)
+    first = min(YOUNG // block, course.blocks) - 1
+    young.load_state(course.states[first])
     ages = take_turns(
         {"young": _ticking(young, walk.take(256)), "old": _ticking(runtime, walk.take(256))},
         Budget(args.compare_ticks, 60.0, 100),
     )
-    compared = [p for p in course if "state_error" in p]
-    return {
-        "ticks": args.ticks,
-        "course": course,
+    found = {
+        "ticks": course.blocks * block,
+        "block": block,
+        "p50_ms": course.p50.tolist(),
+        "p99_ms": course.p99.tolist(),
+        "rss_MB": course.rss.tolist(),
         "p50_ms_young": ages["young"].p50,
         "p50_ms_old": ages["old"].p50,
         "old_over_young": ages["old"].p50 / ages["young"].p50,
-        "state_finite": finite,
-        "reference_ticks": compared[-1]["tick"] if compared else 0,
-        "state_error_max": max((p["state_error"] for p in compared), default=None),
-        "state_error_last": compared[-1]["state_error"] if compared else None,
-        "logit_error_max": max((p["logit_error"] for p in compared), default=None),
-        "bins_equal": float(np.mean([p["bins_equal"] for p in compared])) if compared else None,
-        "rss_MB_growth": course[-1]["rss_MB"] - course[min(len(course) - 1, 9)]["rss_MB"],
+        "state_finite": bool(course.finite.all()),
+        "rss_MB_growth": float(course.rss[-1] - course.rss[course.blocks // 100]),
         "allocation": allocation(runtime, walk, args.allocation_ticks),
+    }
+    return found | drift(model, course, min(args.reference_ticks, found["ticks"]))
+
+
+class Course:
+    """What is kept of a run. All of it is allocated, and touched, before the first tick: what the
+    process grows by is the runtime's."""
+
+    def __init__(self, model: ActionModel, runtime: Runtime, block: int, ticks: int) -> None:
+        self.blocks, self._block, self._runtime = ticks // block, block, runtime
+        self.p50, self.p99, self.rss = np.ones((3, self.blocks))
+        self.finite = np.ones(self.blocks, bool)
+        actions, bins = model.config.action_size, model.config.bins
+        self.bins = np.ones((self.blocks * block, actions), np.int16)
+        marked = {0, self.blocks - 1, min(YOUNG // block, self.blocks) - 1}
+        marked |= set(np.geomspace(1, self.blocks, CHECKPOINTS).round().astype(int) - 1)
+        self.states = {
+            int(n): {k: np.ones_like(v) for k, v in runtime.state().items()} for n in marked
+        }
+        self.logits = {n: np.ones((actions, bins), np.float32) for n in self.states}
+        self._times = np.ones(block)
+        self._last = np.ones((actions, bins), np.float32)
+
+    def run(self, number: int, inputs: Inputs) -> None:
+        """Run a block and keep its figures."""
+        rows = slice(number * self._block, (number + 1) * self._block)
+        run_block(self._runtime, inputs, self._times, self._last, self.bins[rows])
+        state = self._runtime.state()
+        self.finite[number] = all(bool(np.isfinite(value).all()) for value in state.values())
+        # The first tick of a block has no reward token.
+        times = 1e3 * self._times[min(1, self._block - 1) :]
+        self.p50[number], self.p99[number] = np.quantile(times, [0.5, 0.99])
+        self.rss[number] = rss_bytes() / 1e6
+        if number in self.states:
+            self.logits[number][...] = self._last
+            for name, value in state.items():
+                self.states[number][name][...] = value
+
+
+def drift(model: ActionModel, course: Course, ticks: int) -> dict[str, Any]:
+    """Run the same inputs in float64 and compare at the checkpoints; bins at every tick."""
+    reference, walk = Reference(model), RandomWalk(model)
+    block = len(course.bins) // course.blocks
+    points, equal = [], 0.0
+    blocks = ticks // block
+    for number in range(blocks):
+        exact = reference.run(walk.take(block))
+        rows = slice(number * block, (number + 1) * block)
+        equal += float((course.bins[rows] == exact.argmax(-1)).mean())
+        if number in course.states:
+            error = float(np.abs(course.logits[number] - exact[-1]).max())
+            points.append(
+                {
+                    "tick": (number + 1) * block,
+                    "state_error": reference.error(course.states[number]),
+                    "logit_error": error / float(np.abs(exact[-1]).max()),
+                }
+            )
+    return {
+        "reference_ticks": blocks * block,
+        "drift": points,
+        "bins_equal": equal / blocks if blocks else None,
     }
 
 
@@ -163,25 +197,35 @@ def _ticking(runtime: Runtime, inputs: Inputs) -> Any:
 
 
 def allocation(runtime: Runtime, walk: RandomWalk, ticks: int) -> dict[str, Any]:
-    """Return what ``ticks`` ticks leave behind: bytes of Python objects, and of the process."""
+    """Return what ``ticks`` ticks leave behind: bytes of Python objects, and of the process.
+
+    Objects that this file or tracemalloc holds are not counted: they are the measurement's.
+    """
     tick = _ticking(runtime, walk.take(256))
+    others = [tracemalloc.Filter(False, name) for name in (__file__, tracemalloc.__file__)]
+
+    def held(count: int) -> tuple[int, int]:
+        for number in range(count):
+            tick(number)
+        gc.collect()
+        resident = rss_bytes()
+        traces = tracemalloc.take_snapshot().filter_traces(others).traces
+        return sum(trace.size for trace in traces), resident
+
     tracemalloc.start()
-    for number in range(min(1000, ticks)):
-        tick(number)
-    gc.collect()
-    before, resident = tracemalloc.get_traced_memory()[0], rss_bytes()
-    for number in range(ticks):
-        tick(number)
-    gc.collect()
-    after = tracemalloc.get_traced_memory()[0]
+    held(1000)
+    (before, small), (after, large) = held(1000), held(ticks)
     tracemalloc.stop()
-    return {"ticks": ticks, "python_bytes": after - before, "rss_bytes": rss_bytes() - resident}
+    return {"ticks": ticks, "python_bytes": after - before, "rss_bytes": large - small}
 
 
 def rss_bytes() -> int:
     """Resident set of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    file = os.open("/proc/self/statm", os.O_RDONLY)  # pathlib would leave a string behind
+    try:
+        return int(os.read(file, 100).split()[1]) * 4096
+    finally:
+        os.close(file)
 
 
 def main(arguments: list[str] | None = None) -> None:

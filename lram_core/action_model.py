@@ -201,7 +201,7 @@ class ActionModel(nn.Module):
         observation: Tensor,
         return_to_go: Tensor,
         last_reward: Tensor | None,
-        first: Tensor | None,
+        first: Tensor,
         state: State,
     ) -> tuple[Tensor, State]:
         """Advance B robots by one control tick each, in one pass over the weights.
@@ -215,21 +215,22 @@ class ActionModel(nn.Module):
             last_reward: (B,) scaled reward of the last action; None when all of them were advanced
                 early. Finite at an episode's first tick too, where it has no effect.
             first: (B,) bool: an episode starts here, nothing before its state token counts,
-                ``state`` included. None: no episode starts.
+                ``state`` included.
             state: after the previous tick's tokens.
 
         Returns:
             Action logits (B, action_size, bins) and the state after the return-to-go tokens.
         """
         tokens = self.tick_tokens(observation, return_to_go, last_reward)
-        reset_mask = None
-        if first is not None:
-            never = torch.zeros_like(first)
-            reset_mask = torch.stack([never] * (tokens.shape[1] - 2) + [first, never], dim=1)
+        never = torch.zeros_like(first)
+        reset_mask = torch.stack([never] * (tokens.shape[1] - 2) + [first, never], dim=1)
         hidden, state = self.backbone.forward(tokens, reset_mask, state)
         return self.logits(hidden[:, -1]), state
 
-    def advance_reward(self, last_reward: Tensor, state: State) -> State:
-        """Advance B robots by the reward token of their last action: (B,) scaled → new state."""
-        _, state = self.backbone.step(self.reward_token(last_reward).unsqueeze(1), state)
-        return state
+    def advance_reward(self, last_reward: Tensor, state: State, in_place: bool = False) -> State:
+        """Advance B robots by the reward token of their last action: (B,) scaled → new state.
+
+        ``in_place`` as in :meth:`advance`.
+        """
+        step = self.backbone.step_ if in_place else self.backbone.step
+        return step(self.reward_token(last_reward).unsqueeze(1), state)[1]

@@ -1,7 +1,8 @@
 """The policy bundle: one folder that carries weights and contract from the trainer to the robot.
 
 ``policy.yaml`` (contract), ``config.json`` (shape of the network), ``model.safetensors``
-(weights and input statistics) and ``README.md`` (model card). No pickle anywhere.
+(weights and input statistics) and ``README.md`` (model card). No pickle anywhere. ``lram export``
+adds ``model*.onnx``; writing the bundle anew removes them, since they hold the old weights.
 """
 
 from __future__ import annotations
@@ -74,6 +75,19 @@ def write_card(path: Path | str, card: str) -> None:
     """Replace the model card of a bundle."""
     with atomic_path(Path(path) / CARD) as temporary:
         temporary.write_text(card)
+
+
+def weights_checksum(path: Path | str) -> str:
+    """Return the SHA-256 of a bundle's weights as its ``config.json`` tells it.
+
+    Raises:
+        BundleError: no bundle there, or ``config.json`` is corrupt.
+    """
+    config = _folder(path) / CONFIG
+    try:
+        return str(json.loads(config.read_text())["sha256"][WEIGHTS])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{config}: corrupt ({type(error).__name__}: {error})") from None
 
 
 def load_contract(path: Path | str) -> PolicyContract:

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": ("lram_core.training.command:train", "Train a policy on a dataset; writes a bundle."),
     "card": ("lram_core.training.card_command:card", "Add measured results to a model card."),
     "eval": ("lram_sim.commands:evaluate", "Roll a bundle out in simulation, in-process."),
+    "export": ("lram_core.export_command:export", "Write a bundle's tick as an ONNX file."),
     "bench": ("lram_core.bench.command:bench", "Time a bundle's control tick on this machine."),
     "contract": ("lram_ros.contract_commands:contract", "Show or check a robot contract."),
     "mock-robot": ("lram_ros.mock.command:mock_robot", "Serve a robot contract without a robot."),

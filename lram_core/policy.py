@@ -14,7 +14,7 @@ from lram_core.bundle import load_bundle
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.device import resolve_device
-from lram_core.errors import ContractError
+from lram_core.errors import CommandError, ContractError
 from lram_core.runtimes import AUTO, make_runtime
 from lram_core.runtimes.base import Runtime, RuntimeOptions
 
@@ -24,7 +24,9 @@ class Action:
     """What the policy wants at one tick.
 
     Attributes:
-        values: float64 (action_size,), in the units and limits of the contract's action fields.
+        values: float64 (action_size,), in the units and limits of the contract's action fields;
+            NaN where a logit was not finite: a fault of the device, or a state gone wrong, must
+            not look like a choice.
         bins: int64 (action_size,), the bins chosen.
         timings: stage → seconds: ``tokenise``, ``step``, ``decode``.
     """
@@ -64,10 +66,13 @@ class Policy:
 
         Raises:
             BundleError, ContractError: the bundle is unusable.
-            CommandError: an unknown device or runtime, or CUDA was asked for and there is none.
+            CommandError: an unknown device or runtime, CUDA was asked for and there is none, or
+                no thread was.
             RuntimeUnavailable: the runtime cannot run this bundle here.
         """
         where = resolve_device(device)
+        if threads < 1:
+            raise CommandError(f"threads: expected at least 1, found {threads}")
         torch.set_num_threads(threads)
         model, contract = load_bundle(path, where)
         options = RuntimeOptions(where, precision, threads, Path(path))
@@ -168,6 +173,8 @@ class Policy:
         bins = self.runtime.step().copy()
         stepped = perf_counter()
         values = self._codec.decode(bins)
+        if not np.isfinite(self.runtime.logits).all():
+            values[:] = np.nan
         self._return_to_go, self._first, self._rewarded = remaining, False, False
         timings = {
             "tokenise": tokenised - start,

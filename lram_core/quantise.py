@@ -19,7 +19,7 @@ _LARGEST = 127
 
 # The large projections, by the name of the layer: nearly all bytes of the weights. What shapes the
 # gates, the norms and the logits stays in float32.
-PROJECTIONS = ("proj_up", "proj_down", "in_proj", "out_proj")
+PROJECTIONS = ("proj_up", "proj_down", "in_proj", "out_proj", "qkv")
 
 
 def quantise(weight: Tensor, block: int = BLOCK) -> tuple[Tensor, Tensor]:
@@ -47,8 +47,8 @@ def dequantise(values: Tensor, scales: Tensor, block: int = BLOCK) -> Tensor:
     return values.float() * scales.repeat_interleave(block, dim=1)[:, : values.shape[1]]
 
 
-def quantised_names(model: ActionModel) -> list[str]:
-    """Names in ``model.state_dict()`` of the weight matrices that int8 runtimes quantise."""
+def projection_names(model: ActionModel) -> list[str]:
+    """Names in ``model.state_dict()`` of the backbone's large weight matrices."""
     return [
         f"{name}.weight"
         for name, module in model.named_modules()
@@ -56,6 +56,24 @@ def quantised_names(model: ActionModel) -> list[str]:
         and name.startswith("backbone.")
         and name.rsplit(".", 1)[-1] in PROJECTIONS
     ]
+
+
+def quantised_names(model: ActionModel) -> list[str]:
+    """Names of the weight matrices that int8 runtimes quantise.
+
+    All large ones but those of the first and the last block. The first reads the sensors, and
+    every later block builds on its rounding: with it, the shipped policy chooses another bin than
+    in float32 2.2 times in a hundred, without it 1.2, without both 0.9.
+    """
+    names = projection_names(model)
+    blocks = {name: _block(name) for name in names}
+    ends = (0, max(blocks.values(), default=0))
+    return [name for name in names if blocks[name] not in ends]
+
+
+def _block(name: str) -> int:
+    """The number in ``backbone.blocks.3.xlstm.proj_up.weight``."""
+    return next(int(part) for part in name.split(".") if part.isdigit())
 
 
 def dequantised_model(model: ActionModel) -> ActionModel:

@@ -16,6 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from lram_core.accelerators import mamba_kernel, mamba_scan
+
+# As in lram_core.slstm: longer loops are left out of compiled programs.
+UNROLLED = 8
+
 
 def selective_scan(
     x: Tensor,
@@ -47,13 +52,16 @@ def selective_scan(
     if segment is not None:
         starts = torch.diff(segment, dim=1, prepend=torch.zeros_like(segment[:, :1])) > 0
     length = x.shape[1]
+    if length > chunk_size and (kernel := mamba_kernel(x)) is not None:
+        return mamba_scan(kernel, x, dt, rates, write, read, state, starts)
     remember = torch.is_grad_enabled() and length > chunk_size
+    run = _chunk if length <= UNROLLED else _uncompiled_chunk
     reads = []
     for begin in range(0, length, chunk_size):
         part = slice(begin, begin + chunk_size)
         begins = None if starts is None else starts[:, part]
         inputs = (x[:, part], dt[:, part], rates, write[:, part], read[:, part], state, begins)
-        y, state = checkpoint(_chunk, *inputs, use_reentrant=False) if remember else _chunk(*inputs)
+        y, state = checkpoint(run, *inputs, use_reentrant=False) if remember else run(*inputs)
         reads.append(y)
     return torch.cat(reads, dim=1) if len(reads) > 1 else reads[0], state
 
@@ -79,3 +87,6 @@ def _chunk(
         states.append(state)
     y = torch.stack(states) @ read.transpose(0, 1).unsqueeze(-1)
     return y.squeeze(-1).transpose(0, 1), state
+
+
+_uncompiled_chunk = torch.compiler.disable(_chunk)

@@ -16,6 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# A compiler unrolls the loop over tokens, and needs minutes for a training window of them. Longer
+# sequences than this are therefore left out of compiled programs; ticks are part of them.
+UNROLLED = 8
+
 
 class ScalarState(NamedTuple):
     """State after a token, float32, each (B, D).
@@ -45,6 +49,13 @@ def slstm_scan(
     Returns:
         Outputs (B, S, D) and the state after the last token.
     """
+    run = _scan if inputs.shape[1] <= UNROLLED else _uncompiled_scan
+    return run(inputs, kernel, state, starts)
+
+
+def _scan(
+    inputs: Tensor, kernel: Tensor, state: ScalarState, starts: Tensor | None
+) -> tuple[Tensor, ScalarState]:
     heads, size = kernel.shape[0], kernel.shape[2]
     # Heads first, so that the recurrent product of a token is a single batched one.
     tokens = inputs.permute(1, 3, 0, 2, 4).flatten(-2).unbind(0)
@@ -67,3 +78,6 @@ def slstm_scan(
         outputs.append(h)
     read = torch.stack(outputs).permute(2, 0, 1, 3).flatten(-2)
     return read, ScalarState(*(x.transpose(0, 1).flatten(-2) for x in (h, c, n, m)))
+
+
+_uncompiled_scan = torch.compiler.disable(_scan)

@@ -179,7 +179,9 @@ class InputReader:
             for index, topic in enumerate(robot.inputs)
             for reader in field_readers(robot, topic, policy)
         ]
-        self._reward = None if robot.reward is None else field_readers(robot, robot.reward)[0]
+        reward = robot.reward
+        self._constant = reward if isinstance(reward, float) else None
+        self._reward = None if isinstance(reward, float) else field_readers(robot, reward)[0]
         self._reward_index = len(robot.inputs)
         self._announced = robot.episode is not None
 
@@ -196,13 +198,14 @@ class InputReader:
         return inputs.messages[-1] if self._announced else _ENDLESS
 
     def reward(self, inputs: InputSet) -> float:
-        """Return the reward of the command before; 0 where the robot has none.
+        """Return the reward of the command before: of its topic, or the contract's constant.
 
         Raises:
             InputError: it is not finite, or belongs to another episode than the status.
         """
         if self._reward is None:
-            return 0.0
+            assert self._constant is not None
+            return self._constant
         message, status = inputs.messages[self._reward_index], self.status(inputs)
         episode = getattr(message, "episode", status.episode)
         if episode != status.episode:

@@ -104,7 +104,7 @@ def _types(robot: RobotContract, policy: PolicyContract | None) -> Iterator[str]
         yield f"{robot.source}: episode: type is {robot.episode.type}, expected {EPISODE_TYPE}"
     for topic in robot.topics:
         yield from _topic(robot, topic, policy)
-    if robot.reward is not None:
+    if isinstance(robot.reward, InputTopic):
         yield from _reward(robot, robot.reward)
     for sink in robot.sinks:
         if sink.adapter == "native" and sink.type != COMMAND_TYPE:

@@ -59,7 +59,8 @@ def check(bundle: Path, contract_file: Path) -> None:
 def print_contract(robot: RobotContract, policy: PolicyContract | None, console: Console) -> None:
     """Print both directions as tables; with ``policy``, its units, sizes and kinds too."""
     episode = "an episode without end" if robot.episode is None else robot.episode.topic
-    reward = "0" if robot.reward is None else f"{robot.reward.topic}.{_path(robot.reward)}"
+    source = robot.reward
+    reward = f"{source:g}" if isinstance(source, float) else f"{source.topic}.{_path(source)}"
     console.print(
         f"{robot.robot} with {robot.gripper}, {robot.control_rate:g} Hz, tick from "
         f"{robot.tick_source}; reward: {reward}; episode: {episode}",

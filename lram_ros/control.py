@@ -29,7 +29,9 @@ class ActingPolicy(Protocol):
 
     def reset(self, task: str | None = None, target_return: float | None = None) -> None: ...
 
-    def act(self, observation: npt.NDArray[np.float32], reward: float) -> Action: ...
+    def observe_reward(self, reward: float) -> None: ...
+
+    def act(self, observation: npt.NDArray[np.float32], reward: float | None) -> Action: ...
 
 
 class CommandLimits:
@@ -80,6 +82,10 @@ class ControlLoop:
     What each event does to the recurrent state: another episode (its number, task or seed) resets
     it, and so does a stamp that went back (the source was restarted); a repeated stamp and refused
     inputs leave it as it is; an ended episode holds it until the next one.
+
+    A reward that is known as soon as its command is out, the contract's constant, is taken by
+    :meth:`settle`, between the ticks. One that comes in a message is taken in the tick, with the
+    set it belongs to: whether it arrived before the rest must not make a difference.
     """
 
     def __init__(self, policy: ActingPolicy, robot: RobotContract) -> None:
@@ -90,6 +96,8 @@ class ControlLoop:
         self._reader = InputReader(robot, policy.contract)
         self._assembler = ObservationAssembler(policy.contract.observation)
         self._count_ticks = robot.tick_source == "clock" or robot.episode is None
+        self._constant = robot.reward if isinstance(robot.reward, float) else None
+        self._unsettled = False
         self._last: Tick | None = None
         self._episode: tuple[int, str, int] | None = None
 
@@ -137,9 +145,11 @@ class ControlLoop:
             if number != last.number + 1:
                 self._notes.append(f"ticks {last.number + 1} to {number - 1} were missed")
         observation = self._assembler.assemble(sensors)
+        self.settle()
         observed = perf_counter()
-        action = self.policy.act(observation, reward)
+        action = self.policy.act(observation, reward if self._constant is None else None)
         acted = perf_counter()
+        self._unsettled = self._constant is not None
         limited = self.limits.apply(action.values)
         self._last = Tick(
             stamp=inputs.stamp,
@@ -158,6 +168,13 @@ class ControlLoop:
         )
         return self._last, True
 
+    def settle(self) -> None:
+        """Do what need not wait for the next inputs; to be called when the command is out."""
+        if self._unsettled:
+            assert self._constant is not None
+            self.policy.observe_reward(self._constant)
+            self._unsettled = False
+
     def take_notes(self) -> list[str]:
         """Return what happened since the last call that deserves a line in the log."""
         notes, self._notes = self._notes, []
@@ -165,6 +182,7 @@ class ControlLoop:
 
     def _begin(self, status: object) -> None:
         self._last = None
+        self._unsettled = False
         self._assembler.reset()
         task, number = getattr(status, "task", ""), getattr(status, "tick", 0)
         self.policy.reset(task or None, self.target_return)

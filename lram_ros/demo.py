@@ -107,13 +107,21 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     )
     with stop_request() as stop, atomic_folder(out) as work:
         try:
-            results, notes = _run_graph(options, bundle, contract.suite, plan, work, stop, console)
+            results, notes, runtime = _run_graph(
+                options, bundle, contract.suite, plan, work, stop, console
+            )
             files = _files(work)
         except LramError as error:
             raise CommandError(f"{error}{_keep_logs(work, out)}") from error
         if options.video and "video" not in files:
             notes += (f"There is no video; {LOGS}/sim_bridge.log says why.",)
-        finished = replace(info, duration=time.monotonic() - begin, files=files, notes=notes)
+        finished = replace(
+            info,
+            duration=time.monotonic() - begin,
+            machine={**info.machine, "runtime": runtime},
+            files=files,
+            notes=notes,
+        )
         write_all(work, results, finished, console)
     console.print(f"results in {out}/: {', '.join(sorted(os.listdir(out)))}")
     return results
@@ -127,8 +135,11 @@ def _run_graph(
     work: Path,
     stop: StopRequest,
     console: Console,
-) -> tuple[list[EpisodeResult], tuple[str, ...]]:
-    """Start the processes, run the plan, stop the processes; returns results and notes."""
+) -> tuple[list[EpisodeResult], tuple[str, ...], str]:
+    """Start the processes, run the plan, stop the processes.
+
+    Returns results, notes, and what ran the model.
+    """
     with reserved_domain() as domain:
         variables = {**isolation(domain), "ROS_LOG_DIR": str(work / LOGS / "ros")}
         # This process takes part in the graph too.
@@ -160,12 +171,13 @@ def _start(children: Children, options: DemoOptions, bundle: Path, suite: str, w
 
 def _drive(
     plan: list[EpisodePlan], check: Callable[[], None], console: Console
-) -> tuple[list[EpisodeResult], tuple[str, ...]]:
+) -> tuple[list[EpisodeResult], tuple[str, ...], str]:
     with ros([]):
         driver = EpisodeDriver(check)
         try:
             driver.wait_ready(recorder=True, timeout=READY_TIMEOUT)
-            return list(run_with_progress(driver, plan, console)), driver.notes
+            runtime = driver.policy_runtime()
+            return list(run_with_progress(driver, plan, console)), driver.notes, runtime
         finally:
             driver.close()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -19,6 +20,7 @@ from lram_ros.episode_log import EpisodeLog
 from lram_ros.episode_state import EpisodeState
 from lram_ros.message_fields import message_class
 from lram_ros.msg import EpisodeStatus, PolicyTick
+from lram_ros.policy_parameters import RUNTIME_IN_USE
 from lram_ros.process import make_executor
 from lram_ros.recording_scope import recorded
 from lram_ros.report.results import EpisodeResult
@@ -107,6 +109,25 @@ class EpisodeDriver(Node):
         deadline = time.monotonic() + SETTLE
         while time.monotonic() < deadline:
             self._spin()
+
+    def policy_runtime(self, timeout: float = 5.0) -> str:
+        """Return what runs the policy's model, in its node's words; empty if it does not tell."""
+        deadline = time.monotonic() + timeout
+        trace = self.resolve_topic_name("policy/tick")
+        for info in self.get_publishers_info_by_topic(trace):
+            node = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+            client = self.create_client(GetParameters, f"{node}/get_parameters")
+            try:
+                while not client.service_is_ready() and time.monotonic() < deadline:
+                    self._spin()
+                answer = client.call_async(GetParameters.Request(names=[RUNTIME_IN_USE]))
+                while not answer.done() and time.monotonic() < deadline:
+                    self._spin()
+                if answer.done():
+                    return "".join(value.string_value for value in answer.result().values)
+            finally:
+                self.destroy_client(client)
+        return ""
 
     def run(
         self,

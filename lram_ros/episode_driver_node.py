@@ -70,6 +70,7 @@ def drive(driver: EpisodeDriver, values: dict[str, Any]) -> None:
     started, begin = datetime.now().astimezone(), time.monotonic()
     console = Console()
     driver.wait_ready(values["wait_for_recorder"], READY_TIMEOUT)
+    runtime = driver.policy_runtime()
     results = list(run_with_progress(driver, plan, console))
     info = RunInfo(
         suite=driver.suite,
@@ -79,7 +80,7 @@ def drive(driver: EpisodeDriver, values: dict[str, Any]) -> None:
         control_rate=driver.control_rate,
         started=started.isoformat(timespec="seconds"),
         duration=time.monotonic() - begin,
-        machine=describe_machine(),
+        machine={**describe_machine(), "runtime": runtime or "not told by the policy"},
         notes=driver.notes,
     )
     write_all(output, results, info, console)

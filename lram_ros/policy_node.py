@@ -28,8 +28,8 @@ from lram_ros.images import ImageError, ImageWorker
 from lram_ros.live_check import wait_for_topics
 from lram_ros.message_fields import message_class
 from lram_ros.msg import ActionCommand, PolicyTick
-from lram_ros.policy_parameters import PolicyParameters
-from lram_ros.process import run_node
+from lram_ros.policy_parameters import RUNTIME_IN_USE, PolicyParameters
+from lram_ros.process import declare, run_node
 from lram_ros.qos import data_qos, input_qos
 from lram_ros.robot_contract import RobotContract
 from lram_ros.trace import TickMessages
@@ -83,6 +83,7 @@ class PolicyNode(Node):
         )
         check_contract(robot, policy.contract)
         first = policy.warm_up()
+        declare(self, RUNTIME_IN_USE, policy.runtime.describe(), "What runs the model, and where.")
         self._command = self.create_publisher(ActionCommand, robot.command.topic, data_qos())
         self._trace = self.create_publisher(PolicyTick, "~/tick", data_qos())
         if not wait_for_topics(self, robot, parameters.topic_timeout, stopped):
@@ -205,6 +206,7 @@ class PolicyNode(Node):
             return
         if tick is not None:
             self._send(tick, fresh, start)
+            self._loop.settle()
         for note in self._loop.take_notes():
             self.get_logger().warning(note)
 

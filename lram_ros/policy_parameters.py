@@ -15,6 +15,9 @@ from lram_core.runtimes import AUTO, RUNTIMES
 from lram_ros.paths import find_shared
 from lram_ros.process import declare
 
+RUNTIME_IN_USE = "runtime_in_use"
+"""Read-only parameter that tells what ``runtime`` and ``precision`` have led to."""
+
 _READ_ONLY: dict[str, tuple[Any, str]] = {
     "bundle": ("", "Folder of the policy bundle."),
     "contract": (

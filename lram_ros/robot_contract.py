@@ -7,6 +7,7 @@ compares the two. Reading it needs no ROS. Every key is described in docs/contra
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,8 +113,8 @@ class RobotContract:
         tick_source: ``observation``: a tick is a complete set of inputs of one stamp;
             ``clock``: a tick is the newest reading of each input, at ``control_rate``.
         inputs: topics of the observation.
-        reward: topic with the reward of the command before (one field, ``reward``); None on a
-            robot that has none: the reward is a known, constant 0.
+        reward: topic with the reward of the command before (one field, ``reward``), or the
+            constant that stands for it on a robot that measures none; 0 where nothing is said.
         episode: topic announcing episodes; None: one episode without end.
         sinks: topics for commands, each with its adapter.
     """
@@ -124,15 +125,15 @@ class RobotContract:
     control_rate: float
     tick_source: str
     inputs: tuple[InputTopic, ...]
-    reward: InputTopic | None
+    reward: InputTopic | float
     episode: InputTopic | None
     sinks: tuple[CommandSink, ...]
 
     @property
     def topics(self) -> tuple[InputTopic, ...]:
         """Every topic a tick needs: observation inputs, then reward, then episode."""
-        others = (topic for topic in (self.reward, self.episode) if topic is not None)
-        return (*self.inputs, *others)
+        others = (self.reward, self.episode)
+        return (*self.inputs, *(topic for topic in others if isinstance(topic, InputTopic)))
 
     @property
     def command(self) -> CommandSink:
@@ -190,7 +191,7 @@ class RobotContract:
             control_rate=root.positive("control_rate"),
             tick_source=root.choice("tick_source", TICK_SOURCES),
             inputs=inputs,
-            reward=_single(root.section("reward"), "reward") if root.has("reward") else None,
+            reward=_reward(root.section("reward")) if root.has("reward") else 0.0,
             episode=_single(root.section("episode"), None) if root.has("episode") else None,
             sinks=_sinks(root, Path(source).parent),
         )
@@ -235,6 +236,16 @@ def _input(section: Section) -> InputTopic:
             f"{section.where}: one picture is one field, found {listed(n for n, _ in fields)}"
         )
     return _topic(section, tuple(_image(n, s) if image else _field(n, s) for n, s in fields))
+
+
+def _reward(section: Section) -> InputTopic | float:
+    if not section.has("constant"):
+        return _single(section, "reward")
+    constant = section.number("constant")
+    section.finish()
+    if not math.isfinite(constant):
+        raise ContractError(f"{section.where}: constant must be finite, found {constant}")
+    return constant
 
 
 def _single(section: Section, name: str | None) -> InputTopic:

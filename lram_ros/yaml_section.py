@@ -133,9 +133,8 @@ class Section:
     def finish(self) -> None:
         unknown = [str(key) for key in self.data if key not in self.asked]
         if unknown:
-            raise ContractError(
-                f"{self.where}: unknown key {listed(unknown)}; expected {listed(self.asked)}"
-            )
+            expected = listed(dict.fromkeys(self.asked))
+            raise ContractError(f"{self.where}: unknown key {listed(unknown)}; expected {expected}")
 
 
 def refuse_twice(names: list[str], what: str) -> None:

@@ -21,13 +21,16 @@ class Script:
     runtime = SimpleNamespace(describe=lambda: "a script")
 
     def __init__(self):
-        self.resets, self.calls, self.next = [], [], np.zeros(4)
+        self.resets, self.calls, self.early, self.next = [], [], [], np.zeros(4)
 
     def warm_up(self):
         return 0.0
 
     def reset(self, task=None, target_return=None):
         self.resets.append((task, target_return))
+
+    def observe_reward(self, reward):
+        self.early.append(reward)
 
     def act(self, observation, reward):
         self.calls.append((observation.copy(), reward))

@@ -1,38 +1,287 @@
-"""The measured peers do the work they are measured for, and every benchmark writes JSON."""
+"""Every benchmark runs at a tiny size and reports what the manual documents; no time is judged."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
-from benchmarks.peers.decision_transformer import DecisionTransformer
+from benchmarks import (
+    batch_throughput,
+    document,
+    int8_agreement,
+    latency_tables,
+    soak,
+    tick_latency,
+)
+from benchmarks.candidates import package_candidate, random_model, runtime_candidates
+from benchmarks.interleave import WARM_UP, Budget, take_turns
+from benchmarks.latency_targets import targets
+from benchmarks.limit import StreamLimit, state_bytes, weight_bytes
+from lram_core.action_model import ActionModel, ModelConfig
+from lram_core.bench.inputs import RandomWalk
+from lram_core.runtimes.base import RuntimeOptions
+from lram_core.runtimes.eager import TorchRuntime
+from lram_core.testing import random_bundle, small_contract, small_dataset, small_model
 
-ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
 
 
-@torch.inference_mode()
-def test_cached_transformer_steps_equal_its_forward() -> None:
-    torch.manual_seed(0)
-    model = DecisionTransformer(d_model=32, num_layers=2, num_heads=2, capacity=30).eval()
-    tokens = torch.randn(1, 30, 32)
-    expected = model(tokens)
-    for start in range(0, 30, 3):
-        found = model.step(tokens[:, start : start + 3], start)
-        torch.testing.assert_close(found, expected[:, start : start + 3], atol=1e-5, rtol=0)
+@pytest.fixture(scope="module")
+def latency(tmp_path_factory):
+    """A report of the smallest sizes there are."""
+    file = tmp_path_factory.mktemp("latency") / "report.json"
+    words = "--sizes d128 --models xlstm mamba --contexts 4 --ticks 2 --runtimes torch native"
+    tick_latency.main(
+        [*words.split(), "--json", str(file), "--plot", str(file.with_suffix(".svg"))]
+    )
+    return file
 
 
-def test_tick_latency_writes_a_table_and_json(tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    command = [sys.executable, "-m", "benchmarks.tick_latency", "--sizes", "d256"]
-    command += ["--ticks", "5", "--contexts", "20", "--json", str(report)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    results = json.loads(report.read_text())["results"]["d256"]
-    assert len(results) == 3
-    for name, figures in results.items():
-        assert figures["p50_ms"] > 0
-        assert name in done.stdout
+def test_tick_latency_reports_every_contestant(latency):
+    report = json.loads(latency.read_text())
+    assert {"machine", "device", "threads", "torch", "tokens_per_tick", "seconds"} <= set(report)
+    xlstm, mamba, context = report["groups"]
+    assert (xlstm["kind"], xlstm["size"], xlstm["model"]) == ("model", "d128", "xlstm")
+    ways = {row["way"] for row in xlstm["rows"]}
+    assert ways >= {"limit", "floor", "torch fp32", "native fp32", "native int8"}
+    assert "xlstm package .step × 3" in ways
+    assert not any("package" in row["way"] for row in mamba["rows"])
+    assert (context["kind"], context["context"]) == ("context", 4)
+    assert {row["model"] for row in context["rows"]} == {None, "transformer", "xlstm"}
+    for group in report["groups"]:
+        for row in group["rows"]:
+            assert row["ticks"] == 2
+            assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["max_ms"]
+            if group["kind"] == "model":
+                assert row["over_limit"] > 0
+                assert row["over_floor"] > 0
+    assert latency.with_suffix(".svg").read_text().startswith("<?xml")
+
+
+def test_tables_show_every_way_and_size(latency):
+    tables = latency_tables.markdown(json.loads(latency.read_text()))
+    assert set(tables) == {"setting", "targets", "xlstm", "mamba", "contexts"}
+    assert "| native int8 | " in tables["xlstm"]
+    assert "| limit, int8 weights | " in tables["xlstm"]
+    assert "| d128 | 4 | Decision Transformer, KV cache | " in tables["contexts"]
+
+
+def test_package_computes_what_ours_does():
+    model = random_model("xlstm", "d128")
+    package = package_candidate("xlstm", model, CPU)
+    runtime = TorchRuntime(model)
+    inputs = RandomWalk(model).take(5)
+    for tick in range(5):
+        observation, to_go, reward = (
+            inputs.observations[tick],
+            float(inputs.returns_to_go[tick]),
+            float(inputs.rewards[tick]),
+        )
+        runtime.tokenise(observation, to_go, reward)
+        assert package.tick(observation, to_go, reward)[0].tolist() == runtime.step().tolist()
+
+
+def test_transformer_is_measured_with_a_full_cache():
+    model = random_model("transformer", "d128", context=4)
+    (candidate,), absent = runtime_candidates(
+        "transformer", model, RuntimeOptions(), [("torch", "fp32")], context=4
+    )
+    assert absent == []
+    assert candidate.context == 4
+    runtime = candidate.tick.__closure__[0].cell_contents
+    assert int(runtime.state()["position"][0]) == 12
+    assert all(np.abs(v).min() > 0 for n, v in runtime.state().items() if n.endswith(".k"))
+
+
+def test_limit_counts_each_byte_of_a_tick():
+    options = {"d_model": 64, "num_layers": 4, "num_heads": 2}
+    model = ActionModel(ModelConfig(5, 2, backbone_options=options))
+    parameters = sum(p.numel() for p in model.parameters())
+    assert weight_bytes(model, "fp32") == 4 * parameters
+    projections = 2 * (4 * 64 * 64 + 64 * 2 * 64)  # up and down; not of the first and last block
+    rounded = projections + projections // 32 * 4
+    assert weight_bytes(model, "int8") == 4 * (parameters - projections) + rounded
+    state = sum(value.numel() for value in model.init_state(1).values())
+    assert state_bytes(model) == 4 * state
+    limit = StreamLimit(10_000, 3_000, CPU)
+    limit.limit()
+    limit.floor()
+    assert limit._all.nbytes == 10240 + 2 * 3072
+
+
+def test_turns_are_taken_in_rounds_until_time_is_up():
+    order = []
+    contestants = {name: lambda number, name=name: order.append((number, name)) for name in "abc"}
+    found = take_turns(contestants, Budget(ticks=40, seconds=0.0, least=7))
+    assert {latency.ticks for latency in found.values()} == {7}
+    rounds = [{name for number, name in order if number == r} for r in range(WARM_UP + 7)]
+    assert all(names == {"a", "b", "c"} for names in rounds)
+    assert len({tuple(n for r, n in order if r == number) for number in range(12)}) > 1
+
+
+def row(way, p50, precision="fp32", model="xlstm", limit=1.0):
+    return {
+        "way": way,
+        "precision": precision,
+        "model": model,
+        "p50_ms": p50,
+        "context": None,
+        "over_limit": p50 / limit,
+        "over_floor": p50 / limit,
+    }
+
+
+def test_targets_are_judged_by_the_figures():
+    rows = [row("native fp32", 1.3), row("native int8", 0.5, "int8", limit=0.25)]
+    rows.append(row("xlstm package .step × 3", 10.0))
+    group = {"kind": "model", "size": "16M", "model": "xlstm", "rows": rows}
+    rivals = [
+        row("onnx int8", 0.4, "int8", "transformer"),
+        row("native int8", 0.5, "int8", "xlstm-h128"),
+    ]
+    against = {"kind": "context", "size": "16M", "context": 50, "rows": rivals}
+    report = {"device": "cpu", "groups": [group, against]}
+    verdicts = {target.what: target.met for target in targets(report)}
+    assert verdicts == {
+        "native fp32 over its limit": True,
+        "native int8 over its limit": False,
+        "native int8 against the `xlstm` package": True,
+        "against a Transformer, context 50, best of each": False,
+    }
+    graph = [row("cuda-graph bf16", 0.05, "bf16"), row("xlstm package .step × 3", 0.5)]
+    report = {"device": "cuda", "groups": [{**group, "rows": graph}]}
+    assert [target.met for target in targets(report)] == [True, False]
+
+
+def test_soak_reports_latency_memory_and_drift(tmp_path):
+    bundle = random_bundle(tmp_path / "bundle", small_contract())
+    file = tmp_path / "soak.json"
+    words = "--ticks 40 --reference-ticks 40 --compare-ticks 3 --allocation-ticks 20"
+    soak.main(
+        [
+            "--bundle",
+            str(bundle),
+            *words.split(),
+            "--runtime",
+            "torch",
+            "--json",
+            str(file),
+            "--plot",
+            str(tmp_path / "soak.svg"),
+        ]
+    )
+    report = json.loads(file.read_text())
+    assert report["ticks"] == report["drift"][-1]["tick"] == 40
+    assert report["state_finite"]
+    assert report["old_over_young"] > 0
+    assert report["reference_ticks"] == 40
+    assert report["bins_equal"] == 1.0
+    assert {"ticks", "python_bytes", "rss_bytes"} == set(report["allocation"])
+    assert (tmp_path / "soak.svg").is_file()
+
+
+def test_soak_drift_is_measured_against_float64(tmp_path):
+    model = small_model()
+    runtime, reference = TorchRuntime(model), soak.Reference(model)
+    inputs = RandomWalk(model).take(30)
+    times, logits, bins = np.zeros(30), np.zeros((2, 256), np.float32), np.zeros((30, 2), np.int64)
+    for _ in range(2):  # a second block goes on where the first one ended
+        soak.run_block(runtime, inputs, times, logits, bins)
+        exact = reference.run(inputs)
+        assert np.abs(logits - exact[-1]).max() < 1e-4
+        assert reference.error(runtime.state()) < 1e-4
+    state = runtime.state()
+    state["0.C"] *= 1.5
+    assert reference.error(state) > 0.1
+
+
+def test_int8_agreement_replays_recorded_episodes(tmp_path):
+    bundle = random_bundle(
+        tmp_path / "bundle",
+        small_dataset(tmp_path / "data").schema.contract({"default": 20.0}, context=16),
+    )
+    file = tmp_path / "agreement.json"
+    int8_agreement.main(
+        [
+            "--bundle",
+            str(bundle),
+            "--data",
+            str(tmp_path / "data"),
+            "--episodes",
+            "5",
+            "--runtimes",
+            "torch",
+            "native",
+            "--json",
+            str(file),
+        ]
+    )
+    report = json.loads(file.read_text())
+    assert report["episodes"] == 5
+    assert set(report["ways"]) == {"native fp32", "native int8"}
+    for way in report["ways"].values():
+        assert 0 <= way["agreement"] <= way["within_one_bin"] <= 1
+        assert len(way["agreement_by_dimension"]) == len(way["mean_difference"]) == 2
+    assert report["ways"]["native fp32"]["agreement"] > 0.99
+    assert "native int8" in int8_agreement.markdown(report)["agreement"]
+
+
+def test_success_is_compared_episode_by_episode(tmp_path):
+    outcomes = {"fp32": [True, True, False], "int8": [True, False, True]}
+    for name, wins in outcomes.items():
+        (tmp_path / name).mkdir()
+        data = {
+            "parameters": {"subject": name},
+            "mean": {"episodes": 3, "success_rate": 2 / 3, "low": 0.2, "high": 0.9},
+            "episodes": [{"task": "reach", "seed": i, "success": w} for i, w in enumerate(wins)],
+        }
+        (tmp_path / name / "results.json").write_text(json.dumps(data))
+    first, second = int8_agreement.success([tmp_path / "fp32", tmp_path / "int8"])
+    assert (first["won"], first["lost"]) == (0, 0)
+    assert (second["won"], second["lost"]) == (1, 1)
+
+
+def test_batch_throughput_reports_a_curve(tmp_path):
+    file = tmp_path / "batch.json"
+    bundle = random_bundle(tmp_path / "bundle", small_contract())
+    words = ["--subjects", str(bundle), "--robots", "1", "3", "--seconds", "0.01"]
+    batch_throughput.main([*words, "--json", str(file)])
+    report = json.loads(file.read_text())
+    (series,) = report["series"]
+    assert [point["robots"] for point in series["points"]] == [1, 3]
+    for point in series["points"]:
+        assert point["ticks_per_second"] == pytest.approx(1e3 * point["robots"] / point["p50_ms"])
+    assert series["single"]["p50_ms"] > 0
+    document.plots.throughput_plot(report, tmp_path / "batch.svg")
+    assert (tmp_path / "batch.svg").is_file()
+
+
+def test_manual_is_filled_between_its_marks(latency, tmp_path):
+    manual = tmp_path / "manual.md"
+    manual.write_text(
+        "a\n<!-- table: tick_latency/xlstm -->\nold\n<!-- end -->\nb\n"
+        "<!-- table: soak/soak -->\nkept\n<!-- end -->\n"
+    )
+    (tmp_path / "tick_latency.json").write_text(latency.read_text())
+    words = ["--manual", str(manual), "--results", str(tmp_path)]
+    document.main(words)
+    text = manual.read_text()
+    assert "| native fp32 | " in text
+    assert "old" not in text
+    assert "kept" in text
+    assert (tmp_path / "tick_latency.svg").is_file()
+    with pytest.raises(SystemExit, match="0"):
+        document.main([*words, "--check"])
+
+
+def test_the_manual_shows_the_reports():
+    text = document.MANUAL.read_text()
+    assert document.filled(text, document.tables(document.RESULTS)) == text
+    for name in document.MARKED.findall(text):
+        assert name[1].split("/")[0] in document.REPORTS
+    for figure in Path(document.MANUAL.parent).glob("*.svg"):
+        assert figure.name in text

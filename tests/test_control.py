@@ -189,6 +189,43 @@ def test_limits_hold_whatever_comes(values):
     assert (commanded[inside] == np.array(values)[inside]).all()
 
 
+CONSTANT = replace(ROBOT, reward=0.25)
+
+
+def without_reward(messages):
+    del messages["reward"]
+    return InputSet(stamp_of(messages["episode"]), tuple(messages.values()), (0.0,) * 6)
+
+
+def test_a_constant_reward_is_taken_between_the_ticks(policy):
+    loop = ControlLoop(policy, CONSTANT)
+    tick, _ = loop.tick(without_reward(robot_messages(0)))
+    assert (policy.early, tick.reward) == ([], 0.25)
+    loop.settle()
+    loop.settle()
+    assert policy.early == [0.25]
+    loop.tick(without_reward(robot_messages(0)))  # the same stamp again
+    loop.settle()
+    assert policy.early == [0.25]
+    loop.tick(without_reward(robot_messages(1)))
+    loop.tick(without_reward(robot_messages(2)))  # where nobody settled, the tick does
+    assert policy.early == [0.25, 0.25]
+    loop.tick(without_reward(robot_messages(0, episode=2, stamp=10**9)))
+    assert policy.early == [0.25, 0.25]  # of the episode before: of no meaning
+    assert [reward for _, reward in policy.calls] == [None] * 4
+
+
+def test_an_early_reward_makes_no_difference_to_a_real_policy(tiny_bundle):
+    measured = ControlLoop(Policy.load(tiny_bundle), ROBOT)
+    constant = ControlLoop(Policy.load(tiny_bundle), CONSTANT)
+    for tick in range(20):
+        expected = measured.tick(inputs(robot_messages(tick)))[0]
+        found = constant.tick(without_reward(robot_messages(tick)))[0]
+        constant.settle()
+        assert found.commanded.tolist() == expected.commanded.tolist()
+        assert found.return_to_go == expected.return_to_go
+
+
 def test_repeated_sets_do_not_change_a_real_policy(tiny_bundle):
     once, twice = (ControlLoop(Policy.load(tiny_bundle), ROBOT) for _ in range(2))
     for tick in range(5):
@@ -200,10 +237,11 @@ def test_repeated_sets_do_not_change_a_real_policy(tiny_bundle):
 
 
 def test_robot_without_reward_and_episode(policy):
-    loop = ControlLoop(policy, replace(ROBOT, reward=None, episode=None))
+    loop = ControlLoop(policy, replace(ROBOT, reward=0.0, episode=None))
     messages = list(robot_messages(0).values())[:-2]
     for stamp in (10, 20, 20, 30):
         loop.tick(InputSet(stamp, tuple(messages), (0.0,) * 5))
+        loop.settle()
     assert policy.resets == [(None, None)]
-    assert [reward for _, reward in policy.calls] == [0.0, 0.0, 0.0]
+    assert [reward for _, reward in policy.calls] == [None, None, None]
     assert loop.take_notes() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from rcl_interfaces.msg import Log, ParameterEvent
 from ros_graph import Peer, Robot
@@ -10,6 +12,7 @@ from std_msgs.msg import String
 from lram_core.errors import CommandError
 from lram_ros.episode_driver import EpisodeDriver
 from lram_ros.msg import ActionCommand, EpisodeStatus, PolicyTick
+from lram_ros.policy_parameters import RUNTIME_IN_USE
 from lram_ros.qos import data_qos
 from lram_ros.srv import ResetEpisode
 
@@ -43,6 +46,21 @@ def driver(robot):
 def test_it_says_what_is_missing(driver):
     with pytest.raises(CommandError, match=r"not ready after 0.2 s; missing: .*a policy node"):
         driver.wait_ready(recorder=False, timeout=0.2)
+
+
+def test_it_asks_the_policy_what_runs_the_model(driver, policy):
+    driver.wait_ready(recorder=False, timeout=60)
+    with ThreadPoolExecutor() as pool:
+        assert asked(pool, driver, policy) == ""
+        policy.node.declare_parameter(RUNTIME_IN_USE, "a steam engine")
+        assert asked(pool, driver, policy) == "a steam engine"
+
+
+def asked(pool, driver, policy):
+    """What the driver learns while the policy answers."""
+    answer = pool.submit(driver.policy_runtime)
+    policy.until(answer.done)
+    return answer.result()
 
 
 def test_it_waits_for_the_recorder_on_every_topic_of_robot_and_policy(driver, robot, policy):

@@ -33,9 +33,9 @@ def peer(ros_domain):
 class Setup:
     """A policy node and a robot in one process, with what the node sends."""
 
-    def __init__(self, peer, bundle, contract, load=Policy.load):
+    def __init__(self, peer, bundle, contract, load=Policy.load, **topics):
         self.peer = peer
-        self.robot = Robot(peer.node)
+        self.robot = Robot(peer.node, **topics)
         self.commands = peer.listen(ActionCommand, "command")
         self.traces = peer.listen(PolicyTick, "policy/tick")
         self.node = PolicyNode(
@@ -67,7 +67,8 @@ def contract_file(tmp_path, **changes):
     """The Meta-World contract with another maximum age, and other changes."""
     data = {**yaml.safe_load(CONTRACT.read_text()), **changes}
     for topic in (*data["inputs"], data["reward"], data["episode"]):
-        topic["max_age"] = MAX_AGE
+        if "topic" in topic:
+            topic["max_age"] = MAX_AGE
     path = tmp_path / "robot.yaml"
     path.write_text(yaml.safe_dump(data))
     return path
@@ -174,6 +175,19 @@ def test_target_return_holds_from_the_next_episode(setup):
     assert [trace.return_to_go for trace in setup.traces] == [1500.0, 1499.75, 700.0, 1500.0]
     read_only = setup.node.set_parameters([Parameter("device", value="cuda")])[0]
     assert not read_only.successful
+
+
+def test_a_constant_reward_is_taken_when_the_command_is_out(peer, tmp_path):
+    policy = Script()
+    contract = contract_file(tmp_path, reward={"constant": 0.25})
+    made = Setup(peer, tmp_path, contract, load=lambda path, **options: policy, reward=None)
+    for tick in range(2):
+        messages = robot_messages(tick)
+        del messages["reward"]
+        made.send(messages)
+        peer.until(lambda n=tick + 1: policy.early == [0.25] * n)
+    assert [reward for _, reward in policy.calls] == [None, None]
+    made.node.stop()
 
 
 def test_action_is_clipped_or_refused(peer, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import re
 
 import pytest
@@ -54,6 +55,13 @@ def test_shipped_contract_fits_metaworld(policy):
     assert [topic.topic for topic in robot.topics[-2:]] == ["reward", "episode"]
 
 
+def test_a_robot_may_have_no_reward(tmp_path, data, policy):
+    robot = RobotContract.load(write(tmp_path, {**data, "reward": {"constant": 0}}))
+    check_contract(robot, policy)
+    assert robot.reward == 0.0
+    assert [topic.topic for topic in robot.topics[-2:]] == ["goal", "episode"]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
@@ -76,6 +84,9 @@ def test_shipped_contract_fits_metaworld(policy):
         ("inputs.4.fields.ee_position", {"path": "point", "unit": "m"}, ["field ee_position"]),
         ("command.fields.ee_dx.low", 2, ["command: fields: ee_dx: low 2 must be below high 1"]),
         ("reward", None, ["reward: expected a mapping, found None"]),
+        ("reward", {"constant": "0"}, ["reward: constant: expected a number, found '0'"]),
+        ("reward", {"constant": math.inf}, ["reward: constant must be finite, found inf"]),
+        ("reward.constant", 0, ["unknown key max_age, path, topic, type; expected constant"]),
     ],
 )
 def test_malformed_contract_is_one_clear_error(tmp_path, data, path, value, words):
@@ -166,7 +177,7 @@ def test_contract_is_not_changed_by_reading(data):
 def test_robot_without_reward_and_episode(data):
     del data["reward"], data["episode"]
     robot = RobotContract.from_dict(data)
-    assert robot.reward is None
+    assert robot.reward == 0.0
     assert robot.episode is None
     assert robot.topics == robot.inputs
 

@@ -7,21 +7,25 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bundle import load_bundle
 from lram_core.codec import ActionCodec
 from lram_core.data.stream import EpisodeSpan, TrainingArrays, window_stream
-from lram_core.errors import CommandError, DataError
+from lram_core.errors import BundleError, CommandError, DataError
 from lram_core.policy import Policy
 from lram_core.testing import SCHEMA, small_dataset
+from lram_core.training.command import train as command
 from lram_core.training.config import TrainConfig
-from lram_core.training.optimizers import learning_rate
+from lram_core.training.optimizers import learning_rate, make_optimizers
 from lram_core.training.train import gather, train
 
 CONFIG = TrainConfig(
@@ -147,6 +151,61 @@ def test_training_learns_resumes_and_writes_a_bundle(tmp_path: Path) -> None:
     assert steps == [20, 40, 60]
     with pytest.raises(CommandError, match=r"other settings: lr 0\.005 \(now 0\.0001\)"):
         train(data, tmp_path / "cut", tmp_path / "run_cut", replace(CONFIG, lr=1e-4))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("xlstm", {"num_heads": 2}),
+        ("xlstm", {"num_heads": 2, "slstm_at": [1]}),
+        ("mamba", {}),
+        ("transformer", {"num_heads": 2, "context": 8}),
+    ],
+    ids=["xlstm", "xlstm-7:1", "mamba", "transformer"],
+)
+def test_every_backbone_trains_and_acts(
+    tmp_path: Path, backbone: str, options: dict[str, Any], optimizer: str
+) -> None:
+    data = small_dataset(tmp_path / "data")
+    shape = {"d_model": 32, "num_layers": 2, **options}
+    config = replace(
+        CONFIG, backbone=backbone, backbone_options=shape, optimizer=optimizer, steps=20
+    )
+    metrics = train([tmp_path / "data"], tmp_path / "bundle", tmp_path / "run", config)
+    assert metrics["train_loss"] < np.log(64)
+    policy = Policy.load(tmp_path / "bundle", runtime="torch")
+    policy.reset()
+    for observation in data.observations[:20]:
+        action = policy.act(observation, 0.1)
+        assert np.isfinite(action.values).all()
+
+
+def test_only_matrices_decay_and_only_large_ones_go_to_muon() -> None:
+    for backbone, large in (("xlstm", 4), ("mamba", 4), ("transformer", 8)):
+        shape = {"d_model": 16, "num_layers": 2}
+        model = ActionModel(ModelConfig(5, 2, 8, backbone, shape))
+        names = {id(p): name for name, p in model.named_parameters()}
+        adamw, muon = make_optimizers(model, CONFIG)
+        assert len(muon.param_groups[0]["params"]) == large
+        decayed, free = ([names[id(p)] for p in g["params"]] for g in adamw.param_groups)
+        assert not [n for n in decayed if n.endswith(("bias", "norm.weight", "A_log", "D"))]
+        assert not [n for n in decayed if n.startswith("embed") or "position" in n]
+        assert not [n for n in free if n.endswith(("head.weight", "conv1d.weight"))]
+
+
+def test_command_names_the_sizes_of_a_backbone(tmp_path: Path) -> None:
+    small_dataset(tmp_path / "data")
+    arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "b"), "--run"]
+    arguments += [str(tmp_path / "run"), "--steps", "1", "--batch", "1", "--device", "cpu"]
+    runner = CliRunner()
+    wrong = runner.invoke(command, [*arguments, "--backbone", "mamba", "--size", "16M-h128"])
+    assert isinstance(wrong.exception, BundleError)
+    assert "unknown size '16M-h128'; available: d128" in str(wrong.exception)
+    right = runner.invoke(command, [*arguments, "--backbone", "transformer", "--size", "d128"])
+    assert right.exit_code == 0, right.output
+    model, _ = load_bundle(tmp_path / "b")
+    assert model.config.backbone == "transformer"
 
 
 def test_nothing_but_a_bundle_is_ever_replaced(tmp_path: Path) -> None:

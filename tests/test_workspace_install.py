@@ -63,6 +63,8 @@ def test_packages_and_messages_import_from_the_install(
         "import lram_core, lram_ros, lram_sim, lram_ros.policy_node, lram_sim.bridge_node\n"
         "from lram_ros.msg import PolicyTick\n"
         "PolicyTick(tick=3)\n"
+        "from lram_core.native import library\n"
+        "assert library.problem() is None, library.problem()\n"
         "print(lram_core.__file__, lram_ros.__file__, lram_sim.__file__, sep='\\n')"
     )
     done = subprocess.run(

@@ -7,6 +7,7 @@ state)`` for control and ``init_state(batch)``; see :class:`lram_core.backbones.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import fields
 from typing import Any
 
@@ -60,7 +61,7 @@ def size_options(backbone: str, size: str, **overrides: Any) -> dict[str, Any]:
         raise BundleError(
             f"backbone {backbone}: unknown size {size!r}; available: {listed(SIZES[backbone])}"
         )
-    options = {**SIZES[backbone][size], **overrides}
+    options = {**deepcopy(SIZES[backbone][size]), **overrides}
     make_config(backbone, options)
     return options
 

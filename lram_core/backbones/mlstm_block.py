@@ -7,13 +7,13 @@ al., "xLSTM: Extended Long Short-Term Memory", 2024, figure 11.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lram_core.accelerators import MLSTM_CHUNK, mlstm_kernel, mlstm_scan
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
 from lram_core.mlstm import CellState, mlstm_chunk
@@ -30,8 +30,6 @@ class Cell(nn.Module):
     def __init__(self, config: XLSTMConfig) -> None:
         super().__init__()
         self.config = config
-        # A runtime may put a kernel of the same arguments and results here.
-        self.chunk: Callable[..., tuple[Tensor, CellState]] = mlstm_chunk
         self.igate = nn.Linear(3 * config.inner_size, config.num_heads)
         self.fgate = nn.Linear(3 * config.inner_size, config.num_heads)
         self.outnorm = ResidualNorm(config.inner_size, config.num_heads)
@@ -47,14 +45,27 @@ class Cell(nn.Module):
             i, f = self._gates(q, k, v)
             heads = (self.config.num_heads, self.config.head_size)
             q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
-            reads = []
-            for start in range(0, q.shape[2], self.config.chunk_size):
+            reads, done = [], 0
+            if segment is None and (kernel := mlstm_kernel(q)) is not None:
+                done = q.shape[2] - q.shape[2] % MLSTM_CHUNK
+                part = slice(done)
+                read, state = mlstm_scan(
+                    kernel,
+                    q[:, :, part],
+                    k[:, :, part],
+                    v[:, :, part],
+                    i[..., part],
+                    f[..., part],
+                    state,
+                )
+                reads.append(read)
+            for start in range(done, q.shape[2], self.config.chunk_size):
                 part = slice(start, start + self.config.chunk_size)
                 seg = None
                 if segment is not None:
                     before = segment[:, start - 1 : start] if start else 0
                     seg = segment[:, part] - before
-                read, state = self.chunk(
+                read, state = mlstm_chunk(
                     q[:, :, part],
                     k[:, :, part],
                     v[:, :, part],

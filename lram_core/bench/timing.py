@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from lram_core.bench.inputs import Inputs
 from lram_core.runtimes.base import Runtime
@@ -76,6 +77,8 @@ def _run(runtime: Runtime, inputs: Inputs, ticks: range, reward_early: bool) -> 
         if reward_early:
             runtime.advance_reward(float(inputs.rewards[tick]))
             reward = None
+            if torch.cuda.is_initialized():
+                torch.cuda.synchronize()  # it was early: it is done when the observation comes
         start = perf_counter()
         runtime.tokenise(observation, to_go, reward)
         runtime.step()

@@ -53,13 +53,14 @@ class FusedMLSTM:
         assert state.C.is_contiguous()
         assert state.n.is_contiguous()
         assert state.m.is_contiguous()
+        q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
         reads = q.new_empty(batch, tokens, heads, size).transpose(1, 2)
         n, m = torch.empty_like(state.n), torch.empty_like(state.m)
         columns = _columns(batch * heads, size)
         _advance[(batch * heads, triton.cdiv(size, columns))](
             *(q, k, v, input_gate, forget_gate, reads),
             *(state.C, state.n, state.m, n, m),
-            *(segment, self._active),
+            *(None if segment is None else segment.contiguous(), self._active),
             *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3]),
             *(*input_gate.stride(), *forget_gate.stride(), *reads.stride()[:3]),
             heads=heads,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lram_core.errors import RuntimeUnavailable
 
 # Both sides count this up when lram_native.h changes: an old library is refused, not misread.
-VERSION = 1
+VERSION = 3
 PATH = Path(__file__).with_name("liblram_native.so")
 # Names an instruction set instead of the best that this CPU has; for tests and comparisons.
 ISA_VARIABLE = "LRAM_NATIVE_ISA"
@@ -32,9 +32,9 @@ class Shape(ctypes.Structure):
         ("d_model", c_int32),
         ("num_layers", c_int32),
         ("num_heads", c_int32),
+        ("slstm_heads", c_int32),
         ("ffn_size", c_int32),
         ("dt_rank", c_int32),
-        ("int8", c_int32),
         ("threads", c_int32),
         ("second_cpu", c_int32),
         ("blocks", ctypes.POINTER(c_int32)),

@@ -19,10 +19,11 @@ RUNTIMES = {
     "native": "lram_core.runtimes.native:NativeRuntime",
     "torch": "lram_core.runtimes.eager:TorchRuntime",
     "cuda-graph": "lram_core.runtimes.cuda_graph:CudaGraphRuntime",
+    "onnx": "lram_core.runtimes.onnx:OnnxRuntime",
 }
 AUTO = "auto"
 # Fastest first, as measured by benchmarks/tick_latency.py.
-AUTO_ORDER = {"cpu": ("native", "torch",), "cuda": ("cuda-graph", "torch")}
+AUTO_ORDER = {"cpu": ("native", "onnx", "torch"), "cuda": ("cuda-graph", "torch")}
 
 
 def check_name(name: str) -> None:
@@ -59,9 +60,11 @@ def make_runtime(model: ActionModel, name: str, options: RuntimeOptions) -> Runt
             raise RuntimeUnavailable(f"runtime {name}: {reason}")
         return chosen(model, options)
     passed_over: list[str] = []
+    lacking: list[str] = []
     for candidate in AUTO_ORDER[options.device.type]:
         chosen = runtime_class(candidate)
         if options.precision and options.precision not in chosen.precisions:
+            lacking.append(f"runtime {candidate} has {' and '.join(chosen.precisions)}")
             continue
         reason = chosen.unavailable(model.config, options)
         if reason is None:
@@ -71,5 +74,5 @@ def make_runtime(model: ActionModel, name: str, options: RuntimeOptions) -> Runt
         passed_over.append(f"runtime {candidate}: {reason}")
     raise RuntimeUnavailable(
         f"no runtime for a {model.config.backbone} with precision {options.precision!r} on "
-        f"{options.device}: {listed(passed_over) or 'none has that precision'}"
+        f"{options.device}: {listed(lacking + passed_over)}"
     )

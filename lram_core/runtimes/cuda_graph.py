@@ -19,7 +19,7 @@ from lram_core.runtimes.base import (
     StateArrays,
     check_state,
 )
-from lram_core.runtimes.static_tick import PRECISIONS, Program, StaticTick
+from lram_core.runtimes.static_tick import Program, StaticTick
 
 
 class CudaGraphRuntime(Runtime):
@@ -30,7 +30,7 @@ class CudaGraphRuntime(Runtime):
     """
 
     name: ClassVar[str] = "cuda-graph"
-    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
+    precisions: ClassVar[tuple[str, ...]] = ("bf16", "fp32")
 
     @classmethod
     def unavailable(cls, config: ModelConfig, options: RuntimeOptions) -> str | None:

@@ -59,7 +59,7 @@ class TorchRuntime(Runtime):
 
     @torch.inference_mode()
     def advance_reward(self, reward: float) -> None:
-        self._state = self._model.advance_reward(self._scalar(reward), self._state)
+        self._state = self._model.advance_reward(self._scalar(reward), self._state, in_place=True)
 
     def state(self) -> StateArrays:
         return {name: value.cpu().numpy().copy() for name, value in self._state.items()}

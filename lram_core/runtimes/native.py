@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import weakref
 from collections.abc import Mapping
 from typing import ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_core.action_model import ActionModel, ModelConfig
-from lram_core.errors import RuntimeUnavailable
+from lram_core.errors import RuntimeUnavailable, listed
 from lram_core.native import library
 from lram_core.native.pack import pack, unsupported
 from lram_core.runtimes.base import (
@@ -23,9 +24,15 @@ from lram_core.runtimes.base import (
     check_state,
 )
 
+# CPU that the second thread is pinned to: a number, or "none".
+CPU_VARIABLE = "LRAM_NATIVE_CPU"
+
 
 class NativeRuntime(Runtime):
     """``liblram_native``. float32 or int8 weights, float32 state, nothing allocated in a tick.
+
+    With two threads, both take parts of every product; the second is pinned to the last CPU that
+    this process may use, or to the one that the environment variable ``LRAM_NATIVE_CPU`` names.
 
     The environment variable ``LRAM_NATIVE_ISA`` (portable, avx2, avx512) names an instruction set
     instead of the best that the CPU has.
@@ -38,8 +45,8 @@ class NativeRuntime(Runtime):
     def unavailable(cls, config: ModelConfig, options: RuntimeOptions) -> str | None:
         if options.device.type != "cpu":
             return f"it runs on the CPU, not on {options.device}"
-        if options.threads != 1:
-            return f"it has 1 thread, found threads = {options.threads}"
+        if options.threads not in (1, 2):
+            return f"it has 1 or 2 threads, found threads = {options.threads}"
         return library.problem() or unsupported(config)
 
     def __init__(self, model: ActionModel, options: RuntimeOptions | None = None) -> None:
@@ -50,7 +57,9 @@ class NativeRuntime(Runtime):
         self.precision = self.choose_precision(options)
         self.isa = library.chosen_isa()
         self._library = library.load()
-        packed = pack(model, self.precision == "int8")
+        self._threads = options.threads
+        self._second_cpu = _second_cpu() if self._threads == 2 else -1
+        packed = pack(model, self.precision == "int8", self._threads, self._second_cpu)
         handle = self._library.lram_create(
             ctypes.byref(packed.shape), packed.pointers(), self.isa.encode()
         )
@@ -73,7 +82,10 @@ class NativeRuntime(Runtime):
         self._logits_at, self._bins_at = self.logits.ctypes.data, self._bins.ctypes.data
 
     def describe(self) -> str:
-        return f"native ({self.precision}, {self.isa}, 1 thread)"
+        if self._threads == 1:
+            return f"native ({self.precision}, {self.isa}, 1 thread)"
+        where = f", the second on CPU {self._second_cpu}" if self._second_cpu >= 0 else ""
+        return f"native ({self.precision}, {self.isa}, 2 threads{where})"
 
     @property
     def traffic(self) -> tuple[int, int]:
@@ -116,3 +128,19 @@ class NativeRuntime(Runtime):
         check_state(state, expected)
         flat = np.concatenate([np.ravel(state[name]) for name in self._form])
         self._library.lram_set_state(self._handle, flat.ctypes.data)
+
+
+def _second_cpu() -> int:
+    """CPU for the second thread; -1 not to pin it."""
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    wanted = os.environ.get(CPU_VARIABLE, "")
+    if wanted == "none" or (not wanted and len(allowed) < 2):
+        return -1
+    if not wanted:
+        return allowed[-1]
+    if not wanted.isdigit() or int(wanted) not in allowed:
+        raise RuntimeUnavailable(
+            f"runtime native: {CPU_VARIABLE} is {wanted!r}; expected none or one of "
+            f"{listed(allowed)}"
+        )
+    return int(wanted)

@@ -5,7 +5,7 @@ Everything but the capture runs on any device, so a CPU runs the same programs, 
 
 from __future__ import annotations
 
-import copy
+import importlib.util
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -13,14 +13,13 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from lram_core.action_model import ActionModel
 from lram_core.backbones import State
-from lram_core.quantise import quantised_names
-
-PRECISIONS = ("bf16", "fp32")
+from lram_core.backbones.mlstm_block import MLSTMBlock
+from lram_core.backbones.xlstm import XLSTM
+from lram_core.runtimes.weights import prepared
 
 
 class Program(Enum):
@@ -43,7 +42,7 @@ class StaticTick:
       last tick, valid after :meth:`wait`.
 
     Args:
-        model: a copy of it is taken where weights are cast.
+        model: copied, not changed.
         slots: N.
         device: where it runs.
         precision: ``fp32``, or ``bf16`` for the large weight matrices; all else is in float32.
@@ -78,13 +77,16 @@ class StaticTick:
         self.bins: npt.NDArray[np.int64] = self._host_bins.numpy()
         self.logits: npt.NDArray[np.float32] = self._host_logits.numpy()
 
-        inputs = torch.zeros_like(self._host, device=device, pin_memory=False)
-        self._inputs = inputs
+        self._inputs = torch.zeros_like(self._host, device=device, pin_memory=False)
         self._active = torch.ones(slots, dtype=torch.bool, device=device) if flags else None
         self.state: State = self._model.init_state(slots, device)
         if device.type == "cuda":
             use_kernels(self._model, self._active)
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = None
+        if device.type == "cuda":
+            # It does not wait for the default stream, on which all of the above was queued.
+            torch.cuda.synchronize(device)
+            self._stream = torch.cuda.Stream(device)
         self._programs: dict[Program, Callable[[], object]] = {
             program: self._captured(program) if capture else partial(self._advance, program)
             for program in Program
@@ -106,33 +108,28 @@ class StaticTick:
 
     def reset(self) -> None:
         """Give every slot the state of an episode's start."""
-        self.load(self._model.init_state(self.slots, self._device))
+        with torch.cuda.stream(self._stream):
+            self.load(self._model.init_state(self.slots, self._device))
 
     @torch.inference_mode()
     def load(self, state: State) -> None:
-        """Overwrite the state."""
+        """Overwrite the state, with tensors of the CPU or of this stream."""
         self.wait()
-        for name, buffer in self.state.items():
-            buffer.copy_(state[name])
+        with torch.cuda.stream(self._stream):
+            for name, buffer in self.state.items():
+                buffer.copy_(state[name])
 
     def _advance(self, program: Program) -> None:
-        inputs, size = self._inputs, self._model.config.observation_size
-        inputs.copy_(self._host, non_blocking=True)
-        reward = None if program is Program.LATE else inputs[:, size + 1]
-        first = None
+        self._inputs.copy_(self._host, non_blocking=True)
         if self._active is not None:
-            first = inputs[:, size + 2] > 0
-            self._active.copy_(inputs[:, size + 3] > 0)
-        if program is Program.REWARD:
-            assert reward is not None
-            self._keep(self._model.advance_reward(reward, self.state))
-            return
-        logits, state = self._model.tick(
-            inputs[:, :size], inputs[:, size], reward, first, self.state
+            self._active.copy_(self._inputs[:, -1] > 0)
+        logits, state = advanced(
+            self._model, program, self._inputs, self.state, flags=self._active is not None
         )
         self._keep(state)
-        self._host_bins.copy_(logits.argmax(-1), non_blocking=True)
-        self._host_logits.copy_(logits, non_blocking=True)
+        if logits is not None:
+            self._host_bins.copy_(logits.argmax(-1), non_blocking=True)
+            self._host_logits.copy_(logits, non_blocking=True)
 
     def _keep(self, state: State) -> None:
         """Write a new state over the old one, but for the slots that do not take part."""
@@ -159,49 +156,39 @@ class StaticTick:
         return graph.replay
 
 
-class BFloat16Linear(nn.Module):
-    """A linear map with weights in bfloat16; float32 in and out."""
+def advanced(
+    model: ActionModel, program: Program, inputs: Tensor, state: State, flags: bool
+) -> tuple[Tensor | None, State]:
+    """Return what a program makes of inputs and state: logits, if it has any, and the new state.
 
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(linear.weight.detach().bfloat16(), requires_grad=False)
-        self.bias = linear.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.linear(x.bfloat16(), self.weight).float()
-        return y if self.bias is None else y + self.bias
-
-
-def prepared(model: ActionModel, precision: str) -> ActionModel:
-    """Return a copy of a model whose large weight matrices are in a precision of PRECISIONS.
-
-    Those are the head's and what int8 runtimes quantise. Norms, gates and the recurrence stay in
-    float32: in bfloat16 the mLSTM's stabiliser rounds, and the error grows with the episode.
+    Args:
+        inputs: rows as in :class:`StaticTick`.
+        state: without ``flags`` it may be overwritten: nobody needs the old one.
+        flags: whether to heed that episodes start.
     """
-    changed = copy.deepcopy(model)
-    if precision == "bf16":
-        for name in [*quantised_names(model), "head.weight"]:
-            parent, _, attribute = name.removesuffix(".weight").rpartition(".")
-            owner = changed.get_submodule(parent)
-            setattr(owner, attribute, BFloat16Linear(getattr(owner, attribute)))
-    return changed
+    size = model.config.observation_size
+    reward = inputs[:, size + 1]
+    if program is Program.REWARD:
+        return None, model.advance_reward(reward, state, in_place=not flags)
+    last = reward if program is Program.TICK else None
+    observation, to_go = inputs[:, :size], inputs[:, size]
+    if flags:
+        return model.tick(observation, to_go, last, inputs[:, size + 2] > 0, state)
+    return model.advance(model.tick_tokens(observation, to_go, last), state, in_place=True)
 
 
 def use_kernels(model: ActionModel, active: Tensor | None) -> None:
-    """Let fused kernels update the matrix memories in place, where they are to be had.
+    """Let fused kernels run the mLSTM blocks, their memories updated in place, where Triton is.
 
     Args:
         model: changed.
         active: (N,) bool, read at every tick: slots whose memory is to be updated; None for all.
     """
-    try:
-        from lram_core.kernels.mlstm import FusedMLSTM
-    except ModuleNotFoundError as error:
-        if error.name != "triton":
-            raise
+    if not isinstance(model.backbone, XLSTM) or importlib.util.find_spec("triton") is None:
         return
-    from lram_core.backbones.mlstm_block import Cell
+    from lram_core.kernels.mlstm_block import FusedBlock
 
-    for module in model.modules():
-        if isinstance(module, Cell):
-            module.chunk = FusedMLSTM(active)
+    blocks = model.backbone.blocks
+    for layer, block in enumerate(blocks):
+        if isinstance(block, MLSTMBlock):
+            blocks[layer] = FusedBlock(block, active)

@@ -12,6 +12,13 @@ from lram_core.action_model import ActionModel
 from lram_core.errors import CommandError
 from lram_core.training.config import TrainConfig
 
+# The backbones' large matrices, by the end of their names.
+MATRICES = tuple(
+    f"{name}.weight" for name in ("proj_up", "proj_down", "in_proj", "out_proj", "qkv")
+)
+# Of more than one dimension, yet no matrices: decay rates and embeddings.
+NEVER_DECAYED = (".A_log", ".position.weight")
+
 
 def make_optimizers(model: ActionModel, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Return the optimisers of all parameters.
@@ -20,7 +27,7 @@ def make_optimizers(model: ActionModel, config: TrainConfig) -> list[torch.optim
     momentum, steps scaled to AdamW's size so that one learning rate serves both) and leaves the
     rest to AdamW.
 
-    Only matrices decay: neither biases and norms nor the input embeddings.
+    Only matrices decay: neither biases and norms, nor embeddings, nor Mamba's decay rates.
 
     Raises:
         CommandError: this version of torch has no Muon.
@@ -33,9 +40,13 @@ def make_optimizers(model: ActionModel, config: TrainConfig) -> list[torch.optim
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        if config.optimizer == "muon" and name.endswith(("proj_up.weight", "proj_down.weight")):
+        if config.optimizer == "muon" and name.endswith(MATRICES):
             muon.append(parameter)
-        elif parameter.ndim > 1 and not name.startswith("embed_"):
+        elif (
+            parameter.ndim > 1
+            and not name.startswith("embed_")
+            and not name.endswith(NEVER_DECAYED)
+        ):
             decayed.append(parameter)
         else:
             free.append(parameter)

@@ -11,6 +11,7 @@ int lram_version(void) { return LRAM_VERSION; }
 
 #if defined(__x86_64__)
 static int has_avx2(void) {
+  __builtin_cpu_init();
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 

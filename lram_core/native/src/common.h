@@ -2,7 +2,7 @@
 #ifndef LRAM_COMMON_H
 #define LRAM_COMMON_H
 
-#include "linear.h"
+#include "int8.h"
 
 #define CONV 4      /* tokens that the causal convolution sees */
 #define QKV_BLOCK 4 /* channels that a block-diagonal projection mixes */
@@ -94,6 +94,13 @@ static void layer_norm(const float *x, const float *weight, const float *bias, i
     if (bias) scaled += load(bias + c);
     store(y + c, scaled);
   }
+}
+
+static void rms_norm(const float *x, const float *weight, int size, float *y) {
+  vf square = splat(0.0f);
+  for (int c = 0; c < size; c += VL) square += load(x + c) * load(x + c);
+  const vf scale = splat(1.0f / sqrtf(hsum(square) / (float)size + NORM_EPS));
+  for (int c = 0; c < size; c += VL) store(y + c, load(x + c) * scale * load(weight + c));
 }
 
 /* Convolution and SiLU at token t: x (tokens of a stride) preceded by past (CONV - 1) x size. */

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LRAM_VERSION 1
+#define LRAM_VERSION 3
 #define LRAM_MAX_TOKENS 3
 
 #if defined(__GNUC__)
@@ -19,15 +19,15 @@
 #define LRAM_API
 #endif
 
-enum lram_block { LRAM_MLSTM = 0, LRAM_SLSTM = 1, LRAM_MAMBA = 2 };
+/* A block's kind; + LRAM_INT8 when its projections come as int8 values and float scales. */
+enum lram_block { LRAM_MLSTM = 0, LRAM_SLSTM = 1, LRAM_MAMBA = 2, LRAM_INT8 = 16 };
 
 typedef struct {
   int32_t observation_size, action_size, bins;
   int32_t d_model, num_layers;
-  int32_t num_heads;   /* xLSTM */
-  int32_t ffn_size;    /* sLSTM */
-  int32_t dt_rank;     /* Mamba */
-  int32_t int8;        /* large projections come as int8 values and float scales */
+  int32_t num_heads;             /* xLSTM */
+  int32_t slstm_heads, ffn_size; /* sLSTM */
+  int32_t dt_rank;               /* Mamba */
   int32_t threads;     /* 1 or 2 */
   int32_t second_cpu;  /* CPU that the second thread is pinned to; -1: not pinned */
   const int32_t *blocks; /* num_layers of enum lram_block */

@@ -51,11 +51,11 @@ static int tile_vectors(int head_size) {
   return vectors;
 }
 
-static void take_mlstm(arena *a, mlstm *l, const lram_shape *s) {
+static void take_mlstm(arena *a, mlstm *l, const lram_shape *s, int int8) {
   int d = s->d_model, inner = 2 * d, head_size = inner / s->num_heads;
   l->norm = take_norm(a, d);
-  l->up = take_linear(a, d, 2 * inner, s->int8);
-  l->past = take_state(a, (size_t)(CONV - 1) * inner);
+  l->up = take_linear(a, d, 2 * inner, int8);
+  l->past = take_state(a, (CONV - 1) * inner);
   l->taps = take_taps(a, inner);
   const float *source[3];
   for (int i = 0; i < 3; i++) source[i] = next_weight(a);
@@ -71,12 +71,13 @@ static void take_mlstm(arena *a, mlstm *l, const lram_shape *s) {
             *qkv++ = source[i][(size_t)(c + lane) * QKV_BLOCK + in];
   l->gates = take_vectors(a, (int[]){s->num_heads * 3 * inner, s->num_heads * 3 * inner,
                                      s->num_heads, s->num_heads}, 4);
+  int width = tile_vectors(head_size) * VL;
+  l->memory = take_state_tiles(a, s->num_heads, head_size / width, head_size, width);
   l->normaliser = take_state(a, inner);
   l->stabiliser = take_state(a, s->num_heads);
-  l->memory = take_state(a, (size_t)inner * head_size);
   l->outnorm = take_norm(a, inner);
   l->skip = take_vector(a, inner);
-  l->down = take_linear(a, inner, d, s->int8);
+  l->down = take_linear(a, inner, d, int8);
 }
 
 static void take_mlstm_scratch(arena *a, mlstm_scratch *m, const lram_shape *s) {
@@ -93,23 +94,22 @@ static void take_mlstm_scratch(arena *a, mlstm_scratch *m, const lram_shape *s) 
   m->head = take(a, sizeof(head_weights) * s->num_heads);
 }
 
-/* The four inputs of each output's block, one after another, to all of the block's lanes. */
-INLINE vf block_input(vf x, const int i) {
+/* Input i of each output's block, to all of the block's lanes. */
 #if VL == 16
-  return __builtin_shuffle(x, (vi){i, i, i, i, i + 4, i + 4, i + 4, i + 4, i + 8, i + 8, i + 8,
-                                   i + 8, i + 12, i + 12, i + 12, i + 12});
+#define BLOCK_INPUT(x, i) \
+  SHUFFLE(x, i, i, i, i, i + 4, i + 4, i + 4, i + 4, i + 8, i + 8, i + 8, i + 8, i + 12, i + 12, \
+          i + 12, i + 12)
 #elif VL == 8
-  return __builtin_shuffle(x, (vi){i, i, i, i, i + 4, i + 4, i + 4, i + 4});
+#define BLOCK_INPUT(x, i) SHUFFLE(x, i, i, i, i, i + 4, i + 4, i + 4, i + 4)
 #else
-  return __builtin_shuffle(x, (vi){i, i, i, i});
+#define BLOCK_INPUT(x, i) SHUFFLE(x, i, i, i, i)
 #endif
-}
 
 INLINE vf block_diagonal(vf x, const float *w) {
-  vf y = load(w) * block_input(x, 0);
-  y += load(w + VL) * block_input(x, 1);
-  y += load(w + 2 * VL) * block_input(x, 2);
-  y += load(w + 3 * VL) * block_input(x, 3);
+  vf y = load(w) * BLOCK_INPUT(x, 0);
+  y += load(w + VL) * BLOCK_INPUT(x, 1);
+  y += load(w + 2 * VL) * BLOCK_INPUT(x, 2);
+  y += load(w + 3 * VL) * BLOCK_INPUT(x, 3);
   return y;
 }
 
@@ -163,7 +163,8 @@ static void mlstm_head(const mlstm *l, mlstm_scratch *m, int h, int tokens,
           store(written + c, load(k + (size_t)s * step + c) * splat(gated));
       }
     }
-    w->divisor[t] = fmaxf(fabsf(overlap), expf(-stabiliser)) + CELL_EPS;
+    float magnitude = fabsf(overlap), least = expf(-stabiliser);
+    w->divisor[t] = (magnitude < least ? least : magnitude) + CELL_EPS; /* NaN stays NaN */
   }
   w->kept = w->inter[tokens - 1];
   l->stabiliser[h] = stabiliser;
@@ -256,18 +257,6 @@ static void mlstm_output(const mlstm *l, mlstm_scratch *m, int tokens) {
     for (int c = 0; c < inner; c += VL)
       store(read + c, (load(read + c) + load(l->skip + c) * load(conv + c)) * vsilu(load(z + c)));
   }
-}
-
-/* Memory in canonical order: heads x keys x values. */
-static void mlstm_copy_memory(const mlstm *l, const mlstm_scratch *m, float *flat, int set) {
-  int size = m->head_size, width = m->tile_vectors * VL;
-  float *at = l->memory;
-  for (int h = 0; h < m->heads; h++)
-    for (int tile = 0; tile < size; tile += width)
-      for (int k = 0; k < size; k++, at += width) {
-        float *row = flat + ((size_t)h * size + k) * size + tile;
-        memcpy(set ? at : row, set ? row : at, width * sizeof(float));
-      }
 }
 
 #endif

@@ -1,1 +1,0 @@
-"""Peers to measure against, built as their users run them."""

@@ -1,0 +1,123 @@
+"""``lram export``: what it writes, what it refuses, and a client without this package."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from lram_core.bundle import load_contract
+from lram_core.cli import cli
+from lram_core.data.files import sha256
+from lram_core.errors import BundleError, CommandError
+from lram_core.onnx_export.export import export_bundle
+from lram_core.onnx_export.names import check_origin
+from lram_core.policy import Policy
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="no ONNX Runtime with these operators for Python 3.10"
+)
+
+MANUAL = Path(__file__).parents[1] / "docs" / "export.md"
+# Nothing of this package, nor PyTorch, may be needed.
+ALONE = "import sys; sys.modules.update(torch=None, lram_core=None, onnx=None); "
+
+
+@pytest.mark.parametrize(
+    ("precision", "file"), [("fp32", "model.onnx"), ("int8", "model-int8.onnx")]
+)
+def test_the_command_writes_into_the_bundle_and_tells_the_parity(
+    tiny_bundle: Path, precision: str, file: str
+) -> None:
+    import onnxruntime
+
+    done = CliRunner().invoke(cli, ["export", str(tiny_bundle), "--precision", precision])
+    assert done.exit_code == 0, done.output
+    assert "same bin as PyTorch" in done.output
+    assert not list(tiny_bundle.glob(".*")), "no temporary file is left"
+    session = onnxruntime.InferenceSession(tiny_bundle / file, providers=["CPUExecutionProvider"])
+    told = session.get_modelmeta().custom_metadata_map
+    assert told["lram.weights_sha256"] == sha256(tiny_bundle / "model.safetensors")
+    assert told["lram.precision"] == precision
+    # JSON has lists where the contract has tuples.
+    contract = json.loads(json.dumps(load_contract(tiny_bundle).to_dict()))
+    assert json.loads(told["lram.contract"]) == contract
+    inputs = {each.name for each in session.get_inputs()}
+    state = json.loads(told["lram.state"])
+    assert inputs == {"observation", "return_to_go", "reward", "tokens", *state}
+    assert state["state_0_C"] == "0.C"
+
+
+def test_another_place_and_a_bundle_that_is_none(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "policy.onnx"
+    path, parity = export_bundle(tiny_bundle, out=out, ticks=20)
+    assert path == out
+    assert out.is_file()
+    assert not (tiny_bundle / "model.onnx").exists()
+    assert parity.passed
+    with pytest.raises(BundleError, match="no such bundle"):
+        export_bundle(tmp_path / "nothing")
+
+
+def test_unknown_choices_list_what_exists(tiny_bundle: Path) -> None:
+    with pytest.raises(CommandError, match="unknown precision 'fp16'; available: fp32, int8"):
+        export_bundle(tiny_bundle, "fp16")
+    for option, value, available in (
+        ("--precision", "fp16", ("fp32", "int8")),
+        ("--format", "tensorrt", ("onnx",)),
+    ):
+        done = CliRunner().invoke(cli, ["export", str(tiny_bundle), option, value])
+        assert done.exit_code == 2
+        assert all(name in done.output for name in (value, *available))
+
+
+def test_a_file_of_another_form_or_origin_is_told_apart() -> None:
+    path = Path("b/model.onnx")
+    told = {
+        "lram.format": "1",
+        "lram.version": "0.0.7",
+        "lram.precision": "fp32",
+        "lram.weights_sha256": "a" * 64,
+    }
+    check_origin(path, told, "fp32", "a" * 64)
+    with pytest.raises(BundleError, match=r"exported by lram_ros 0\.0\.7 with precision fp32, exp"):
+        check_origin(path, told, "int8", "a" * 64)
+    with pytest.raises(BundleError, match="checksum aaaaaaaaaaaa, expected bbbbbbbbbbbb"):
+        check_origin(path, told, "fp32", "b" * 64)
+    with pytest.raises(BundleError, match="with format 2, expected 1"):
+        check_origin(path, told | {"lram.format": "2"}, "fp32", "a" * 64)
+    with pytest.raises(BundleError, match=r"by lram_ros unknown with format \(none\)"):
+        check_origin(path, {}, "fp32", "a" * 64)
+
+
+def test_a_file_that_is_not_onnx_is_not_used(tiny_bundle: Path) -> None:
+    (tiny_bundle / "model.onnx").write_bytes(b"not a model")
+    with pytest.raises(BundleError, match=r"model\.onnx: ONNX Runtime cannot read it"):
+        Policy.load(tiny_bundle, runtime="onnx")
+
+
+def test_the_manuals_client_acts_like_the_policy(tiny_bundle: Path, tmp_path: Path) -> None:
+    (client,) = re.findall(r"```python\n(.*?)```", MANUAL.read_text(), re.DOTALL)
+    assert len(client.splitlines()) <= 30
+    path, _ = export_bundle(tiny_bundle, out=tmp_path / "policy.onnx", ticks=2)
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE + "\n" + client, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = [np.fromstring(line.strip("[]"), sep=" ") for line in done.stdout.splitlines()]
+    policy = Policy.load(tiny_bundle, runtime="torch")
+    for tick, action in enumerate(printed):
+        observation = np.full(policy.contract.observation_size, 0.1 * tick, np.float32)
+        expected = policy.act(observation, None if tick == 0 else 0.5).values
+        np.testing.assert_allclose(action, expected, atol=1e-6)
+    assert len(printed) == 10
