@@ -33,7 +33,7 @@ from lram_ros.mock.sensors import MessageMaker
 from lram_ros.process import make_executor, ros
 from lram_ros.qos import data_qos, input_qos
 from lram_ros.realtime import RealtimeSettings
-from lram_ros.robot_contract import RobotContract
+from lram_ros.robot_contract import InputTopic, RobotContract
 from lram_ros.ticker import Ticker, TickTime
 from lram_ros.trace import TickMessages
 
@@ -47,7 +47,7 @@ def contract_at(path: Path, rate: float, tick_source: str) -> RobotContract:
     """The contract, at another rate and without limits of age: a late set is to be measured."""
     robot = RobotContract.load(path)
     inputs = tuple(replace(topic, max_age=float("inf")) for topic in robot.inputs)
-    assert robot.reward is not None
+    assert isinstance(robot.reward, InputTopic)
     assert robot.episode is not None
     return replace(
         robot,
@@ -168,6 +168,7 @@ class Loop:
             return
         self._publisher.publish(self._messages.command(tick))
         end = time.monotonic_ns()
+        self._loop.settle()
         self._loop.take_notes()
         self._begin = self._begin or start
         if start - self._begin > WARM_UP_S * 1e9 and not self.done:

@@ -135,26 +135,35 @@ class LatestCollector:
         if self._recent:
             self._recent[index].append(message)
 
-    def take(self, now: float, ros_now: int) -> InputSet:
-        """Return the newest inputs.
+    def ages(self, now: float, ros_now: int) -> list[float]:
+        """Return the age of each topic's newest reading in seconds; infinite where none came.
 
         Args:
             now: steady time in seconds. A frozen ROS clock cannot make old readings look young.
             ros_now: ROS time in nanoseconds, compared with the stamps.
+        """
+        return [
+            max(now - received, 0.0 if stamp is None else (ros_now - stamp) * 1e-9)
+            for received, stamp in zip(self._received, self._stamps, strict=True)
+        ]
+
+    def newest(self, ages: Sequence[float], ros_now: int) -> InputSet:
+        """Return the newest readings, however old; None stands for a message that never came."""
+        recent = tuple(tuple(messages) for messages in self._recent)
+        return InputSet(ros_now, tuple(self._messages), tuple(ages), recent)
+
+    def take(self, now: float, ros_now: int) -> InputSet:
+        """Return the newest inputs; the arguments are those of :meth:`ages`.
 
         Raises:
             StaleInput: an input never came or is older than the contract allows, by its arrival
                 or by its stamp.
         """
-        ages = [
-            max(now - received, 0.0 if stamp is None else (ros_now - stamp) * 1e-9)
-            for received, stamp in zip(self._received, self._stamps, strict=True)
-        ]
+        ages = self.ages(now, ros_now)
         late = _late(self._topics, ages)
         if late:
             raise StaleInput("; ".join(late))
-        recent = tuple(tuple(messages) for messages in self._recent)
-        return InputSet(ros_now, tuple(self._messages), tuple(ages), recent)
+        return self.newest(ages, ros_now)
 
 
 def _late(topics: Sequence[InputTopic], ages: Sequence[float]) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,33 @@ class ActingPolicy(Protocol):
     def observe_reward(self, reward: float) -> None: ...
 
     def act(self, observation: npt.NDArray[np.float32], reward: float | None) -> Action: ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One set of inputs as the loop understands it; nothing has been done with it yet.
+
+    Attributes:
+        inputs: the messages.
+        status: of the episode.
+        running: whether an episode runs that is to be answered.
+        repeated: the stamp was answered before.
+        begins: an answer would begin anew: another episode, or stamps that went back.
+        sensors: observation field → values; empty where nothing is to be answered.
+        reward: of the command before.
+    """
+
+    inputs: InputSet
+    status: Any
+    running: bool
+    repeated: bool = False
+    begins: bool = False
+    sensors: dict[str, Array] = field(default_factory=dict)
+    reward: float = 0.0
+
+    @property
+    def episode(self) -> tuple[int, str, int]:
+        return self.status.episode, self.status.task, self.status.seed
 
 
 class CommandLimits:
@@ -90,7 +117,8 @@ class ControlLoop:
 
     def __init__(self, policy: ActingPolicy, robot: RobotContract) -> None:
         self.policy = policy
-        self.limits = CommandLimits(robot, policy.contract)
+        native = len(robot.sinks) == 1 and robot.sinks[0].adapter == "native"
+        self.limits = CommandLimits(robot, policy.contract) if native else None
         self.target_return: float | None = None
         self._notes: list[str] = []
         self._reader = InputReader(robot, policy.contract)
@@ -117,26 +145,43 @@ class ControlLoop:
                 as it was, so a sound set of the same stamp can still be answered.
         """
         start = perf_counter() if start is None else start
+        reading = self.read(inputs)
+        return self.answer(reading, start) if reading.running else (None, False)
+
+    def read(self, inputs: InputSet) -> Reading:
+        """Look at a set of inputs; the state and the loop stay as they are.
+
+        Raises:
+            InputError, ContractError: the inputs are malformed or not finite.
+        """
         status = self._reader.status(inputs)
         if status.state != EpisodeState.RUNNING:
-            return None, False
+            return Reading(inputs, status, running=False)
         # A restarted source counts episodes and stamps from the beginning again: its first set can
         # look like the one answered last, but for another task.
-        episode = (status.episode, status.task, status.seed)
-        last = self._last if self._episode == episode else None
-        if last is not None:
-            if last.stamp == inputs.stamp:
-                return last, False
-            if inputs.stamp < last.stamp:
-                self._notes.append(
-                    f"stamps went back by {(last.stamp - inputs.stamp) * 1e-9:.3f} s; starting anew"
-                )
-                last = None
+        same = self._episode == (status.episode, status.task, status.seed)
+        last = self._last if same else None
+        if last is not None and last.stamp == inputs.stamp:
+            return Reading(inputs, status, running=True, repeated=True)
+        begins = last is None or inputs.stamp < last.stamp
         sensors = self._reader.sensors(inputs)
         reward = self._reader.reward(inputs)
-        if last is None:
+        return Reading(inputs, status, True, False, begins, sensors, reward)
+
+    def answer(self, reading: Reading, start: float) -> tuple[Tick, bool]:
+        """Ask the policy; ``reading`` is of a running episode. Returns as :meth:`tick`."""
+        inputs, status, last = reading.inputs, reading.status, self._last
+        if reading.repeated:
+            assert last is not None
+            return last, False
+        if reading.begins:
+            if last is not None and self._episode == reading.episode:
+                back = (last.stamp - inputs.stamp) * 1e-9
+                self._notes.append(f"stamps went back by {back:.3f} s; starting anew")
+            last = None
             self._begin(status)
-            self._episode = episode
+            self._episode = reading.episode
+        if last is None:
             number = 0 if self._count_ticks else status.tick
         elif self._count_ticks:
             number = last.number + 1
@@ -144,20 +189,20 @@ class ControlLoop:
             number = status.tick
             if number != last.number + 1:
                 self._notes.append(f"ticks {last.number + 1} to {number - 1} were missed")
-        observation = self._assembler.assemble(sensors)
+        observation = self._assembler.assemble(reading.sensors)
         self.settle()
         observed = perf_counter()
-        action = self.policy.act(observation, reward if self._constant is None else None)
+        action = self.policy.act(observation, reading.reward if self._constant is None else None)
         acted = perf_counter()
         self._unsettled = self._constant is not None
-        limited = self.limits.apply(action.values)
+        limited = self.limits.apply(action.values) if self.limits is not None else None
         self._last = Tick(
             stamp=inputs.stamp,
             episode=status.episode,
             number=number,
             ages=inputs.ages,
             observation=observation,
-            reward=reward,
+            reward=reading.reward,
             return_to_go=self.policy.return_to_go,
             raw=action.values,
             commanded=limited[0] if limited else None,
@@ -167,6 +212,11 @@ class ControlLoop:
             timings=action.timings,
         )
         return self._last, True
+
+    def restart(self) -> None:
+        """Begin anew at the next answer, with an empty state: a re-arm, a reset on request."""
+        self._last = self._episode = None
+        self._unsettled = False
 
     def settle(self) -> None:
         """Do what need not wait for the next inputs; to be called when the command is out."""

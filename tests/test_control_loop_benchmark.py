@@ -23,6 +23,7 @@ def test_figures_of_known_times():
     found = control_loop.figures(notes, sent[:-1], answers, 100.0)
     assert found["jitter_ms"] == pytest.approx({"p50": 0, "p99": 2, "p99.9": 2, "max": 2})
     assert found["late_periods"] == 0
+    assert found["true_hz"] == pytest.approx(100, abs=0.2)
     for name, expected in (
         ("latency_ms", 3),
         ("model_ms", 1),
