@@ -21,7 +21,7 @@ GREY, RED = "#9ca3af", "#b91c1c"
 def latency_plot(report: dict[str, Any], path: Path) -> None:
     """Left: latency over size, by way. Right: over context, against a Transformer."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+        figure = Figure(figsize=(12, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2)
         _by_size(left, [g for g in report["groups"] if g.get("model") == "xlstm"])
         _by_context(right, [g for g in report["groups"] if g["kind"] == "context"])
@@ -139,7 +139,8 @@ def throughput_plot(report: dict[str, Any], path: Path) -> None:
 
 def _legend(axes: Any) -> None:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=7)
+        # Beside the axes, where no curve can run through it.
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _save(figure: Figure, path: Path) -> None:
