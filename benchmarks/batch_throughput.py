@@ -19,9 +19,9 @@ import torch
 
 from benchmarks.candidates import random_model
 from lram_core.action_model import ActionModel
-from lram_core.batch_policy import BatchPolicy, tick_seconds
+from lram_core.batch_policy import BatchPolicy
 from lram_core.bench.inputs import RandomWalk
-from lram_core.bench.timing import Latency, time_ticks
+from lram_core.bench.timing import Latency, tick_seconds, time_ticks
 from lram_core.bundle import load_bundle, load_contract
 from lram_core.contract import PolicyContract
 from lram_core.device import resolve_device

@@ -12,6 +12,7 @@ import torch
 
 from lram_core.action_model import ActionModel
 from lram_core.bundle import load_bundle
+from lram_core.checks import count, finite32, flags, number, numbers
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.device import resolve_device
@@ -61,12 +62,10 @@ class BatchPolicy:
         precision: str = "",
     ) -> None:
         """See :meth:`load` for the arguments."""
-        if slots < 1:
-            raise CommandError(f"a batch needs at least one slot, found {slots}")
+        slots = count("slots", slots)
         where = torch.device("cpu") if device is None else device
         runtime = _resolved(runtime, model, where)
-        if not precision:
-            precision = "bf16" if runtime == "cuda-graph" else "fp32"
+        precision = precision or PRECISIONS[0]
         if precision not in PRECISIONS:
             raise RuntimeUnavailable(
                 f"a batch has no precision {precision!r}; available: {listed(PRECISIONS)}"
@@ -99,8 +98,7 @@ class BatchPolicy:
             slots: number of robots, N.
             device: ``cpu``, ``cuda``, or ``auto`` (CUDA where there is one).
             runtime: one of RUNTIMES, or ``auto``: the graph where there is a GPU.
-            precision: of the large weight matrices, ``fp32`` or ``bf16``; empty for the
-                runtime's own.
+            precision: of the large weight matrices, ``fp32`` (the default) or ``bf16``.
 
         Raises:
             BundleError, ContractError: the bundle is unusable.
@@ -129,13 +127,20 @@ class BatchPolicy:
             target_return: undiscounted return to ask for instead, in reward units.
 
         Raises:
-            ContractError: there is no such slot, or the target is not finite.
+            ContractError: there is no such slot, or the target is not finite in float32.
         """
-        if not 0 <= slot < self.slots:
-            raise ContractError(f"slot {slot}: expected 0 to {self.slots - 1}")
-        goal = self.contract.target_return(task) if target_return is None else target_return
-        if not np.isfinite(goal):
-            raise ContractError(f"slot {slot}: target return must be finite, found {goal}")
+        try:
+            slot = range(self.slots).index(slot)
+        except ValueError:
+            raise ContractError(f"slot {slot}: expected 0 to {self.slots - 1}") from None
+        goal = number(
+            f"slot {slot}: target return",
+            self.contract.target_return(task) if target_return is None else target_return,
+        )
+        if not finite32(goal, self.contract.reward.scale):
+            raise ContractError(
+                f"slot {slot}: target return must be finite in float32, found {goal:g}"
+            )
         self._to_go[slot] = goal
         self._first[slot] = True
         self._rewarded[slot] = False
@@ -149,16 +154,15 @@ class BatchPolicy:
 
         Raises:
             ContractError: wrong shapes, or a slot that takes part has a reward that is not finite
-                or has no action that waits for one. Nothing has changed then.
+                in float32 or has no action that waits for one. Nothing has changed then.
         """
         taking = self._taking(active)
-        given = self._checked("rewards", rewards, (self.slots,), taking)
+        given = self._numbers("rewards", rewards, (self.slots,), taking)
+        remaining = self._after(given, taking)
         self._refuse(taking & self._first, "no action waits for a reward: an episode starts")
         self._refuse(taking & self._rewarded, "the last action's reward was given already")
-        self._tick.wait()
-        self._write(taking, reward=given / self.contract.reward.scale)
-        self._tick.run(Program.REWARD)
-        self._to_go[taking] -= given[taking]
+        self._advance_rewards(taking, given)
+        self._to_go = remaining
         self._rewarded |= taking
 
     def act(
@@ -171,42 +175,41 @@ class BatchPolicy:
 
         Args:
             observations: (N, observation_size).
-            rewards: (N,) of the last actions, in reward units; None when :meth:`observe_rewards`
-                took them. Ignored at an episode's first tick.
+            rewards: (N,) of the last actions, in reward units; NaN for a slot whose reward
+                :meth:`observe_rewards` took, None when it took them all. At an episode's first
+                tick there was none: what is given then must be finite, and has no effect.
             active: (N,) bool, the slots that take part; all by default. The others keep their
                 state, and what is given for them is not looked at.
 
         Raises:
-            ContractError: wrong shapes, or a slot that takes part has a number that is not finite,
-                or its reward is missing or given twice. The message names the slots; no slot was
-                advanced.
+            ContractError: wrong shapes, or a slot that takes part has a number that is not finite
+                in float32, or its reward is missing or given twice. The message names the slots;
+                no slot was advanced.
         """
         start = perf_counter()
         taking = self._taking(active)
         shape = (self.slots, self.contract.observation_size)
-        vectors = self._checked("observations", observations, shape, taking)
-        going_on = taking & ~self._first
-        given = np.zeros(self.slots)
-        if rewards is None:
-            self._refuse(going_on & ~self._rewarded, "the last action's reward is missing")
-        else:
-            given = np.where(
-                going_on, self._checked("rewards", rewards, (self.slots,), taking), 0.0
-            )
-            self._refuse(going_on & self._rewarded, "the last action's reward was given twice")
-        remaining = self._to_go - given
+        vectors = self._numbers("observations", observations, shape, taking)
+        self._refuse(~finite32(vectors).all(axis=1), "observations are not finite in float32")
+        given, bringing = self._brought(rewards, taking)
+        remaining = self._after(given, bringing)
         scale = self.contract.reward.scale
+        # The tokens of a pass are those of every slot: where some slots' rewards went ahead, the
+        # others' go ahead now.
+        mixed = bool((taking & self._rewarded).any() and bringing.any())
+        if mixed:
+            self._advance_rewards(bringing, given)
         self._tick.wait()
         self._write(taking, vectors, remaining / scale, given / scale)
         tokenised = perf_counter()
-        self._tick.run(Program.LATE if rewards is None else Program.TICK)
+        self._tick.run(Program.TICK if bringing.any() and not mixed else Program.LATE)
         self._tick.wait()
         stepped = perf_counter()
         bins = np.where(taking[:, None], self._tick.bins, -1)
         values = np.full(bins.shape, np.nan)
         sound = taking & np.isfinite(self._tick.logits).all(axis=(1, 2))
         values[sound] = self._codec.decode(bins[sound])
-        self._to_go = np.where(taking, remaining, self._to_go)
+        self._to_go = remaining
         self._first &= ~taking
         self._rewarded &= ~taking
         timings = {
@@ -215,6 +218,48 @@ class BatchPolicy:
             "decode": perf_counter() - stepped,
         }
         return BatchAction(values=values, bins=bins, timings=timings)
+
+    def _brought(
+        self, rewards: npt.ArrayLike | None, taking: BoolArray
+    ) -> tuple[npt.NDArray[np.float64], BoolArray]:
+        """Return the rewards that a tick brings, zero for the other slots, and whose they are."""
+        going_on = taking & ~self._first
+        if rewards is None:
+            self._refuse(going_on & ~self._rewarded, "the last action's reward is missing")
+            return np.zeros(self.slots), np.zeros(self.slots, dtype=bool)
+        given = self._numbers("rewards", rewards, (self.slots,), taking)
+        bringing = taking & ~(going_on & self._rewarded & np.isnan(given))
+        self._refuse(bringing & ~self._finite(given), "rewards are not finite in float32")
+        self._refuse(
+            bringing & going_on & self._rewarded, "the last action's reward was given twice"
+        )
+        bringing &= going_on
+        return np.where(bringing, given, 0.0), bringing
+
+    def _numbers(
+        self, what: str, given: npt.ArrayLike, shape: tuple[int, ...], taking: BoolArray
+    ) -> npt.NDArray[np.float64]:
+        """Return what came for the slots that take part; zeros for the others."""
+        values = numbers(what, given, shape)
+        return np.where(taking if values.ndim == 1 else taking[:, None], values, 0.0)
+
+    def _after(
+        self, rewards: npt.NDArray[np.float64], bringing: BoolArray
+    ) -> npt.NDArray[np.float64]:
+        """Return to go after the rewards of some slots; refuses what is not finite."""
+        remaining = self._to_go - np.where(bringing, rewards, 0.0)
+        sound = self._finite(rewards) & self._finite(remaining)
+        self._refuse(bringing & ~sound, "rewards are not finite in float32")
+        return remaining
+
+    def _finite(self, values: npt.NDArray[np.float64]) -> BoolArray:
+        finite: BoolArray = finite32(values, self.contract.reward.scale)
+        return finite
+
+    def _advance_rewards(self, taking: BoolArray, rewards: npt.NDArray[np.float64]) -> None:
+        self._tick.wait()
+        self._write(taking, reward=rewards / self.contract.reward.scale)
+        self._tick.run(Program.REWARD)
 
     def _write(
         self,
@@ -237,51 +282,15 @@ class BatchPolicy:
         host[~taking] = 0.0
 
     def _taking(self, active: npt.ArrayLike | None) -> BoolArray:
-        taking = np.ones(self.slots, dtype=bool) if active is None else np.asarray(active)
-        if taking.shape != (self.slots,) or taking.dtype != bool:
-            raise ContractError(
-                f"active is {taking.dtype} {taking.shape}, expected bool ({self.slots},)"
-            )
-        return taking
-
-    def _checked(
-        self, what: str, given: npt.ArrayLike, shape: tuple[int, ...], taking: BoolArray
-    ) -> npt.NDArray[np.float64]:
-        values = np.asarray(given, dtype=np.float64)
-        if values.shape != shape:
-            raise ContractError(f"{what} have shape {values.shape}, expected {shape}")
-        # The model's inputs are float32: what is infinite there is infinite here.
-        finite = (np.abs(values) <= np.finfo(np.float32).max).reshape(self.slots, -1).all(axis=1)
-        self._refuse(taking & ~finite, f"{what} are not finite")
-        return values
+        if active is None:
+            return np.ones(self.slots, dtype=bool)
+        return flags("active", active, (self.slots,))
 
     def _refuse(self, wrong: BoolArray, why: str) -> None:
         if wrong.any():
             raise ContractError(
                 f"slot {listed(np.flatnonzero(wrong))}: {why}; no slot was advanced"
             )
-
-
-def tick_seconds(policy: BatchPolicy, ticks: int) -> npt.NDArray[np.float64]:
-    """Time control ticks of all slots on random inputs, (ticks,) seconds, first-call costs paid.
-
-    Episodes are reset before and after.
-    """
-    rng = np.random.default_rng(0)
-    shape = (policy.slots, policy.contract.observation_size)
-    rewards = np.zeros(policy.slots)
-    for slot in range(policy.slots):
-        policy.reset(slot)
-    seconds = np.zeros(ticks)
-    for number in range(-3, ticks):
-        observations = rng.standard_normal(shape)
-        start = perf_counter()
-        policy.act(observations, rewards)
-        if number >= 0:
-            seconds[number] = perf_counter() - start
-    for slot in range(policy.slots):
-        policy.reset(slot)
-    return seconds
 
 
 def _resolved(runtime: str, model: ActionModel, device: torch.device) -> str:

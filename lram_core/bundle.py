@@ -17,9 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lram_core.action_model import ActionModel, ModelConfig
-from lram_core.contract import PolicyContract
+from lram_core.contract import FORMAT_VERSION, PolicyContract
 from lram_core.data.files import atomic_folder, atomic_path, check_replaceable, sha256
 from lram_core.errors import BundleError, listed
+from lram_core.version import PACKAGE, version
 
 CONTRACT, CONFIG, WEIGHTS, CARD = "policy.yaml", "config.json", "model.safetensors", "README.md"
 FILES = (CONTRACT, CONFIG, WEIGHTS, CARD)
@@ -53,6 +54,7 @@ def save_bundle(
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)
         config = {
+            "lram_version": version(),
             "model": model.config.to_dict(),
             "sha256": {WEIGHTS: sha256(folder / WEIGHTS)},
             "training": training or {},
@@ -83,11 +85,7 @@ def weights_checksum(path: Path | str) -> str:
     Raises:
         BundleError: no bundle there, or ``config.json`` is corrupt.
     """
-    config = _folder(path) / CONFIG
-    try:
-        return str(json.loads(config.read_text())["sha256"][WEIGHTS])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{config}: corrupt ({type(error).__name__}: {error})") from None
+    return _config(_folder(path))[1]
 
 
 def load_contract(path: Path | str) -> PolicyContract:
@@ -102,7 +100,10 @@ def load_contract(path: Path | str) -> PolicyContract:
         data = yaml.safe_load((folder / CONTRACT).read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder / CONTRACT}: not valid YAML ({_line(error)})") from None
-    return PolicyContract.from_dict(data, str(folder / CONTRACT))
+    where = str(folder / CONTRACT)
+    if isinstance(data, dict) and data.get("format_version") != FORMAT_VERSION:
+        where += _writer(folder)
+    return PolicyContract.from_dict(data, where)
 
 
 def load_bundle(
@@ -119,18 +120,14 @@ def load_bundle(
     """
     folder = _folder(path)
     contract = load_contract(folder)
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-        model_config, checksum = config["model"], config["sha256"][WEIGHTS]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{folder / CONFIG}: corrupt ({type(error).__name__}: {error})") from None
+    model_config, checksum, _ = _config(folder)
     shape = ModelConfig.from_dict(model_config, str(folder / CONFIG))
     _check_sizes(shape, contract, str(folder))
     found = sha256(folder / WEIGHTS)
     if found != checksum:
         raise BundleError(
             f"{folder / WEIGHTS}: corrupt or truncated: checksum {found[:12]}… found, "
-            f"{str(checksum)[:12]}… expected ({(folder / WEIGHTS).stat().st_size} bytes)"
+            f"{checksum[:12]}… expected ({(folder / WEIGHTS).stat().st_size} bytes)"
         )
     try:
         weights = load_file(folder / WEIGHTS)
@@ -163,6 +160,26 @@ def _folder(path: Path | str) -> Path:
             f"found {listed(sorted(p.name for p in folder.iterdir()), 8)}"
         )
     return folder
+
+
+def _config(folder: Path) -> tuple[Any, str, str]:
+    """Read ``config.json``: the network's shape, the weights' checksum, the release that wrote it.
+
+    The release is empty in bundles from before it was noted.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        return config["model"], str(config["sha256"][WEIGHTS]), str(config.get("lram_version", ""))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{folder / CONFIG}: corrupt ({type(error).__name__}: {error})") from None
+
+
+def _writer(folder: Path) -> str:
+    try:
+        release = _config(folder)[2]
+    except BundleError:
+        release = ""
+    return f" (written by {PACKAGE} {release})" if release else ""
 
 
 def _check_sizes(shape: ModelConfig, contract: PolicyContract, where: str) -> None:

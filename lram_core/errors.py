@@ -33,6 +33,10 @@ class RuntimeUnavailable(LramError):
     """A runtime cannot run here: the reason is in the message."""
 
 
+class ParityError(LramError):
+    """A runtime, or an exported file, chooses other actions than PyTorch."""
+
+
 class StateError(LramError):
     """A recurrent state does not fit the model."""
 

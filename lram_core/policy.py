@@ -11,12 +11,13 @@ import numpy.typing as npt
 import torch
 
 from lram_core.bundle import load_bundle
+from lram_core.checks import count, finite32, number, numbers
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.device import resolve_device
-from lram_core.errors import CommandError, ContractError
+from lram_core.errors import ContractError
 from lram_core.runtimes import AUTO, make_runtime
-from lram_core.runtimes.base import Runtime, RuntimeOptions
+from lram_core.runtimes.base import Runtime, RuntimeOptions, StateArrays
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,23 @@ class Action:
     values: npt.NDArray[np.float64]
     bins: npt.NDArray[np.int64]
     timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class PolicyState:
+    """All that a policy carries from tick to tick.
+
+    Attributes:
+        recurrent: the runtime's state, name → array; the same for every runtime.
+        return_to_go: return still asked for, in reward units.
+        first: whether the next tick is the first of an episode.
+        rewarded: whether the last action's reward was taken ahead of the next observation.
+    """
+
+    recurrent: StateArrays
+    return_to_go: float
+    first: bool
+    rewarded: bool
 
 
 class Policy:
@@ -59,20 +77,19 @@ class Policy:
         Args:
             path: the bundle's folder.
             device: ``cpu``, ``cuda``, or ``auto`` (CUDA where there is one).
-            runtime: name in :data:`lram_core.runtimes.RUNTIMES`, or ``auto`` for the fastest.
+            runtime: name in :data:`lram_core.runtimes.RUNTIMES`, or ``auto``: the first in a fixed
+                order that can run the bundle here.
             precision: of the weights; empty for the runtime's default.
             threads: CPU threads of one tick. PyTorch has one number of threads for the whole
                 process: it is set to this.
 
         Raises:
             BundleError, ContractError: the bundle is unusable.
-            CommandError: an unknown device or runtime, CUDA was asked for and there is none, or
-                no thread was.
+            CommandError: an unknown device, runtime or precision, CUDA was asked for and there is
+                none, or no thread was.
             RuntimeUnavailable: the runtime cannot run this bundle here.
         """
-        where = resolve_device(device)
-        if threads < 1:
-            raise CommandError(f"threads: expected at least 1, found {threads}")
+        where, threads = resolve_device(device), count("threads", threads)
         torch.set_num_threads(threads)
         model, contract = load_bundle(path, where)
         options = RuntimeOptions(where, precision, threads, Path(path))
@@ -84,11 +101,12 @@ class Policy:
         Args:
             task: picks the target return from the contract; unknown tasks take the default.
             target_return: undiscounted return to ask for instead, in reward units.
+
+        Raises:
+            ContractError: the target is not finite in float32; nothing has changed then.
         """
         goal = self.contract.target_return(task) if target_return is None else target_return
-        if not np.isfinite(goal):
-            raise ContractError(f"target return must be finite, found {goal}")
-        self._return_to_go = float(goal)
+        self._return_to_go = self._finite("target return", goal)
         self.runtime.reset()
         self._first = True
         self._rewarded = False
@@ -97,6 +115,22 @@ class Policy:
     def return_to_go(self) -> float:
         """Return still asked for, in reward units: the target less the rewards received."""
         return self._return_to_go
+
+    def state(self) -> PolicyState:
+        """Return a copy of all that the next ticks depend on."""
+        return PolicyState(self.runtime.state(), self._return_to_go, self._first, self._rewarded)
+
+    def load_state(self, state: PolicyState) -> None:
+        """Go on from a state, of this policy or of one with the same weights.
+
+        Raises:
+            StateError: it does not fit the model, or holds a number that cannot be.
+            ContractError: its return to go is not finite. Nothing has changed in either case.
+        """
+        to_go = self._finite("return to go", state.return_to_go)
+        self.runtime.load_state(state.recurrent)
+        self._return_to_go = to_go
+        self._first, self._rewarded = bool(state.first), bool(state.rewarded)
 
     def warm_up(self, ticks: int = 3) -> float:
         """Pay first-call costs before the first real tick; leaves the policy reset.
@@ -125,18 +159,18 @@ class Policy:
             reward: of the last action, in reward units.
 
         Raises:
-            ContractError: not finite, or no action waits for a reward; nothing has changed then.
+            ContractError: no number, not finite in float32, or no action waits for a reward;
+                nothing has changed then.
         """
         if self._first or self._rewarded:
             raise ContractError(
                 "no action waits for a reward: "
                 + ("the episode has just started" if self._first else "it was given already")
             )
-        if not np.isfinite(reward):
-            raise ContractError("reward is not finite; the state was not advanced")
+        reward = number("reward", reward)
+        remaining = self._after(reward)
         self.runtime.advance_reward(reward / self.contract.reward.scale)
-        self._return_to_go -= reward
-        self._rewarded = True
+        self._return_to_go, self._rewarded = remaining, True
 
     def act(self, observation: npt.NDArray[np.float32], reward: float | None = None) -> Action:
         """Advance the state by one control tick and return the action.
@@ -144,30 +178,30 @@ class Policy:
         Args:
             observation: float32 (observation_size,), see :class:`ObservationAssembler`.
             reward: reward of the previous action, in reward units; None when
-                :meth:`observe_reward` took it. At the first tick of an episode there was none
-                and it is ignored.
+                :meth:`observe_reward` took it. At the first tick of an episode there was none:
+                what is given then must be finite, and has no effect.
 
         Raises:
-            ContractError: the observation has the wrong size, a number is not finite, or the
-                reward is missing or given twice; the recurrent state is left as it was.
+            ContractError: the observation has the wrong size, a number is none or is not finite
+                in float32, or the reward is missing or given twice; the recurrent state is left as
+                it was.
         """
         start = perf_counter()
-        vector = np.asarray(observation, dtype=np.float32)
-        if vector.shape != (self.contract.observation_size,):
-            raise ContractError(
-                f"observation has shape {vector.shape}, "
-                f"expected ({self.contract.observation_size},)"
-            )
-        if not (np.isfinite(vector).all() and (reward is None or np.isfinite(reward))):
-            raise ContractError("observation or reward is not finite; the state was not advanced")
+        vector = numbers("observation", observation, (self.contract.observation_size,))
+        if not finite32(vector).all():
+            raise ContractError("observation is not finite in float32; the state was not advanced")
+        remaining = self._return_to_go
+        if reward is not None:
+            reward = number("reward", reward)
+            remaining = self._after(reward)
         if not self._first and (reward is None) != self._rewarded:
             given = "was given twice" if self._rewarded else "is missing"
             raise ContractError(f"the last action's reward {given}; the state was not advanced")
-        new_reward = None if self._first else reward
-        remaining = self._return_to_go - (new_reward or 0.0)
+        if self._first:
+            reward, remaining = None, self._return_to_go
         scale = self.contract.reward.scale
         self.runtime.tokenise(
-            vector, remaining / scale, None if new_reward is None else new_reward / scale
+            vector.astype(np.float32), remaining / scale, None if reward is None else reward / scale
         )
         tokenised = perf_counter()
         bins = self.runtime.step().copy()
@@ -182,3 +216,17 @@ class Policy:
             "decode": perf_counter() - stepped,
         }
         return Action(values=values, bins=bins, timings=timings)
+
+    def _after(self, reward: float) -> float:
+        """Return to go after a reward. Raises ContractError where one of them is not finite."""
+        remaining, scale = self._return_to_go - reward, self.contract.reward.scale
+        if not (finite32(reward, scale) and finite32(remaining, scale)):
+            raise ContractError("reward is not finite in float32; the state was not advanced")
+        return remaining
+
+    def _finite(self, what: str, given: object) -> float:
+        """A return, in reward units. Raises ContractError where the model could not take it."""
+        value = number(what, given)
+        if not finite32(value, self.contract.reward.scale):
+            raise ContractError(f"{what} must be finite in float32, found {value:g}")
+        return value

@@ -10,6 +10,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from lram_core.checks import finite32
 from lram_core.errors import ContractError
 from lram_core.runtimes import AUTO, RUNTIMES
 from lram_ros.paths import find_shared
@@ -63,7 +64,7 @@ class PolicyParameters:
             raise ContractError(f"parameter threads: at least 1, found {self.threads}")
         if not self.topic_timeout >= 0:
             raise ContractError(f"parameter topic_timeout: at least 0, found {self.topic_timeout}")
-        if math.isinf(target):
+        if not _possible(target):
             raise ContractError(f"parameter target_return: must be finite or NaN, found {target}")
 
     def on_target_return(self, change: Callable[[float | None], None]) -> None:
@@ -72,7 +73,7 @@ class PolicyParameters:
 
         def check(parameters: list[Parameter]) -> SetParametersResult:
             for parameter in parameters:
-                if parameter.name == "target_return" and math.isinf(parameter.value):
+                if parameter.name == "target_return" and not _possible(parameter.value):
                     return SetParametersResult(
                         successful=False, reason="target_return must be finite or NaN"
                     )
@@ -85,6 +86,10 @@ class PolicyParameters:
 
         self._node.add_on_set_parameters_callback(check)
         self._node.add_post_set_parameters_callback(changed)
+
+
+def _possible(value: float) -> bool:
+    return math.isnan(value) or bool(finite32(value))
 
 
 def _target(value: float) -> float | None:

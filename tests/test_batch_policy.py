@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lram_core.action_model import ActionModel
-from lram_core.batch_policy import BatchPolicy, tick_seconds
+from lram_core.batch_policy import BatchPolicy
+from lram_core.bench.timing import tick_seconds
 from lram_core.errors import CommandError, ContractError, RuntimeUnavailable
 from lram_core.policy import Policy
 from lram_core.runtimes.eager import TorchRuntime
@@ -55,18 +56,18 @@ class Pair:
         self.batch.reset(slot, "reach", target)
         self.single[slot].reset("reach", target)
 
-    def tick(self, active: list[bool], early: bool) -> None:
+    def tick(self, active: list[bool], early: list[bool]) -> None:
         observations = self.rng.standard_normal((N, 5)).astype(np.float32)
         rewards = self.rng.uniform(0, 10, N)
         taking = np.array(active)
         # What is given for the slots that do not take part is not looked at.
         observations[~taking], rewards[~taking] = math.nan, math.inf
         going_on = taking & ~self.batch._first
-        if early and going_on.any():
-            self.batch.observe_rewards(rewards, going_on)
-            found = self.batch.act(observations, None, taking)
-        else:
-            found = self.batch.act(observations, rewards, taking)
+        ahead = going_on & early
+        if ahead.any():
+            self.batch.observe_rewards(rewards, ahead)
+        left = None if (ahead == taking).all() else np.where(ahead, math.nan, rewards)
+        found = self.batch.act(observations, left, taking)
         for slot in range(N):
             if not active[slot]:
                 assert (found.bins[slot] == -1).all()
@@ -84,7 +85,7 @@ ticks = st.lists(
     st.tuples(
         st.sets(st.integers(0, N - 1)),  # slots that start an episode
         st.lists(st.booleans(), min_size=N, max_size=N),  # slots that take part
-        st.booleans(),  # rewards ahead of the tick
+        st.lists(st.booleans(), min_size=N, max_size=N),  # whose rewards go ahead of the tick
     ),
     min_size=1,
     max_size=12,
@@ -107,13 +108,14 @@ def test_long_episodes_that_start_at_different_times() -> None:
     for number in range(60):
         if number % 17 == 5:
             pair.reset(number % N)
-        pair.tick([True, True, number % 3 > 0], early=number % 2 == 0)
+        pair.tick([True, True, number % 3 > 0], early=[number % 2 == 0] * 2 + [number % 5 > 1])
 
 
 def states(policy: BatchPolicy) -> list[torch.Tensor]:
     return [value.clone() for value in policy._tick.state.values()]
 
 
+@pytest.mark.filterwarnings("error")
 def test_refused_inputs_name_the_slot_and_advance_nobody() -> None:
     policy = BatchPolicy(MODELS["xlstm"], CONTRACT, N)
     good, rewards = np.zeros((N, 5)), np.zeros(N)
@@ -125,13 +127,21 @@ def test_refused_inputs_name_the_slot_and_advance_nobody() -> None:
     huge = good.copy()
     huge[2, 0] = 1e300
     for arguments, words in [
-        ((bad, rewards), r"slot 1: observations are not finite; no slot was advanced"),
+        ((bad, rewards), r"slot 1: observations are not finite in float32; no slot was adv"),
         ((huge, rewards), r"slot 2: observations are not finite"),
         ((good, [0, 0, math.inf]), r"slot 2: rewards are not finite"),
+        ((good, [0, 1e300, 0]), r"slot 1: rewards are not finite in float32"),
+        ((good, [0, math.nan, 0]), r"slot 1: rewards are not finite"),
+        ((good, "abc"), r"rewards: expected numbers of shape \(3,\), found 'abc'"),
+        ((good, 0.5), r"rewards: expected numbers of shape \(3,\), found shape \(\)"),
+        (([[1, 2], [3]], rewards), r"observations: expected numbers of shape \(3, 5\), found \[\["),
         ((good, None), r"slot 0, 1, 2: the last action's reward is missing"),
-        ((good[:2], rewards), r"observations have shape \(2, 5\), expected \(3, 5\)"),
-        ((good, rewards[:2]), r"rewards have shape \(2,\), expected \(3,\)"),
-        ((good, rewards, [1, 1, 1]), r"active is int64 \(3,\), expected bool \(3,\)"),
+        (
+            (good[:2], rewards),
+            r"observations: expected numbers of .*, found shape \(2, 5\)",
+        ),
+        ((good, rewards[:2]), r"rewards: expected numbers of shape \(3,\), found shape \(2,\)"),
+        ((good, rewards, [1, 1, 1]), r"active: expected bool \(3,\), found \[1, 1, 1\]"),
     ]:
         with pytest.raises(ContractError, match=words):
             policy.act(*arguments)
@@ -150,10 +160,16 @@ def test_refused_inputs_name_the_slot_and_advance_nobody() -> None:
     policy.reset(0)
     with pytest.raises(ContractError, match="slot 0: no action waits for a reward"):
         policy.observe_rewards(rewards)
-    for slot in (-1, N):
+    with pytest.raises(ContractError, match="slot 0: target return must be finite in float32"):
+        policy.reset(0, target_return=1e300)
+    with pytest.raises(ContractError, match="slot 0: target return: expected a number, found 'a"):
+        policy.reset(0, target_return="all")  # type: ignore[arg-type]
+    # What is given for a slot that does not take part is not looked at.
+    policy.act(huge, [0, 0, 1e300], np.array([True, False, False]))
+    for slot in (-1, N, 0.5):
         with pytest.raises(ContractError, match=f"slot {slot}: expected 0 to 2"):
             policy.reset(slot)
-    with pytest.raises(ContractError, match="slot 0: target return must be finite, found nan"):
+    with pytest.raises(ContractError, match=r"slot 0: target return must be .*, found nan"):
         policy.reset(0, target_return=math.nan)
 
 
@@ -165,8 +181,10 @@ def test_unknown_choices_list_what_exists(tmp_path) -> None:
         BatchPolicy.load(path, 2, runtime="warp")
     with pytest.raises(RuntimeUnavailable, match="no precision 'int4'; available: fp32, bf16"):
         BatchPolicy.load(path, 2, precision="int4")
-    with pytest.raises(CommandError, match="at least one slot, found 0"):
+    with pytest.raises(CommandError, match="slots: expected at least 1, found 0"):
         BatchPolicy.load(path, 0)
+    with pytest.raises(CommandError, match=r"slots: expected a whole number, found 1\.5"):
+        BatchPolicy.load(path, 1.5)  # type: ignore[arg-type]
     if not torch.cuda.is_available():
         with pytest.raises(RuntimeUnavailable, match="cuda-graph: needs a CUDA device; none found"):
             BatchPolicy.load(path, 2, runtime="cuda-graph")

@@ -15,7 +15,7 @@ from lram_core.bench.inputs import RandomWalk
 from lram_core.bench.parity import compare
 from lram_core.bench.timing import Latency
 from lram_core.cli import cli
-from lram_core.errors import BundleError, CommandError
+from lram_core.errors import BundleError, CommandError, LramError
 from lram_core.runtimes import RUNTIMES
 from lram_core.runtimes.eager import TorchRuntime
 from lram_core.testing import random_bundle, small_contract, small_model
@@ -43,6 +43,15 @@ class Absent(TorchRuntime):
         return "no such accelerator here"
 
 
+class Corrupt(TorchRuntime):
+    """A runtime that cannot use what lies in the bundle."""
+
+    name = "corrupt"
+
+    def __init__(self, model, options=None):
+        raise BundleError("model.bin: unreadable")
+
+
 @pytest.fixture
 def bundle(tmp_path):
     return random_bundle(tmp_path / "bundle", small_contract())
@@ -54,7 +63,7 @@ def run(*arguments):
 
 def test_command_prints_tables_and_writes_json(bundle, tmp_path):
     report = tmp_path / "report.json"
-    done = run(bundle, "--ticks", 12, "--runtimes", "torch", "--rate", "33", "--json", report)
+    done = run(bundle, "--ticks", 12, "--runtimes", "torch,", "--rate", "33", "--json", report)
     assert done.exit_code == 0, done.output
     assert max(len(line) for line in done.output.splitlines()) <= 80
     for text in ("torch (fp32)", "p99.9", "fastest: torch (fp32), 1 thread", "33 Hz", "50 Hz"):
@@ -74,23 +83,26 @@ def test_wrong_and_absent_runtimes_are_named_and_not_timed(bundle, monkeypatch):
     monkeypatch.setitem(RUNTIMES, "perturbed", f"{__name__}:Perturbed")
     monkeypatch.setitem(RUNTIMES, "absent", f"{__name__}:Absent")
     monkeypatch.setitem(RUNTIMES, "unimportable", "no_such_module_at_all:Runtime")
-    names = ["torch", "perturbed", "absent", "unimportable"]
+    monkeypatch.setitem(RUNTIMES, "corrupt", f"{__name__}:Corrupt")
+    names = ["torch", "perturbed", "absent", "unimportable", "corrupt"]
     done = run(bundle, "--ticks", 5, "--runtimes", ",".join(names))
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.split())
     assert "refused: perturbed (fp32)" in words
     assert "not here: absent fp32: no such accelerator here" in words
+    assert "not here: corrupt fp32: model.bin: unreadable" in words
     assert "not here: unimportable: No module named 'no_such_module_at_all'" in words
     report = bench_bundle(bundle, names, ticks=5, parity_ticks=20)
-    assert [way.tick is not None for way in report.ways] == [True, False, False, False]
+    assert [way.tick is not None for way in report.ways] == [True, False, False, False, False]
     assert report.fastest().runtime == "torch"
 
 
 def test_nothing_right_is_said(bundle, monkeypatch):
     monkeypatch.setitem(RUNTIMES, "perturbed", f"{__name__}:Perturbed")
     done = run(bundle, "--ticks", 5, "--runtimes", "perturbed")
-    assert done.exit_code == 0, done.output
-    assert "no runtime here runs this bundle right" in done.output
+    assert "refused: perturbed (fp32)" in done.output
+    assert isinstance(done.exception, LramError)
+    assert str(done.exception) == f"no runtime here runs this right: {bundle}"
 
 
 def test_fp32_is_held_to_its_logits_and_rounded_weights_to_their_bins():
@@ -149,8 +161,10 @@ def test_bad_input_is_refused(bundle, tmp_path):
         bench_bundle(bundle, ["warp"])
     with pytest.raises(BundleError, match="no such bundle"):
         bench_bundle(tmp_path / "nowhere")
-    with pytest.raises(CommandError, match="positive"):
+    with pytest.raises(CommandError, match=r"^threads must be positive, found 0$"):
         bench_bundle(bundle, threads=[0])
+    with pytest.raises(CommandError, match="ticks must be positive"):
+        bench_bundle(bundle, ticks=0)
     assert run(bundle, "--threads", "two").exit_code == 2
 
 

@@ -13,6 +13,7 @@ from lram_core.bundle import FILES, load_bundle, save_bundle
 from lram_core.errors import BundleError, ContractError
 from lram_core.policy import Policy
 from lram_core.testing import small_contract, small_model
+from lram_core.version import version
 
 
 @pytest.fixture
@@ -34,6 +35,22 @@ def test_saving_replaces_the_old_bundle_and_leaves_nothing_else(bundle: Path) ->
     save_bundle(bundle, small_model(seed=1), small_contract(), "# new\n")
     assert (bundle / "README.md").read_text() == "# new\n"
     assert [p.name for p in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_another_form_names_the_release_that_wrote_it(bundle: Path) -> None:
+    contract = yaml.safe_load((bundle / "policy.yaml").read_text())
+    (bundle / "policy.yaml").write_text(yaml.safe_dump({**contract, "format_version": 99}))
+    config = json.loads((bundle / "config.json").read_text())
+    assert config["lram_version"] == version()
+    for release, said in (("9.9", r" \(written by lram_ros 9\.9\)"), (None, "")):
+        config["lram_version"] = release
+        if release is None:
+            del config["lram_version"]  # written before it was noted
+        (bundle / "config.json").write_text(json.dumps(config))
+        with pytest.raises(ContractError, match=rf"policy\.yaml{said}: format_version 99 found"):
+            load_bundle(bundle)
+    (bundle / "policy.yaml").write_text(yaml.safe_dump(contract))
+    assert load_bundle(bundle)[1] == small_contract()
 
 
 @pytest.mark.parametrize("name", FILES)

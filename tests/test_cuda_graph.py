@@ -37,13 +37,13 @@ def model(backbone: str) -> ActionModel:
 def test_programs_over_buffers_equal_the_reference(backbone: str) -> None:
     made = model(backbone)
     reference = TorchRuntime(made)
-    exact = CudaGraphRuntime.uncaptured(made, RuntimeOptions(precision="fp32"))
+    exact = CudaGraphRuntime.uncaptured(made, RuntimeOptions())
+    assert exact.precision == "fp32"
     parity = compare(reference, exact, RandomWalk(made).take(60))
     assert parity.agreement == 1.0
     assert parity.logit_error < 1e-5
     # Rounded weights come close; a policy's bins are what decides, see docs/benchmarks.md.
-    rounded = CudaGraphRuntime.uncaptured(made, RuntimeOptions())
-    assert rounded.precision == "bf16"
+    rounded = CudaGraphRuntime.uncaptured(made, RuntimeOptions(precision="bf16"))
     assert compare(reference, rounded, RandomWalk(made).take(60)).logit_error < 0.05
 
 

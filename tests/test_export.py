@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from lram_core.bench.parity import Parity
 from lram_core.bundle import load_contract
 from lram_core.cli import cli
 from lram_core.data.files import sha256
-from lram_core.errors import BundleError, CommandError
+from lram_core.errors import BundleError, CommandError, ParityError, RuntimeUnavailable
 from lram_core.onnx_export.export import export_bundle
 from lram_core.onnx_export.names import check_origin
 from lram_core.policy import Policy
@@ -55,7 +57,7 @@ def test_the_command_writes_into_the_bundle_and_tells_the_parity(
 
 
 def test_another_place_and_a_bundle_that_is_none(tiny_bundle: Path, tmp_path: Path) -> None:
-    out = tmp_path / "deep" / "policy.onnx"
+    out = tmp_path / "policy.onnx"
     path, parity = export_bundle(tiny_bundle, out=out, ticks=20)
     assert path == out
     assert out.is_file()
@@ -63,6 +65,34 @@ def test_another_place_and_a_bundle_that_is_none(tiny_bundle: Path, tmp_path: Pa
     assert parity.passed
     with pytest.raises(BundleError, match="no such bundle"):
         export_bundle(tmp_path / "nothing")
+
+
+def test_nothing_else_is_overwritten(tiny_bundle: Path, tmp_path: Path) -> None:
+    contract = (tiny_bundle / "policy.yaml").read_text()
+    (tmp_path / "folder.onnx").mkdir()
+    for out, said in (
+        (tiny_bundle / "policy.yaml", r"policy\.yaml: expected a file whose name ends in \.onnx"),
+        (tmp_path / "folder.onnx", r"folder\.onnx: expected a file"),
+        (tmp_path / "deep" / "policy.onnx", "there is no folder .*deep"),
+    ):
+        with pytest.raises(CommandError, match=said):
+            export_bundle(tiny_bundle, out=out)
+    assert (tiny_bundle / "policy.yaml").read_text() == contract
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_file_that_is_too_far_from_pytorch_is_not_written(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(tiny_bundle.iterdir())
+    monkeypatch.setattr(
+        "lram_core.onnx_export.export.compare", lambda *_: Parity(0.5, 0.25, passed=False)
+    )
+    with pytest.raises(
+        ParityError, match=r"model\.onnx: not written, too far from PyTorch: 50\.0 % of the bins"
+    ):
+        export_bundle(tiny_bundle, ticks=1)
+    assert sorted(tiny_bundle.iterdir()) == before
 
 
 def test_unknown_choices_list_what_exists(tiny_bundle: Path) -> None:
@@ -94,12 +124,26 @@ def test_a_file_of_another_form_or_origin_is_told_apart() -> None:
         check_origin(path, told | {"lram.format": "2"}, "fp32", "a" * 64)
     with pytest.raises(BundleError, match=r"by lram_ros unknown with format \(none\)"):
         check_origin(path, {}, "fp32", "a" * 64)
+    del told["lram.version"]
+    check_origin(path, told, "fp32", "a" * 64)
 
 
-def test_a_file_that_is_not_onnx_is_not_used(tiny_bundle: Path) -> None:
+def test_a_file_that_is_not_onnx_is_not_used(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (tiny_bundle / "model.onnx").write_bytes(b"not a model")
-    with pytest.raises(BundleError, match=r"model\.onnx: ONNX Runtime cannot read it"):
+    policy = Policy.load(tiny_bundle, runtime="onnx")
+    assert "exported in memory" in policy.runtime.describe()
+    said = "model.onnx: ONNX Runtime cannot read it"
+    assert said in caplog.text
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "onnx" else find(name)
+    )
+    with pytest.raises(RuntimeUnavailable, match=f"runtime onnx: .*{re.escape(said)}"):
         Policy.load(tiny_bundle, runtime="onnx")
+    monkeypatch.setattr("lram_core.runtimes.native.library.problem", lambda: "it is not built")
+    assert Policy.load(tiny_bundle).runtime.name == "torch"
 
 
 def test_the_manuals_client_acts_like_the_policy(tiny_bundle: Path, tmp_path: Path) -> None:

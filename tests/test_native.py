@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import resource
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -16,10 +18,10 @@ from hypothesis import strategies as st
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bundle import load_bundle
-from lram_core.errors import RuntimeUnavailable, StateError
+from lram_core.errors import CommandError, RuntimeUnavailable, StateError
 from lram_core.native import library
 from lram_core.quantise import dequantised_model
-from lram_core.runtimes import make_runtime
+from lram_core.runtimes import _warn_once, make_runtime
 from lram_core.runtimes.base import Runtime, RuntimeOptions
 from lram_core.runtimes.eager import TorchRuntime
 from lram_core.runtimes.native import CPU_VARIABLE, NativeRuntime
@@ -206,6 +208,7 @@ def test_a_state_that_is_not_finite_shows_in_the_logits(
     backbone: str, precision: str, isa: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(library.ISA_VARIABLE, isa)
+    monkeypatch.setattr("lram_core.runtimes.native.check_state", lambda state, _: state)
     options: dict[str, object] = {"d_model": 32, "num_layers": 4}
     if backbone != "mamba":
         heads = {"num_heads": 2, "slstm_heads": 2}
@@ -271,6 +274,94 @@ def test_the_streaming_limit_reads_all_of_a_buffer() -> None:
         library.stream_read(buffer[1:])
 
 
+# ---- threads and processes ----
+
+TICKING = """
+import os, sys, threading, time
+import numpy as np
+from lram_core.action_model import ActionModel, ModelConfig
+from lram_core.runtimes.base import RuntimeOptions
+from lram_core.runtimes.native import NativeRuntime
+
+model = ActionModel(ModelConfig(3, 2, 20, "xlstm", {"d_model": 256, "num_layers": 8}))
+runtime = NativeRuntime(model, RuntimeOptions(threads=2))
+
+def tick():
+    runtime.tokenise(np.zeros(3, np.float32), 0.5, 0.1)
+    return runtime.step()
+
+tick()
+"""
+
+
+def in_a_process(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", TICKING + code], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_a_process_ends_while_a_daemon_thread_ticks() -> None:
+    done = in_a_process(
+        """
+def forever():
+    while True:
+        tick()
+threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.2)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_forked_process_ticks_on_one_thread_and_lets_go() -> None:
+    """Forked while the second thread spins, and while it sleeps."""
+    done = in_a_process(
+        """
+alone = NativeRuntime(model)
+
+def child():
+    global runtime
+    runtime.reset()
+    alone.reset()
+    for _ in range(50):
+        tick()
+        alone.tokenise(np.zeros(3, np.float32), 0.5, 0.1)
+        alone.step()
+    same = (runtime.logits == alone.logits).all()
+    del runtime
+    os._exit(0 if same else 1)
+
+def ended(pid):
+    for _ in range(400):
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(pid, 9)
+    return "the child hangs"
+
+for pause in (0.0, 0.2):
+    tick()
+    time.sleep(pause)
+    pid = os.fork()
+    if pid == 0:
+        child()
+    code = ended(pid)
+    if code:
+        sys.exit(code)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_threads_on_one_cpu_are_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert native(small_model(), threads=2).describe().endswith("1 thread)")
+    assert "threads = 2 on one CPU; one thread is used" in caplog.text
+
+
 # ---- where it cannot run ----
 
 
@@ -278,6 +369,7 @@ def test_without_its_library_the_next_runtime_is_taken_and_one_line_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(library, "PATH", tmp_path / "absent.so")
+    _warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         runtime = make_runtime(small_model(), "auto", RuntimeOptions())
     assert runtime.name != "native"
@@ -334,11 +426,11 @@ def test_what_it_cannot_run_is_named(
 
 def test_environment_variables_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(library.ISA_VARIABLE, "mmx")
-    with pytest.raises(RuntimeUnavailable, match="LRAM_NATIVE_ISA is 'mmx'; available here: port"):
-        native(small_model())
+    with pytest.raises(CommandError, match="LRAM_NATIVE_ISA is 'mmx'; expected one of portable, "):
+        make_runtime(small_model(), "auto", RuntimeOptions())
     monkeypatch.delenv(library.ISA_VARIABLE)
     monkeypatch.setenv(CPU_VARIABLE, "9999")
-    with pytest.raises(RuntimeUnavailable, match="LRAM_NATIVE_CPU is '9999'; expected none or one"):
+    with pytest.raises(CommandError, match="LRAM_NATIVE_CPU is '9999'; expected none or one of"):
         native(small_model(), threads=2)
     monkeypatch.setenv(CPU_VARIABLE, "none")
     assert native(small_model(), threads=2).describe().endswith("2 threads)")

@@ -272,6 +272,21 @@ def test_a_file_with_another_state_is_refused(tiny_bundle: Path, tmp_path: Path)
         OnnxRuntime(wider, file=path)
 
 
+def test_all_inputs_and_outputs_are_checked(tiny_bundle: Path, tmp_path: Path) -> None:
+    import onnx
+
+    path, _ = export_bundle(tiny_bundle, ticks=1)
+    model, _ = load_bundle(tiny_bundle)
+    file = onnx.load(path)
+    (reward,) = (each for each in file.graph.input if each.name == "reward")
+    reward.type.tensor_type.shape.dim[0].dim_param = "N"
+    del file.graph.output[0]  # the logits
+    onnx.save(file, tmp_path / "other.onnx")
+    said = r"reward is tensor\(float\) \['N'\], expected .* \[1\], logits is missing, expected"
+    with pytest.raises(BundleError, match=said):
+        OnnxRuntime(model, file=tmp_path / "other.onnx")
+
+
 def test_the_graph_passes_the_checker(model: ActionModel) -> None:
     import onnx
 

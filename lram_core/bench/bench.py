@@ -15,7 +15,7 @@ from lram_core.bench.parity import Parity, compare
 from lram_core.bench.timing import Latency, time_ticks
 from lram_core.bundle import load_bundle
 from lram_core.device import resolve_device
-from lram_core.errors import CommandError, RuntimeUnavailable, listed
+from lram_core.errors import CommandError, LramError, listed
 from lram_core.machine import machine_name
 from lram_core.runtimes import RUNTIMES, make_runtime, runtime_class
 from lram_core.runtimes.base import Runtime, RuntimeOptions
@@ -91,6 +91,11 @@ class BundleReport:
         return min(timed, key=lambda pair: pair[0])[1] if timed else None
 
     @property
+    def passed(self) -> bool:
+        """Whether any way passed parity."""
+        return any(way.tick for way in self.ways)
+
+    @property
     def fastest_rounded(self) -> Way | None:
         """The fastest with rounded weights that passed parity."""
         return self.fastest({way.precision for way in self.ways} - {EXACT})
@@ -137,8 +142,10 @@ def bench_bundle(
         BundleError, ContractError: the bundle is unusable.
         CommandError: an unknown runtime or device, or a number that makes no sense.
     """
-    if ticks < 1 or parity_ticks < 1 or any(t < 1 for t in threads):
-        raise CommandError(f"ticks and threads must be positive, found {ticks} and {[*threads]}")
+    if ticks < 1 or parity_ticks < 1:
+        raise CommandError(f"ticks must be positive, found {ticks} and {parity_ticks}")
+    if any(count < 1 for count in threads):
+        raise CommandError(f"threads must be positive, found {listed(threads)}")
     if any(not rate > 0 for rate in rates):
         raise CommandError(f"rates must be positive, found {[*rates]}")
     for name in runtimes:
@@ -210,6 +217,6 @@ def open_way(
             name,
             RuntimeOptions(options.device, precision, options.threads, options.bundle),
         )
-    except (RuntimeUnavailable, ImportError) as error:
+    except (LramError, ImportError) as error:
         return None, replace(way, unavailable=str(error).removeprefix(f"runtime {name}: "))
     return runtime, replace(way, description=runtime.describe(), precision=runtime.precision)

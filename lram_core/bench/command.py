@@ -33,7 +33,8 @@ def bench(
     """Time the control tick of BUNDLES on this machine, by every runtime it has.
 
     A runtime is timed only if it chooses the same actions as PyTorch in float32. Then the rates
-    that the fastest one holds are listed, judged by the slowest of a thousand ticks.
+    that the fastest one holds are listed, judged by the slowest of a thousand ticks. It is an
+    error if no runtime runs a bundle right.
     """
     import json
 
@@ -41,6 +42,7 @@ def bench(
 
     from lram_core.bench.bench import bench_bundle
     from lram_core.bench.tables import print_report
+    from lram_core.errors import RuntimeUnavailable, listed
 
     try:
         counts = [int(word) for word in threads.split(",")]
@@ -49,11 +51,14 @@ def bench(
             f"expected numbers with commas, found {threads!r}", param_hint="--threads"
         ) from None
     console = Console()
+    names = [name.strip() for name in (runtimes or "").split(",") if name.strip()]
     reports = []
     for bundle in bundles:
-        names = [name.strip() for name in runtimes.split(",")] if runtimes else []
-        report = bench_bundle(bundle, names, ticks, counts, device, rates)
-        print_report(report, console)
-        reports.append(report.to_dict())
+        reports.append(bench_bundle(bundle, names, ticks, counts, device, rates))
+        print_report(reports[-1], console)
     if json_file:
-        json_file.write_text(json.dumps(reports, indent=1) + "\n")
+        found = [report.to_dict() for report in reports]
+        json_file.write_text(json.dumps(found, indent=1) + "\n")
+    none = [report.bundle for report in reports if not report.passed]
+    if none:
+        raise RuntimeUnavailable(f"no runtime here runs this right: {listed(none)}")

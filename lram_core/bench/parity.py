@@ -30,6 +30,12 @@ class Parity:
     logit_error: float
     passed: bool
 
+    def __str__(self) -> str:
+        return (
+            f"{100 * self.agreement:.1f} % of the bins are those of torch fp32, "
+            f"logits off by {self.logit_error:.1e} of the largest"
+        )
+
 
 def compare(reference: Runtime, candidate: Runtime, inputs: Inputs) -> Parity:
     """Run one episode through both; the candidate takes every second reward early."""

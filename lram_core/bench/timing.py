@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import torch
 
 from lram_core.bench.inputs import Inputs
 from lram_core.runtimes.base import Runtime
+
+if TYPE_CHECKING:
+    from lram_core.batch_policy import BatchPolicy
 
 K = TypeVar("K", bound=Hashable)
 ROUNDS = 5
@@ -67,6 +70,28 @@ def time_ticks(
             _run(runtime, inputs, range(turn[0], turn[0] + min(COLD, len(turn))), reward_early)
             times[name] += _run(runtime, inputs, range(turn[0], turn[-1] + 1), reward_early)
     return {name: Latency.of(values) for name, values in times.items()}
+
+
+def tick_seconds(policy: BatchPolicy, ticks: int) -> npt.NDArray[np.float64]:
+    """Time control ticks of all slots on random inputs, (ticks,) seconds, first-call costs paid.
+
+    Episodes are reset before and after.
+    """
+    rng = np.random.default_rng(0)
+    shape = (policy.slots, policy.contract.observation_size)
+    rewards = np.zeros(policy.slots)
+    for slot in range(policy.slots):
+        policy.reset(slot)
+    seconds = np.zeros(ticks)
+    for number in range(-3, ticks):
+        observations = rng.standard_normal(shape)
+        start = perf_counter()
+        policy.act(observations, rewards)
+        if number >= 0:
+            seconds[number] = perf_counter() - start
+    for slot in range(policy.slots):
+        policy.reset(slot)
+    return seconds
 
 
 def _run(runtime: Runtime, inputs: Inputs, ticks: range, reward_early: bool) -> list[float]:

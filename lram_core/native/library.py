@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lram_core.errors import RuntimeUnavailable
+from lram_core.errors import CommandError, RuntimeUnavailable, listed
 
 # Both sides count this up when lram_native.h changes: an old library is refused, not misread.
 VERSION = 3
@@ -78,13 +78,19 @@ def _load(path: Path) -> ctypes.CDLL | str:
 
 
 def problem() -> str | None:
-    """Return why there is no library on this machine, None where there is one."""
+    """Return why there is no library on this machine, None where there is one.
+
+    Raises:
+        CommandError: ``LRAM_NATIVE_ISA`` names no instruction set.
+    """
     library = _load(PATH)
     if isinstance(library, str):
         return library
     wanted = os.environ.get(ISA_VARIABLE, "")
+    if wanted and wanted not in ISAS:
+        raise CommandError(f"{ISA_VARIABLE} is {wanted!r}; expected one of {listed(ISAS)}")
     if library.lram_isa(wanted.encode()) is None:
-        return f"{ISA_VARIABLE} is {wanted!r}; available here: {', '.join(available_isas())}"
+        return f"{ISA_VARIABLE} is {wanted!r}; available here: {listed(available_isas())}"
     return None
 
 

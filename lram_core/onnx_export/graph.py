@@ -21,7 +21,7 @@ IR_VERSION = 11
 INT8_ZERO = 128  # MatMulNBits stores int8 as uint8 around this zero point
 INT8_LARGEST = 127
 # MatMulNBits: 4 multiplies integers, for which the inputs too are rounded to int8, in the same
-# blocks. At 0 it expands the weights to float32 at every call, which takes five times as long.
+# blocks. At 0 it expands the weights to float32 at every call, which takes longer.
 INT8_PRODUCTS = 4
 
 Array = npt.NDArray[Any]

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from lram_core.action_model import ActionModel
 from lram_core.contract import PolicyContract
 from lram_core.errors import BundleError
+from lram_core.version import PACKAGE, version
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "1"
-PRODUCER = "lram_ros"
 FILES = {"fp32": "model.onnx", "int8": "model-int8.onnx"}  # precision → name in the bundle
 
 # Backbone → module with a function ``write``.
@@ -31,14 +29,6 @@ REWARD, STATE, RETURN_TO_GO = range(3)
 FIRST_TICK = (STATE, RETURN_TO_GO)
 TICK = (REWARD, STATE, RETURN_TO_GO)
 REWARD_ALONE = (REWARD,)
-
-
-def version() -> str:
-    """Return the version of this package; ``unknown`` where it is not installed as one."""
-    try:
-        return installed_version(PRODUCER)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def state_name(name: str) -> str:
@@ -85,7 +75,8 @@ def check_origin(path: Path, found: Mapping[str, str], precision: str, checksum:
     Raises:
         BundleError: no file of ours, another form, another precision or other weights.
     """
-    by = f"{PRODUCER} {found.get('lram.version', 'unknown')}"
+    release = found.get("lram.version", "unknown")
+    by = f"{PACKAGE} {release}"
     expected = {
         "lram.format": (FORMAT, "format"),
         "lram.precision": (precision, "precision"),
@@ -95,7 +86,7 @@ def check_origin(path: Path, found: Mapping[str, str], precision: str, checksum:
         if found.get(key) != value:
             raise BundleError(
                 f"{path}: exported by {by} with {what} {found.get(key, '(none)')[:12]}, expected "
-                f"{value[:12]} ({PRODUCER} {version()}); export it again with 'lram export'"
+                f"{value[:12]} ({PACKAGE} {version()}); export it again with 'lram export'"
             )
-    if found["lram.version"] != version():
-        logger.warning("%s: exported by %s, this is %s %s", path, by, PRODUCER, version())
+    if release != version():
+        logger.warning("%s: exported by %s, this is %s %s", path, by, PACKAGE, version())

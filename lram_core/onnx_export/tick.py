@@ -11,8 +11,9 @@ from torch import nn
 
 from lram_core.action_model import INPUT_LIMIT, ActionModel, InputNorm
 from lram_core.onnx_export.graph import Graph, numpy
-from lram_core.onnx_export.names import PRODUCER, WRITERS, output_name, state_name, version
+from lram_core.onnx_export.names import WRITERS, output_name, state_name
 from lram_core.quantise import quantised_names
+from lram_core.version import PACKAGE, version
 
 
 def build(model: ActionModel, precision: str, metadata: Mapping[str, str]) -> Any:
@@ -64,7 +65,7 @@ def build(model: ActionModel, precision: str, metadata: Mapping[str, str]) -> An
     g.output(bins, "bins", np.int64, (config.action_size,))
     for name, value in initial.items():
         g.output(new[name], output_name(name), value.dtype, value.shape)
-    return g.model(metadata, PRODUCER, version())
+    return g.model(metadata, PACKAGE, version())
 
 
 def _embed(g: Graph, x: str, norm: InputNorm, linear: nn.Linear) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ RUNTIMES = {
     "onnx": "lram_core.runtimes.onnx:OnnxRuntime",
 }
 AUTO = "auto"
-# Fastest first, as measured by benchmarks/tick_latency.py.
+# A fixed order: fastest first, as measured in docs/benchmarks.md.
 AUTO_ORDER = {"cpu": ("native", "onnx", "torch"), "cuda": ("cuda-graph", "torch")}
 
 
@@ -45,20 +46,16 @@ def make_runtime(model: ActionModel, name: str, options: RuntimeOptions) -> Runt
 
     Args:
         model: with its weights.
-        name: of :data:`RUNTIMES`, or ``auto``: the fastest that this machine has; a line in the
-            log tells when that is not the first choice.
+        name: of :data:`RUNTIMES`, or ``auto``: the first of :data:`AUTO_ORDER` that can be had; a
+            line in the log tells when that is not the first choice.
         options: see :class:`RuntimeOptions`.
 
     Raises:
-        CommandError: there is no runtime of that name.
+        CommandError: there is no runtime of that name, or none has such a precision.
         RuntimeUnavailable: this machine, or this model, cannot be run by it.
     """
     if name != AUTO:
-        chosen = runtime_class(name)
-        reason = chosen.unavailable(model.config, options)
-        if reason:
-            raise RuntimeUnavailable(f"runtime {name}: {reason}")
-        return chosen(model, options)
+        return _made(model, runtime_class(name), options)
     passed_over: list[str] = []
     lacking: list[str] = []
     for candidate in AUTO_ORDER[options.device.type]:
@@ -66,13 +63,34 @@ def make_runtime(model: ActionModel, name: str, options: RuntimeOptions) -> Runt
         if options.precision and options.precision not in chosen.precisions:
             lacking.append(f"runtime {candidate} has {' and '.join(chosen.precisions)}")
             continue
-        reason = chosen.unavailable(model.config, options)
-        if reason is None:
-            if passed_over:
-                logger.warning("%s; runtime %s is used", "; ".join(passed_over), candidate)
-            return chosen(model, options)
-        passed_over.append(f"runtime {candidate}: {reason}")
+        try:
+            runtime = _made(model, chosen, options)
+        except RuntimeUnavailable as error:
+            passed_over.append(str(error))
+            continue
+        if passed_over:
+            _warn_once(f"{'; '.join(passed_over)}; runtime {candidate} is used")
+        return runtime
+    known = dict.fromkeys(p for each in RUNTIMES for p in runtime_class(each).precisions)
+    if options.precision and options.precision not in known:
+        raise CommandError(f"unknown precision {options.precision!r}; available: {listed(known)}")
+    wanted = f" with precision {options.precision}" if options.precision else ""
     raise RuntimeUnavailable(
-        f"no runtime for a {model.config.backbone} with precision {options.precision!r} on "
-        f"{options.device}: {listed(lacking + passed_over)}"
+        f"no runtime{wanted} for the backbone {model.config.backbone} on {options.device}: "
+        f"{listed(lacking + passed_over)}"
     )
+
+
+def _made(model: ActionModel, chosen: type[Runtime], options: RuntimeOptions) -> Runtime:
+    """Raises RuntimeUnavailable; of two reasons, that there is no such precision."""
+    chosen.choose_precision(options)
+    reason = chosen.unavailable(model.config, options)
+    if reason:
+        raise RuntimeUnavailable(f"runtime {chosen.name}: {reason}")
+    return chosen(model, options)
+
+
+@functools.cache
+def _warn_once(line: str) -> None:
+    """Policies are made again and again in one process; why a runtime is not used is said once."""
+    logger.warning(line)

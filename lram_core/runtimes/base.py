@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from lram_core.action_model import ActionModel, ModelConfig
+from lram_core.checks import array
 from lram_core.errors import RuntimeUnavailable, StateError, listed
 
 FloatArray = npt.NDArray[np.float32]
@@ -104,7 +105,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def load_state(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Go on from a state. Raises StateError on a wrong name, shape or dtype."""
+        """Go on from a state. Raises StateError as :func:`check_state` does."""
 
     def describe(self) -> str:
         """Return one line for people: what really runs, and where."""
@@ -123,18 +124,32 @@ class Runtime(ABC):
 
 
 def check_state(
-    state: Mapping[str, npt.NDArray[np.generic]], expected: Mapping[str, npt.NDArray[np.generic]]
-) -> None:
-    """Compare a state with one of the right form. Raises StateError naming what differs."""
+    state: Mapping[str, npt.ArrayLike], expected: Mapping[str, npt.NDArray[np.generic]]
+) -> StateArrays:
+    """Return a state as arrays, in the order of one of the right form.
+
+    Raises:
+        StateError: a name, shape or dtype differs, a floating-point value is not finite or a whole
+            number is negative; it names them.
+    """
+    found = {name: array(value) for name, value in state.items()}
     wrong = [
-        f"{name} is {_form(state.get(name))}, expected {_form(value)}"
+        problem
         for name, value in expected.items()
-        if _form(state.get(name)) != _form(value)
+        if (problem := _problem(name, found.get(name), value))
     ]
-    wrong += [f"{name} is unknown" for name in state if name not in expected]
+    wrong += [f"{name} is unknown" for name in found if name not in expected]
     if wrong:
         raise StateError(f"recurrent state does not fit the model: {listed(wrong, 4)}")
+    return {name: found[name] for name in expected}
 
 
-def _form(value: npt.NDArray[np.generic] | None) -> str:
-    return "missing" if value is None else f"{value.dtype} {tuple(value.shape)}"
+def _problem(name: str, value: npt.NDArray[Any] | None, expected: npt.NDArray[np.generic]) -> str:
+    form = f"{expected.dtype} {tuple(expected.shape)}"
+    if value is None:
+        return f"{name} is missing, expected {form}"
+    if value.dtype != expected.dtype or value.shape != expected.shape:
+        return f"{name} is {value.dtype} {tuple(value.shape)}, expected {form}"
+    if value.dtype.kind == "f":
+        return "" if np.isfinite(value).all() else f"{name} is not finite"
+    return "" if (value >= 0).all() else f"{name} is negative"

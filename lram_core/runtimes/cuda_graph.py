@@ -20,6 +20,7 @@ from lram_core.runtimes.base import (
     check_state,
 )
 from lram_core.runtimes.static_tick import Program, StaticTick
+from lram_core.runtimes.weights import PRECISIONS
 
 
 class CudaGraphRuntime(Runtime):
@@ -30,7 +31,7 @@ class CudaGraphRuntime(Runtime):
     """
 
     name: ClassVar[str] = "cuda-graph"
-    precisions: ClassVar[tuple[str, ...]] = ("bf16", "fp32")
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
 
     @classmethod
     def unavailable(cls, config: ModelConfig, options: RuntimeOptions) -> str | None:
@@ -92,5 +93,5 @@ class CudaGraphRuntime(Runtime):
         return {name: value.cpu().numpy().copy() for name, value in self._tick.state.items()}
 
     def load_state(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        check_state(state, self.state())
-        self._tick.load({name: torch.tensor(value) for name, value in state.items()})
+        found = check_state(state, self.state())
+        self._tick.load({name: torch.tensor(value) for name, value in found.items()})

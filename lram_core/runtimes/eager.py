@@ -65,8 +65,10 @@ class TorchRuntime(Runtime):
         return {name: value.cpu().numpy().copy() for name, value in self._state.items()}
 
     def load_state(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        check_state(state, self.state())
-        self._state = {name: torch.tensor(state[name], device=self._device) for name in self._state}
+        found = check_state(state, self.state())
+        self._state = {
+            name: torch.tensor(value, device=self._device) for name, value in found.items()
+        }
 
     def _scalar(self, value: float) -> Tensor:
         return torch.tensor([value], dtype=torch.float32, device=self._device)

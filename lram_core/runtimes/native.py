@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import weakref
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_core.action_model import ActionModel, ModelConfig
-from lram_core.errors import RuntimeUnavailable, listed
+from lram_core.errors import CommandError, RuntimeUnavailable, listed
 from lram_core.native import library
 from lram_core.native.pack import pack, unsupported
 from lram_core.runtimes.base import (
@@ -24,6 +25,8 @@ from lram_core.runtimes.base import (
     check_state,
 )
 
+logger = logging.getLogger(__name__)
+
 # CPU that the second thread is pinned to: a number, or "none".
 CPU_VARIABLE = "LRAM_NATIVE_CPU"
 
@@ -33,6 +36,7 @@ class NativeRuntime(Runtime):
 
     With two threads, both take parts of every product; the second is pinned to the last CPU that
     this process may use, or to the one that the environment variable ``LRAM_NATIVE_CPU`` names.
+    Where this process may use one CPU only, one thread does all, and a warning says so.
 
     The environment variable ``LRAM_NATIVE_ISA`` (portable, avx2, avx512) names an instruction set
     instead of the best that the CPU has.
@@ -58,7 +62,11 @@ class NativeRuntime(Runtime):
         self.isa = library.chosen_isa()
         self._library = library.load()
         self._threads = options.threads
-        self._second_cpu = _second_cpu() if self._threads == 2 else -1
+        allowed = _allowed_cpus()
+        if self._threads == 2 and len(allowed) == 1:
+            logger.warning("runtime native: threads = 2 on one CPU; one thread is used")
+            self._threads = 1
+        self._second_cpu = _second_cpu(allowed) if self._threads == 2 else -1
         packed = pack(model, self.precision == "int8", self._threads, self._second_cpu)
         handle = self._library.lram_create(
             ctypes.byref(packed.shape), packed.pointers(), self.isa.encode()
@@ -66,7 +74,8 @@ class NativeRuntime(Runtime):
         if not handle:
             raise RuntimeUnavailable("runtime native: out of memory")
         self._handle: int = handle
-        weakref.finalize(self, self._library.lram_destroy, handle)
+        # Not at exit, when a daemon thread may still be in a tick: the system frees the memory.
+        weakref.finalize(self, self._library.lram_destroy, handle).atexit = False
         self._form = {
             name: (tuple(value.shape), value.numel())
             for name, value in model.init_state(1, "meta").items()
@@ -125,22 +134,24 @@ class NativeRuntime(Runtime):
 
     def load_state(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         expected = {name: np.empty(shape, np.float32) for name, (shape, _) in self._form.items()}
-        check_state(state, expected)
-        flat = np.concatenate([np.ravel(state[name]) for name in self._form])
+        flat = np.concatenate([np.ravel(each) for each in check_state(state, expected).values()])
         self._library.lram_set_state(self._handle, flat.ctypes.data)
 
 
-def _second_cpu() -> int:
-    """CPU for the second thread; -1 not to pin it."""
-    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+def _allowed_cpus() -> list[int]:
+    """CPUs that this process may use; empty where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _second_cpu(allowed: list[int]) -> int:
+    """CPU for the second thread; -1 not to pin it. Raises CommandError naming those there are."""
     wanted = os.environ.get(CPU_VARIABLE, "")
-    if wanted == "none" or (not wanted and len(allowed) < 2):
+    if wanted == "none" or not (wanted or allowed):
         return -1
     if not wanted:
         return allowed[-1]
     if not wanted.isdigit() or int(wanted) not in allowed:
-        raise RuntimeUnavailable(
-            f"runtime native: {CPU_VARIABLE} is {wanted!r}; expected none or one of "
-            f"{listed(allowed)}"
+        raise CommandError(
+            f"{CPU_VARIABLE} is {wanted!r}; expected none or one of {listed(allowed)}"
         )
     return int(wanted)

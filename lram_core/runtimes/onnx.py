@@ -63,7 +63,7 @@ class OnnxRuntime(Runtime):
     @classmethod
     def unavailable(cls, config: ModelConfig, options: RuntimeOptions) -> str | None:
         if config.backbone not in WRITERS:
-            return f"a {config.backbone} cannot be exported; available: {listed(WRITERS)}"
+            return f"no export of the backbone {config.backbone}; available: {listed(WRITERS)}"
         if importlib.util.find_spec("onnxruntime") is None:
             return "the Python module 'onnxruntime' is not installed (pip install onnxruntime)"
         import onnxruntime
@@ -104,9 +104,9 @@ class OnnxRuntime(Runtime):
         self._device = (options.device.type, options.device.index or 0)
         if file:
             self._session, self._source = _session(file, self._provider, options), file.name
+            _check_form(self._session, model, str(file))
         else:
             self._session, self._source = _open(model, self.precision, self._provider, options)
-        self._check_inputs(model)
 
         config = model.config
         self._inputs: dict[str, npt.NDArray[Any]] = {
@@ -121,21 +121,6 @@ class OnnxRuntime(Runtime):
 
     def describe(self) -> str:
         return f"onnx ({self.precision}, {self._provider}, {self._source})"
-
-    def _check_inputs(self, model: ActionModel) -> None:
-        """Refuse a file whose inputs are not those of the model."""
-        found = {each.name: f"{each.type} {each.shape}" for each in self._session.get_inputs()}
-        expected = {"observation": f"tensor(float) {[1, model.config.observation_size]}"}
-        for name, value in model.init_state(1).items():
-            kind = "float" if value.is_floating_point() else "int64"
-            expected[state_name(name)] = f"tensor({kind}) {list(value.shape)}"
-        wrong = [
-            f"{name} is {found.get(name, 'missing')}, expected {form}"
-            for name, form in expected.items()
-            if found.get(name) != form
-        ]
-        if wrong:
-            raise BundleError(f"{self._source} does not fit the model: {listed(wrong, 4)}")
 
     def _bind(self) -> None:
         """Bind every input and output once, for each kind of tick.
@@ -200,9 +185,9 @@ class OnnxRuntime(Runtime):
         return {name: value.numpy().copy() for name, value in self._state_values.items()}
 
     def load_state(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        check_state(state, self._initial)
+        found = check_state(state, self._initial)
         for name, array in self._state_arrays.items():
-            np.copyto(array, state[name])
+            np.copyto(array, found[name])
             if self._device[0] != "cpu":
                 self._state_values[name].update_inplace(array)
 
@@ -233,13 +218,14 @@ def _open(
     """
     path = options.bundle / FILES[precision] if options.bundle else None
     if path and path.is_file():
-        session = _session(path, provider, options)
         try:
+            session = _session(path, provider, options)
             check_origin(path, metadata(session), precision, weights_checksum(path.parent))
+            _check_form(session, model, str(path))
             return session, path.name
         except BundleError as error:
             if importlib.util.find_spec("onnx") is None:
-                raise
+                raise RuntimeUnavailable(f"runtime onnx: {error}") from None
             logger.warning("%s; it is not used", error)
     from lram_core.onnx_export.tick import build
 
@@ -282,3 +268,35 @@ def _session(source: Path | bytes, provider: str, options: RuntimeOptions) -> An
             f"this onnxruntime has: {listed(onnxruntime.get_available_providers())}"
         )
     return session
+
+
+def _check_form(session: Any, model: ActionModel, where: str) -> None:
+    """Raises BundleError naming the inputs and outputs that are not those of the model."""
+    config = model.config
+    inputs = {
+        "observation": f"tensor(float) {[1, config.observation_size]}",
+        "return_to_go": "tensor(float) [1]",
+        "reward": "tensor(float) [1]",
+        "tokens": "tensor(int64) ['T']",
+    }
+    outputs = {
+        "logits": f"tensor(float) {[config.action_size, config.bins]}",
+        "bins": f"tensor(int64) {[config.action_size]}",
+    }
+    for name, value in model.init_state(1).items():
+        kind = "float" if value.is_floating_point() else "int64"
+        form = f"tensor({kind}) {list(value.shape)}"
+        inputs[state_name(name)] = outputs[output_name(name)] = form
+    expected = inputs | outputs
+    found = {
+        each.name: f"{each.type} {each.shape}"
+        for each in (*session.get_inputs(), *session.get_outputs())
+    }
+    wrong = [
+        f"{name} is {found.get(name, 'missing')}, expected {form}"
+        for name, form in expected.items()
+        if found.get(name) != form
+    ]
+    wrong += [f"{name} is unknown" for name in found if name not in expected]
+    if wrong:
+        raise BundleError(f"{where}: does not fit the model: {listed(wrong, 4)}")

@@ -11,6 +11,7 @@ from lram_core.action_model import ActionModel
 from lram_core.quantise import projection_names
 
 PRECISIONS = ("fp32", "bf16")
+"""The default first."""
 
 
 class BFloat16Linear(nn.Module):

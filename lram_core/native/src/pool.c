@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SPINS 20000 /* some 100 us */
 #define CLOSED 0x7fffffff /* as the first unclaimed item: there is none */
@@ -24,6 +25,7 @@ struct pool {
   pthread_mutex_t mutex;
   pthread_cond_t wake;
   pthread_t thread;
+  pid_t owner; /* a process forked from it has the memory, not the thread */
 };
 
 static void pause_briefly(void) {
@@ -81,6 +83,7 @@ pool *lram_pool_create(int cpu) {
   atomic_init(&p->chunk, 1);
   atomic_init(&p->asleep, 0);
   atomic_init(&p->stop, 0);
+  p->owner = getpid();
   pthread_mutex_init(&p->mutex, NULL);
   pthread_cond_init(&p->wake, NULL);
   if (pthread_create(&p->thread, NULL, second_thread, p)) {
@@ -101,18 +104,20 @@ pool *lram_pool_create(int cpu) {
 }
 
 void lram_pool_destroy(pool *p) {
-  pthread_mutex_lock(&p->mutex);
-  atomic_store(&p->stop, 1);
-  pthread_cond_signal(&p->wake);
-  pthread_mutex_unlock(&p->mutex);
-  pthread_join(p->thread, NULL);
-  pthread_cond_destroy(&p->wake);
-  pthread_mutex_destroy(&p->mutex);
+  if (getpid() == p->owner) {
+    pthread_mutex_lock(&p->mutex);
+    atomic_store(&p->stop, 1);
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->mutex);
+    pthread_join(p->thread, NULL);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->mutex);
+  }
   free(p);
 }
 
 void lram_pool_wake(pool *p) {
-  if (!atomic_load(&p->asleep)) return;
+  if (!atomic_load(&p->asleep) || getpid() != p->owner) return;
   pthread_mutex_lock(&p->mutex);
   atomic_store(&p->asleep, 0);
   pthread_cond_signal(&p->wake);

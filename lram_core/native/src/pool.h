@@ -2,7 +2,8 @@
  *
  * Chunks are claimed one by one by both threads, so a tick waits for the second thread only while
  * that one is in the middle of a chunk, not when the system has not run it at all. It spins for a
- * while after its last chunk, then sleeps until it is woken by the next tick.
+ * while after its last chunk, then sleeps until it is woken by the next tick. A forked process has
+ * no second thread: there the caller does all of the work.
  */
 #ifndef LRAM_POOL_H
 #define LRAM_POOL_H
