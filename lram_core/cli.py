@@ -22,6 +22,7 @@ COMMANDS = {
     "bench": ("lram_core.bench.command:bench", "Time a bundle's control tick on this machine."),
     "contract": ("lram_ros.contract_commands:contract", "Show or check a robot contract."),
     "mock-robot": ("lram_ros.mock.command:mock_robot", "Serve a robot contract without a robot."),
+    "monitor": ("lram_ros.monitor:monitor", "Show a running policy node live in the terminal."),
     "demo": ("lram_ros.commands:demo", "Run simulator and policy as ROS 2 nodes, with a report."),
 }
 

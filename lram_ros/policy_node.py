@@ -1,70 +1,99 @@
 """The policy node: subscribes to what a robot contract names, drives with a policy bundle.
 
-A tick is observe → act → limit → publish. See docs/ros.md for topics and parameters.
+A lifecycle node. configure loads, checks and warms up; activate starts the ticks; deactivate,
+error and shutdown stop them and send the safe command last. See docs/ros.md.
 """
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 
 from lram_core.errors import LramError, listed
-from lram_core.pacing import Pacer
 from lram_core.policy import Policy
 from lram_core.signals import StopRequest
-from lram_ros.assembly import InputSet, LatestCollector, StaleInput, StampCollector
-from lram_ros.contract_check import check_contract
-from lram_ros.control import ControlLoop, Tick
-from lram_ros.images import ImageError, ImageWorker
+from lram_ros.assembly import InputSet
+from lram_ros.black_box import Recording
+from lram_ros.control import Tick
+from lram_ros.diagnostics import loop_status, runtime_status, safety_status
 from lram_ros.live_check import wait_for_topics
-from lram_ros.message_fields import message_class
-from lram_ros.msg import ActionCommand, PolicyTick
+from lram_ros.live_inputs import LiveInputs
+from lram_ros.loaded_policy import LoadedPolicy
+from lram_ros.msg import PolicyTick
 from lram_ros.policy_parameters import RUNTIME_IN_USE, PolicyParameters
 from lram_ros.process import declare, run_node
-from lram_ros.qos import data_qos, input_qos
+from lram_ros.qos import command_qos, data_qos
+from lram_ros.realtime import apply_to_process, apply_to_thread, thaw_gc
 from lram_ros.robot_contract import RobotContract
+from lram_ros.runner import Runner, RunnerSettings, is_lockstep
+from lram_ros.safety import Fault, Reason, Rules
+from lram_ros.supervised_loop import Outlet
 from lram_ros.trace import TickMessages
 
-_WATCH_S = 1.0
+_LOOK_S = 0.2
+_REPORT_S = 1.0
 _LOG_S = 2.0
 _FLUSH_S = 0.3  # acknowledgements can take seconds; what was sent is on its way
+_WATCHDOG_S = 0.1
+_SUCCESS = TransitionCallbackReturn.SUCCESS
+_FAILURE = TransitionCallbackReturn.FAILURE
+_ERROR = TransitionCallbackReturn.ERROR
 
 
-class PolicyNode(Node):
+class PolicyNode(LifecycleNode):
     """Drives a robot with a policy.
 
     Args:
         load: how a bundle becomes a policy, :meth:`Policy.load` by default.
-        options: passed on to :class:`rclpy.node.Node`.
+        options: passed on to :class:`rclpy.lifecycle.LifecycleNode`.
 
     Attributes:
-        failure: what ended the control thread, if anything did; the node is of no more use then.
+        state: of the lifecycle: unconfigured, inactive, active or finalized.
+        failure: what ended the control loop of a node without manager, if anything did; it is of
+            no more use then.
+        stopped: asked while configure waits for topics; True ends it.
+        runner: of the present activation; None while there is none.
+
+    Raises:
+        CommandError: a parameter has the wrong type or is out of its range.
     """
 
     def __init__(self, load: Callable[..., Any] = Policy.load, **options: Any) -> None:
         super().__init__("policy", **options)
+        self.state = "unconfigured"
         self.failure: Exception | None = None
+        self.stopped: Callable[[], bool] = lambda: False
+        self.runner: Runner | None = None
         self._load = load
-        self._loop: ControlLoop | None = None
-        self._stamps: StampCollector | None = None
-        self._latest: LatestCollector | None = None
-        self._lock = threading.Lock()
-        self._clock_thread: threading.Thread | None = None
-        self._images: list[ImageWorker] = []
-        self._stopping = False
-        self._last_tick = time.monotonic()
+        self._given = PolicyParameters(self)
+        self._given.on_change(self._check_parameter, self._on_parameter)
+        self._managed = True
+        self._refused: Exception | None = None
+        self._broken: Exception | None = None
+        self._loaded: LoadedPolicy | None = None
+        self._candidate: LoadedPolicy | None = None
+        self._inputs: LiveInputs | None = None
+        self._commands: list[Any] = []
+        self._made: list[Any] = []
+        self._reported = 0
+        # These stay over all transitions, some of which they start.
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", data_qos())
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_LOOK_S, self._look, clock=steady)
+        self.create_timer(_REPORT_S, self._report, clock=steady)
 
-    def configure(self, stopped: Callable[[], bool] = lambda: False) -> bool:
-        """Load and check everything, then subscribe; commands follow from here on.
+    def bring_up(self, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Configure and activate without a manager; a failure later ends the process.
 
         Returns:
             False if ``stopped`` ended the wait for the robot's topics.
@@ -72,162 +101,325 @@ class PolicyNode(Node):
         Raises:
             LramError: parameters, robot contract, bundle and live topics do not fit together.
         """
-        parameters = PolicyParameters(self)
-        robot = RobotContract.load(parameters.contract)
-        policy = self._load(
-            parameters.bundle,
-            device=parameters.device,
-            runtime=parameters.runtime,
-            precision=parameters.precision,
-            threads=parameters.threads,
-        )
-        check_contract(robot, policy.contract)
-        first = policy.warm_up()
-        declare(self, RUNTIME_IN_USE, policy.runtime.describe(), "What runs the model, and where.")
-        self._command = self.create_publisher(ActionCommand, robot.command.topic, data_qos())
-        self._trace = self.create_publisher(PolicyTick, "~/tick", data_qos())
-        if not wait_for_topics(self, robot, parameters.topic_timeout, stopped):
+        self.stopped, self._managed = stopped, False
+        done = self.trigger_configure() == _SUCCESS and self.trigger_activate() == _SUCCESS
+        if self._refused is not None:
+            raise self._refused
+        return bool(done)
+
+    def stop(self) -> None:
+        """End for good: stop ticking, send the safe command, let the last messages out."""
+        if self.state != "finalized":
+            self.trigger_shutdown()
+
+    # Transitions
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load, check, warm up, subscribe."""
+        if self._attempt(self._configure):
+            self.state = "inactive"
+            return _SUCCESS
+        self._tear_down()
+        return _FAILURE
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the ticks; the robot moves when every input has proved alive."""
+        if self._attempt(self._activate):
+            self.state = "active"
+            return _SUCCESS
+        return _FAILURE
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the ticks, then send the safe command; an error if the loop had failed."""
+        self._stop_runner(Reason.DEACTIVATED)
+        self.state = "inactive"
+        return _SUCCESS if self._broken is None else _ERROR
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget robot and model."""
+        self._tear_down()
+        self.state = "unconfigured"
+        return _SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured: the robot rests, the model is gone."""
+        self._stop_runner(Reason.RUNNER_FAILED)
+        self._tear_down()
+        self.state = "unconfigured"
+        return _SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the ticks, then send the safe command; nothing comes after this."""
+        self._stop_runner(Reason.SHUTDOWN)
+        self._tear_down()
+        self.state = "finalized"
+        return _SUCCESS
+
+    def _attempt(self, transition: Callable[[], bool]) -> bool:
+        self._refused = None
+        try:
+            return transition()
+        except Exception as error:
+            self._refused = error
+            if self._managed:  # else whoever brought it up tells
+                self.get_logger().error(" ".join(str(error).split()))
             return False
 
-        self._messages = TickMessages(robot, policy.contract)
-        self._loop = ControlLoop(policy, robot)
-        parameters.on_target_return(self._set_target_return)
-        self._subscribe(robot)
-        # What exists now lives as long as the node: spare the collector looking at it.
-        gc.collect()
-        gc.freeze()
+    # Configure
+
+    def _configure(self) -> bool:
+        given = self._given
+        given.check()
+        robot = self._robot = RobotContract.load(given.contract)
+        self._take(self._load_bundle(given["bundle"]))
+        loaded = self._loaded
+        assert loaded is not None
+        self._commands = [
+            self._keep(
+                self.create_publisher(
+                    adapter.message_type, adapter.sink.topic, command_qos(adapter.sink)
+                )
+            )
+            for adapter in loaded.commander.adapters
+        ]
+        self._trace = self._keep(self.create_publisher(PolicyTick, "~/tick", data_qos()))
+        if not wait_for_topics(self, robot, given["topic_timeout"], self.stopped):
+            return False
+        self._inputs = LiveInputs(self, robot, self._on_set)
+        stop_topic = given["stop_topic"]
+        self._keep(self.create_subscription(Bool, stop_topic, self._on_stop, data_qos()))
+        self._keep(self.create_service(Trigger, "~/rearm", self._on_rearm))
+        self._keep(self.create_service(Trigger, "~/reset_episode", self._on_reset))
+        policy = loaded.policy
         self.get_logger().info(
             f"ready: {policy.contract.suite} on {robot.robot} with {robot.gripper}, "
-            f"{robot.control_rate:g} Hz, tick from {robot.tick_source}, "
-            f"first call took {first * 1e3:.0f} ms; runtime {policy.runtime.describe()}"
+            f"{robot.control_rate:g} Hz, tick from {robot.tick_source}, first call took "
+            f"{loaded.first_call * 1e3:.0f} ms; runtime {policy.runtime.describe()}"
         )
         return True
 
-    def stop(self) -> None:
-        """Stop ticking and let the last messages out."""
-        self._stopping = True
-        if self._clock_thread is not None:
-            self._clock_thread.join()
-        for worker in self._images:
-            worker.stop()
-        if self._loop is not None:
-            self._command.wait_for_all_acked(Duration(seconds=_FLUSH_S))
+    def _load_bundle(self, bundle: str) -> LoadedPolicy:
+        names = ("device", "runtime", "precision", "threads")
+        options = {name: self._given[name] for name in names}
+        return LoadedPolicy.load(self._robot, bundle, self._load, **options)
 
-    def _set_target_return(self, value: float | None) -> None:
-        if self._loop is not None:
-            self._loop.target_return = value
+    def _take(self, loaded: LoadedPolicy) -> None:
+        """Use what was loaded from now on."""
+        self._loaded = loaded
+        self._messages = TickMessages(self._robot, loaded.policy.contract)
+        if self.has_parameter(RUNTIME_IN_USE):
+            self.undeclare_parameter(RUNTIME_IN_USE)
+        in_use = loaded.policy.runtime.describe()
+        # Not read-only for ROS: such a parameter cannot be told anew.
+        declare(self, RUNTIME_IN_USE, in_use, "What runs the model, and where.", read_only=False)
 
-    def _subscribe(self, robot: RobotContract) -> None:
-        if robot.tick_source == "observation":
-            self._stamps = StampCollector(robot.topics)
-            callback: Callable[..., None] = self._on_stamped
-            steady = Clock(clock_type=ClockType.STEADY_TIME)
-            self.create_timer(_WATCH_S, self._watch, clock=steady)
+    def _tear_down(self) -> None:
+        if self._inputs is not None:
+            self._inputs.close()
+            self._inputs = None
+        kinds = (self.destroy_subscription, self.destroy_service, self.destroy_publisher)
+        for made in reversed(self._made):
+            any(destroy(made) for destroy in kinds)  # each takes its own kind alone
+        self._made.clear()
+        self._commands.clear()
+        self._loaded = self._candidate = None
+
+    def _keep(self, made: Any) -> Any:
+        self._made.append(made)
+        return made
+
+    # Activate and deactivate
+
+    def _activate(self) -> bool:
+        given, robot, loaded, inputs = self._given, self._robot, self._loaded, self._inputs
+        assert loaded is not None
+        assert inputs is not None
+        lockstep = is_lockstep(robot)
+        rules = Rules(
+            loaded.limits,
+            blend_s=0.0 if lockstep else given["blend_time"],
+            proof_s=0.0 if lockstep else given["proof_time"],
+            late_s=given["late_after"] or None,
+        )
+        settings = RunnerSettings(
+            watchdog_s=given["watchdog"] or max(5.0 / robot.control_rate, _WATCHDOG_S),
+            simulated_time=bool(self.get_parameter("use_sim_time").value),
+            black_box_ticks=given["black_box_ticks"],
+        )
+        outlet = Outlet(
+            publish=lambda sink, message: self._commands[sink].publish(message),
+            trace=self._send_trace,
+            ros_now=lambda: self.get_clock().now().nanoseconds,
+            say=self._say,
+            faulted=self._on_fault,
+            failed=self._on_failure,
+        )
+        runner = Runner(robot, loaded.policy, loaded.commander, rules, settings, outlet)
+        runner.supervised.loop.target_return = given.target_return
+        for line in loaded.limits.describe():
+            self.get_logger().debug(f"limits: {line}")
+        if (unlimited := loaded.limits.unlimited()) and not lockstep:
+            self.get_logger().warning(f"no limit is set for {listed(unlimited)}")
+        wishes = given.realtime
+        for line in apply_to_process(wishes):
+            self.get_logger().warning(line)
+
+        def prepare() -> None:
+            for line in apply_to_thread(wishes):
+                self.get_logger().warning(line)
+
+        self._broken, self._reported = None, 0
+        self.runner = runner
+        self._look_at_graph(runner)
+        runner.start(robot.control_rate, inputs.latest, inputs.lock, prepare)
+        return True
+
+    def _stop_runner(self, reason: Reason) -> None:
+        runner, self.runner = self.runner, None
+        if runner is None:
+            return
+        runner.stop(reason)
+        if self._given["freeze_gc"]:
+            thaw_gc()
+        if not runner.lockstep:
+            self.get_logger().info(f"stopped: {runner.fault or reason.value}")
+        for publisher in self._commands:
+            publisher.wait_for_all_acked(Duration(seconds=_FLUSH_S))
+
+    # What is asked of it
+
+    def _on_set(self, inputs: InputSet, start: float) -> None:
+        if self.runner is not None:
+            self.runner.tick_set(inputs, start)
+
+    def _on_stop(self, message: Any) -> None:
+        if self.runner is not None:
+            self.runner.external_stop(message.data)
+
+    def _on_rearm(self, request: Any, response: Any) -> Any:
+        response.success, response.message = False, "the node is not active"
+        if self.runner is not None:
+            response.success, response.message = self.runner.rearm()
+        return response
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        response.success, response.message = False, "the node is not active"
+        if self.runner is not None:
+            self.runner.reset_episode()
+            response.success, response.message = True, "the policy begins anew"
+        return response
+
+    def _check_parameter(self, name: str, value: Any) -> str:
+        """Return why a new value is refused; empty: it is not. Loads another bundle."""
+        if name == RUNTIME_IN_USE and self._loaded is not None:
+            same = value == self._loaded.policy.runtime.describe()
+            return "" if same else "runtime_in_use only tells; set runtime at the start"
+        if name == "bundle" and self.state == "active":
+            return "bundle: deactivate the node first"
+        if name == "bundle" and self.state == "inactive":
+            try:
+                self._candidate = self._load_bundle(value)
+            except LramError as error:
+                return str(error)
+        return ""
+
+    def _on_parameter(self, name: str) -> None:
+        if name == "target_return" and self.runner is not None:
+            self.runner.supervised.loop.target_return = self._given.target_return
+        if name == "bundle" and self._candidate is not None:
+            loaded, self._candidate = self._candidate, None
+            self._take(loaded)
+            self.get_logger().info(f"bundle is now {loaded.bundle}")
+
+    # What it tells
+
+    def _send_trace(self, tick: Tick, publish_s: float, total_s: float) -> None:
+        self._trace.publish(self._messages.trace(tick, publish_s, total_s))
+
+    def _say(self, severity: str, text: str) -> None:
+        if severity == "error":
+            self.get_logger().error(text, throttle_duration_sec=_LOG_S)
         else:
-            self._latest = LatestCollector(robot.topics)
-            callback = self._on_latest
-        for index, topic in enumerate(robot.topics):
-            receive: Callable[[Any], None] = partial(callback, index)
-            # In lockstep the tick waits for its own picture, so it is decoded within the tick.
-            if topic.image is not None and self._latest is not None:
-                self._images.append(
-                    ImageWorker(topic.image, receive, partial(self._refuse_image, topic.topic))
-                )
-                receive = self._images[-1].submit
-            self.create_subscription(
-                message_class(topic.type), topic.topic, receive, input_qos(topic)
-            )
-        if self._latest is not None:
-            self._clock_thread = threading.Thread(
-                target=self._tick_by_clock, args=(robot.control_rate,), name="control"
-            )
-            self._clock_thread.start()
+            self.get_logger().warning(text)
 
-    # One stamp a tick: ticks run where messages arrive.
+    def _on_fault(self, fault: Fault) -> None:
+        """From any thread: tell, and keep the ticks before it."""
+        again = "" if fault.reason is Reason.RUNNER_FAILED else "; re-arm by the service ~/rearm"
+        self.get_logger().error(f"stopped: {fault}{again}")
+        if (runner := self.runner) is not None:
+            recording = runner.notes.box.snapshot(str(fault))
+            threading.Thread(target=self._dump, args=(recording,), name="black box").start()
 
-    def _on_stamped(self, index: int, message: Any) -> None:
-        assert self._stamps is not None
-        start = time.perf_counter()
-        inputs = self._stamps.add(index, message, time.monotonic())
-        if inputs is not None:
-            self._tick(inputs, start)
-
-    def _watch(self) -> None:
-        """Say what is missing when a set stays incomplete."""
-        assert self._stamps is not None
-        now = time.monotonic()
-        if now - self._last_tick > _WATCH_S and (problems := self._stamps.problems(now)):
-            self.get_logger().warning(
-                f"no command: inputs incomplete: {listed(problems)}", throttle_duration_sec=_LOG_S
-            )
-
-    # A clock ticks: a thread of its own, so that no callback delays it.
-
-    def _on_latest(self, index: int, message: Any) -> None:
-        assert self._latest is not None
-        with self._lock:
-            self._latest.add(index, message, time.monotonic())
-
-    def _refuse_image(self, topic: str, error: ImageError) -> None:
-        self.get_logger().error(f"{topic}: picture refused: {error}", throttle_duration_sec=_LOG_S)
-
-    def _tick_by_clock(self, rate: float) -> None:
-        pacer = Pacer(rate)
+    def _dump(self, recording: Recording) -> None:
         try:
-            while not self._stopping:
-                pacer.wait()
-                self._tick_now()
-        except Exception as error:  # a thread has nobody to raise to; spin() looks here
+            self.get_logger().info(f"black box: {recording.save(self._given.black_box)}")
+        except LramError as error:
+            self.get_logger().error(str(error))
+
+    def _on_failure(self, error: Exception) -> None:
+        """From any thread: what ended the control loop."""
+        self._broken = error
+        if not self._managed:
             self.failure = error
 
-    def _tick_now(self) -> None:
-        assert self._latest is not None
-        start = time.perf_counter()
-        try:
-            with self._lock:
-                inputs = self._latest.take(time.monotonic(), self.get_clock().now().nanoseconds)
-        except StaleInput as error:
-            self.get_logger().warning(
-                f"no command: inputs not fresh: {error}", throttle_duration_sec=_LOG_S
-            )
+    def _report(self) -> None:
+        """Once a second on /diagnostics."""
+        runner, name, loaded = self.runner, self.get_name(), self._loaded
+        found = [runtime_status(name, self.state, loaded, self._given["device"])]
+        if runner is not None:
+            now = time.monotonic()
+            loop, stages = runner.notes.loop.summary(now), runner.notes.stages.summary(now)
+            found.append(loop_status(name, loop, stages, self._reported))
+            found.append(safety_status(name, runner.mode, runner.fault, runner.waiting_for))
+            self._reported = loop.missed + loop.late
+        message = DiagnosticArray(status=found)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    # What it looks at
+
+    def _look(self) -> None:
+        """Look at the graph, at sets that stay incomplete, at starts that do not come."""
+        runner = self.runner
+        if runner is None:
             return
-        self._tick(inputs, start)
-
-    # Both.
-
-    def _tick(self, inputs: InputSet, start: float) -> None:
-        """Answer a set of inputs; ``start`` is when it was complete (``time.perf_counter``)."""
-        assert self._loop is not None
-        self._last_tick = time.monotonic()
-        try:
-            tick, fresh = self._loop.tick(inputs, start)
-        except LramError as error:
-            self.get_logger().error(f"no command: {error}", throttle_duration_sec=_LOG_S)
+        if self._broken is not None:
+            if self._managed:
+                self.trigger_deactivate()  # which ends in on_error
             return
-        if tick is not None:
-            self._send(tick, fresh, start)
-            self._loop.settle()
-        for note in self._loop.take_notes():
-            self.get_logger().warning(note)
+        if self._inputs is not None:
+            self._inputs.tell_incomplete()
+        self._look_at_graph(runner)
+        timeout = self._given["activation_timeout"]
+        if found := runner.overdue(timeout):
+            error = LramError(f"{self._robot.source}: not started within {timeout:g} s: {found}")
+            if self._managed:
+                self.get_logger().error(str(error))
+                self.trigger_deactivate()
+            else:
+                self.failure = error
 
-    def _send(self, tick: Tick, fresh: bool, start: float) -> None:
-        if tick.commanded is not None:
-            self._command.publish(self._messages.command(tick))
-        else:
-            self.get_logger().error(
-                f"no command: the policy's action is not finite: {tick.raw.tolist()}",
-                throttle_duration_sec=_LOG_S,
-            )
-        published = time.perf_counter()
-        if fresh:
-            trace = self._messages.trace(tick, published - tick.acted, published - start)
-            self._trace.publish(trace)
+    def _look_at_graph(self, runner: Runner) -> None:
+        if runner.lockstep:  # a simulator may be restarted at any time; everything waits for it
+            return
+        publishers = [self.count_publishers(command.topic_name) for command in self._commands]
+        runner.command_publishers = max(publishers)
+        topics = [topic.topic for topic in self._robot.topics]
+        runner.lost = tuple(
+            topic for topic in topics if not self.count_publishers(self.resolve_topic_name(topic))
+        )
 
 
 def start(stop: StopRequest) -> PolicyNode:
-    """Return a configured node, or one that a stop request kept from being configured."""
+    """Return a node: active, or waiting for a manager where ``autostart`` is false."""
     node = PolicyNode()
-    node.configure(lambda: bool(stop))
+    node.stopped = lambda: bool(stop)
+    if node.get_parameter("autostart").value:
+        try:
+            node.bring_up(node.stopped)
+        except BaseException:
+            node.destroy_node()
+            raise
     return node
 
 

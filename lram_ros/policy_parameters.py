@@ -1,9 +1,11 @@
-"""Parameters of the policy node, declared with what they mean."""
+"""Parameters of the policy node, declared with what they mean and what they may be."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -11,16 +13,18 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from lram_core.checks import finite32
-from lram_core.errors import ContractError
+from lram_core.errors import CommandError, ContractError
 from lram_core.runtimes import AUTO, RUNTIMES
 from lram_ros.paths import find_shared
 from lram_ros.process import declare
+from lram_ros.realtime import RealtimeSettings
 
 RUNTIME_IN_USE = "runtime_in_use"
 """Read-only parameter that tells what ``runtime`` and ``precision`` have led to."""
 
-_READ_ONLY: dict[str, tuple[Any, str]] = {
-    "bundle": ("", "Folder of the policy bundle."),
+CHANGEABLE = ("bundle", "target_return")
+PARAMETERS: dict[str, tuple[Any, str] | tuple[Any, str, tuple[float, float]]] = {
+    "bundle": ("", "Folder of the policy bundle; can be changed unless the node is active."),
     "contract": (
         "",
         "Robot contract (YAML); by default the one installed for Meta-World.",
@@ -28,69 +32,125 @@ _READ_ONLY: dict[str, tuple[Any, str]] = {
     "device": ("cpu", "Where the model runs: cpu, cuda or auto."),
     "runtime": (AUTO, f"What runs the model: {', '.join([AUTO, *RUNTIMES])}."),
     "precision": ("", "Of the weights; empty for the runtime's own."),
-    "threads": (1, "Threads of one model step; small models are fastest with 1."),
-    "topic_timeout": (20.0, "Seconds to wait at the start for every input to be published."),
+    "threads": (1, "Threads of one model step; small models are fastest with 1.", (1, 256)),
+    "topic_timeout": (
+        20.0,
+        "Seconds to wait in configure for every input to be published.",
+        (0.0, 3600.0),
+    ),
+    "autostart": (True, "Configure and activate at the start; false: wait for a manager."),
+    "activation_timeout": (
+        20.0,
+        "Seconds after activation within which every input must be sound and fresh.",
+        (0.0, 3600.0),
+    ),
+    "proof_time": (0.5, "Seconds for which every input must be fine before a start.", (0.0, 60.0)),
+    "blend_time": (1.0, "Seconds from the measured pose to the policy's actions.", (0.0, 60.0)),
+    "late_after": (
+        0.0,
+        "Seconds between two ticks that stop the robot; 0: 3 periods.",
+        (0.0, 60.0),
+    ),
+    "watchdog": (
+        0.0,
+        "Seconds without a tick that stop the robot; 0: 5 periods, at least 0.1 s.",
+        (0.0, 60.0),
+    ),
+    "stop_topic": ("~/stop", "std_msgs/Bool: true stops the robot, latched."),
+    "priority": (0, "SCHED_FIFO priority of the control thread; 0: none.", (0, 99)),
+    "lock_memory": (False, "Keep the process in RAM."),
+    "cpus": ("", "CPUs of the control thread, e.g. '2,3'; empty: any."),
+    "freeze_gc": (True, "No garbage collection while active."),
+    "black_box": ("", "Folder for the last ticks before a fault; empty: ROS_HOME/lram."),
+    "black_box_ticks": (500, "Ticks kept for it.", (1, 1_000_000)),
+    "target_return": (
+        math.nan,
+        "Return to ask for, in reward units, from the next episode on; NaN: by task.",
+    ),
 }
 
 
 class PolicyParameters:
-    """Declares the parameters on a node and holds their values.
+    """Declares the parameters on a node and reads them.
 
     Raises:
-        LramError: a parameter has the wrong type, is out of range or is not given.
+        CommandError: a parameter was given a value of the wrong type or out of its range.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        values = {name: declare(node, name, *spec) for name, spec in _READ_ONLY.items()}
-        target = declare(
-            node,
-            "target_return",
-            math.nan,
-            "Return to ask for, in reward units, from the next episode on; NaN: by task.",
-            read_only=False,
-        )
-        self.bundle = str(values["bundle"])
-        self.contract = values["contract"] or str(find_shared("config/metaworld.yaml"))
-        self.device = str(values["device"])
-        self.runtime = str(values["runtime"])
-        self.precision = str(values["precision"])
-        self.threads = int(values["threads"])
-        self.topic_timeout = float(values["topic_timeout"])
-        self.target_return = _target(target)
-        if not self.bundle:
+        for name, spec in PARAMETERS.items():
+            bounds = spec[2] if len(spec) == 3 else None
+            declare(node, name, spec[0], spec[1], name not in CHANGEABLE, bounds)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._node.get_parameter(name).value
+
+    def check(self) -> None:
+        """Check what a range cannot say.
+
+        Raises:
+            LramError: a parameter is missing, or makes no sense.
+        """
+        if not self["bundle"]:
             raise ContractError("parameter bundle is not set; give the folder of a policy bundle")
-        if self.threads < 1:
-            raise ContractError(f"parameter threads: at least 1, found {self.threads}")
-        if not self.topic_timeout >= 0:
-            raise ContractError(f"parameter topic_timeout: at least 0, found {self.topic_timeout}")
+        target = self["target_return"]
         if not _possible(target):
             raise ContractError(f"parameter target_return: must be finite or NaN, found {target}")
+        _ = self.realtime
 
-    def on_target_return(self, change: Callable[[float | None], None]) -> None:
-        """Call ``change`` now and whenever target_return is set; None stands for "by task"."""
-        change(self.target_return)
+    @property
+    def contract(self) -> str:
+        return str(self["contract"]) or str(find_shared("config/metaworld.yaml"))
 
-        def check(parameters: list[Parameter]) -> SetParametersResult:
+    @property
+    def target_return(self) -> float | None:
+        """None stands for "by task"."""
+        value = float(self["target_return"])
+        return None if math.isnan(value) else value
+
+    @property
+    def realtime(self) -> RealtimeSettings:
+        """Raises CommandError: cpus is no list of numbers."""
+        text = self["cpus"].replace(",", " ").split()
+        if not all(cpu.isdecimal() for cpu in text):
+            raise CommandError(f"parameter cpus: expected e.g. '2,3', found '{self['cpus']}'")
+        return RealtimeSettings(
+            priority=self["priority"],
+            lock_memory=self["lock_memory"],
+            cpus=tuple(map(int, text)),
+            freeze_gc=self["freeze_gc"],
+        )
+
+    @property
+    def black_box(self) -> Path:
+        home = os.environ.get("ROS_HOME") or Path.home() / ".ros"
+        return Path(self["black_box"] or Path(home) / "lram")
+
+    def on_change(self, check: Callable[[str, Any], str], changed: Callable[[str], None]) -> None:
+        """Ask before a parameter is set, and tell when it was.
+
+        Args:
+            check: takes name and value; returns why it is refused, empty: it is not.
+            changed: takes the name.
+        """
+
+        def before(parameters: list[Parameter]) -> SetParametersResult:
             for parameter in parameters:
+                reason = check(parameter.name, parameter.value)
                 if parameter.name == "target_return" and not _possible(parameter.value):
-                    return SetParametersResult(
-                        successful=False, reason="target_return must be finite or NaN"
-                    )
+                    reason = "target_return must be finite or NaN"
+                if reason:
+                    return SetParametersResult(successful=False, reason=reason)
             return SetParametersResult(successful=True)
 
-        def changed(parameters: list[Parameter]) -> None:
+        def after(parameters: list[Parameter]) -> None:
             for parameter in parameters:
-                if parameter.name == "target_return":
-                    change(_target(parameter.value))
+                changed(parameter.name)
 
-        self._node.add_on_set_parameters_callback(check)
-        self._node.add_post_set_parameters_callback(changed)
+        self._node.add_on_set_parameters_callback(before)
+        self._node.add_post_set_parameters_callback(after)
 
 
 def _possible(value: float) -> bool:
     return math.isnan(value) or bool(finite32(value))
-
-
-def _target(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.context import Context
 from rclpy.exceptions import (
     InvalidParameterTypeException,
@@ -52,21 +52,34 @@ def ros(arguments: Sequence[str] | None = None) -> Iterator[None]:
 
 
 def declare(
-    node: Node, name: str, default: Any, description: str = "", read_only: bool = True
+    node: Node,
+    name: str,
+    default: Any,
+    description: str = "",
+    read_only: bool = True,
+    bounds: tuple[float, float] | None = None,
 ) -> Any:
     """Declare a parameter and return its value, of the type of ``default``.
 
+    Args:
+        bounds: smallest and largest value of a number.
+
     Raises:
-        CommandError: it was given a value of another type.
+        CommandError: it was given a value of another type, or out of bounds.
     """
     descriptor = ParameterDescriptor(description=description, read_only=read_only)
+    if bounds is not None and isinstance(default, float):
+        ends = FloatingPointRange(from_value=float(bounds[0]), to_value=float(bounds[1]))
+        descriptor.floating_point_range = [ends]
+    elif bounds is not None:
+        whole = IntegerRange(from_value=int(bounds[0]), to_value=int(bounds[1]), step=1)
+        descriptor.integer_range = [whole]
     try:
         return node.declare_parameter(name, default, descriptor).value
-    except (
-        InvalidParameterTypeException,
-        InvalidParameterValueException,
-        ParameterUninitializedException,
-    ) as error:
+    except InvalidParameterValueException as error:
+        allowed = "" if bounds is None else f"expected {bounds[0]:g} to {bounds[1]:g}: "
+        raise CommandError(f"parameter {name}: {allowed}{_one_line(error)}") from None
+    except (InvalidParameterTypeException, ParameterUninitializedException) as error:
         raise CommandError(f"parameter {name}: {error}") from None
 
 

@@ -47,10 +47,12 @@ def test_policy_sees_the_newest_picture(peer, tmp_path):
     commands, traces = peer.listen(ActionCommand, "command"), peer.listen(PolicyTick, "policy/tick")
     node = PolicyNode(
         context=peer.context,
-        parameter_overrides=parameters(bundle=str(bundle), contract=str(path)),
+        parameter_overrides=parameters(
+            bundle=str(bundle), contract=str(path), late_after=5.0, watchdog=9.0
+        ),
     )
     peer.add(node)
-    assert node.configure()
+    assert node.bring_up()
     try:
         peer.until(camera.get_subscription_count)
         camera.publish(picture(peer.node, 0, encoding="yuv422"))  # refused, and logged

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from geometry_msgs.msg import PointStamped, Vector3Stamped
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_graph import CONTRACT, Peer, Robot
 
 from lram_core.errors import ContractError
-from lram_ros.live_check import wait_for_topics
+from lram_ros.live_check import incompatible, wait_for_topics
+from lram_ros.msg import ActionCommand
 from lram_ros.robot_contract import RobotContract
 
 ROBOT = RobotContract.load(CONTRACT)
@@ -72,3 +76,34 @@ def test_reliability_that_would_receive_nothing(peer):
     peer.node.create_publisher(PointStamped, "goal", unsure)
     with pytest.raises(ContractError, match="/goal is published as best_effort"):
         wait_for_topics(peer.node, ROBOT, 5)
+
+
+def test_durability_and_deadline_are_named(peer):
+    Robot(peer.node)
+    kept = replace(ROBOT.inputs[0], durability="transient_local")
+    hurried = replace(ROBOT.inputs[0], deadline=0.1)
+    for topic, words in ((kept, "durability"), (hurried, "deadline")):
+        robot = replace(ROBOT, inputs=(topic, *ROBOT.inputs[1:]))
+        with pytest.raises(ContractError, match=f"{topic.topic} is published as .*{words}$"):
+            wait_for_topics(peer.node, robot, 5)
+
+
+def test_command_that_nobody_would_receive(peer):
+    Robot(peer.node)
+    wanted = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    peer.node.create_subscription(ActionCommand, "command", print, wanted)
+    with pytest.raises(ContractError, match=r"command topic /command .*QoS policy durability"):
+        wait_for_topics(peer.node, ROBOT, 5)
+
+
+NONE, SOME, MORE = (QoSProfile(depth=1, deadline=Duration(seconds=s)) for s in (0, 0.1, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "fits"),
+    [(NONE, NONE, True), (SOME, MORE, True), (MORE, SOME, False), (NONE, SOME, False)],
+)
+def test_deadlines(offered, wanted, fits):
+    found = incompatible(offered, wanted)
+    assert (found is None) == fits
+    assert fits or found[0] == "deadline"

@@ -92,7 +92,7 @@ def test_launched_executables_are_installed(description):
 def test_launched_parameters_exist(description):
     known = {
         "sim_bridge": set(bridge_node._PARAMETERS),
-        "policy_node": set(policy_parameters._READ_ONLY),
+        "policy_node": set(policy_parameters.PARAMETERS),
         "recorder": {"output"},
         "episode_driver": set(episode_driver_node.PARAMETERS),
     }

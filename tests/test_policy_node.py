@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -33,7 +34,7 @@ def peer(ros_domain):
 class Setup:
     """A policy node and a robot in one process, with what the node sends."""
 
-    def __init__(self, peer, bundle, contract, load=Policy.load, **topics):
+    def __init__(self, peer, bundle, contract, load=Policy.load, options=None, **topics):
         self.peer = peer
         self.robot = Robot(peer.node, **topics)
         self.commands = peer.listen(ActionCommand, "command")
@@ -41,10 +42,12 @@ class Setup:
         self.node = PolicyNode(
             load,
             context=peer.context,
-            parameter_overrides=parameters(bundle=str(bundle), contract=str(contract)),
+            parameter_overrides=parameters(
+                bundle=str(bundle), contract=str(contract), **(options or {})
+            ),
         )
         peer.add(self.node)
-        assert self.node.configure()
+        assert self.node.bring_up()
         self.robot.wait_for_subscribers(peer)
         peer.until(lambda: self.node.count_subscribers("command") == 1)
 
@@ -208,6 +211,9 @@ def test_action_is_clipped_or_refused(peer, tmp_path):
 class TestClock:
     """Ticks from a clock, on a thread of their own."""
 
+    # A busy machine delays ticks; here that is not to stop anything.
+    options: ClassVar = {"proof_time": 0.1, "blend_time": 0.1, "late_after": 5.0, "watchdog": 9.0}
+
     @pytest.fixture
     def contract(self, tmp_path):
         return contract_file(tmp_path, tick_source="clock")
@@ -224,7 +230,7 @@ class TestClock:
             made.peer.spin(0.02)
 
     def test_ticks_at_most_at_the_rate_on_fresh_inputs_only(self, peer, contract, tiny_bundle):
-        made = Setup(peer, tiny_bundle, contract)
+        made = Setup(peer, tiny_bundle, contract, options=self.options)
         incomplete = robot_messages(0, stamp=peer.node.get_clock().now().nanoseconds)
         del incomplete["object_2/pose"]
         assert made.refuses(incomplete)
@@ -246,7 +252,8 @@ class TestClock:
     def test_a_fault_ends_the_node_and_is_told(self, peer, contract, tmp_path):
         policy = Script()
         policy.next = RuntimeError("CUDA error:\n an illegal memory access")
-        made = Setup(peer, tmp_path, contract, load=lambda path, **options: policy)
+        load = lambda path, **options: policy  # noqa: E731
+        made = Setup(peer, tmp_path, contract, load=load, options=self.options)
         self.drive(made, lambda: made.node.failure is not None)
         with pytest.raises(CommandError, match=r"policy failed: RuntimeError.*illegal") as caught:
             spin(made.node, lambda: False)

@@ -13,6 +13,7 @@ from ros_graph import CONTRACT, Peer, Robot, parameters, processes
 
 from lram_core.errors import LramError
 from lram_ros.policy_node import PolicyNode
+from lram_ros.policy_parameters import PARAMETERS
 
 
 @pytest.fixture
@@ -28,16 +29,14 @@ def peer(ros_domain):
         ({"bundle": "nowhere"}, ["nowhere"]),
         ({"bundle": "nowhere", "contract": "none.yaml"}, ["none.yaml", "No such file"]),
         ({"bundle": 3}, ["parameter bundle"]),
-        ({"bundle": "nowhere", "threads": 0}, ["parameter threads: at least 1"]),
+        ({"bundle": "nowhere", "threads": 0}, ["parameter threads: expected 1 to 256"]),
         ({"bundle": "nowhere", "target_return": math.inf}, ["target_return"]),
         ({"bundle": "nowhere", "topic_timeout": -1.0}, ["topic_timeout"]),
     ],
 )
 def test_bad_parameters(peer, values, words):
-    node = PolicyNode(context=peer.context, parameter_overrides=parameters(**values))
-    peer.add(node)
     with pytest.raises(LramError) as caught:
-        node.configure()
+        PolicyNode(context=peer.context, parameter_overrides=parameters(**values)).bring_up()
     for word in words:
         assert word in str(caught.value)
 
@@ -109,9 +108,12 @@ def test_node_is_a_ros_node_with_described_parameters(peer):
     )
     peer.add(node)
     with pytest.raises(LramError):
-        node.configure()
+        node.bring_up()
     assert isinstance(node, Node)
-    described = ("bundle", "contract", "device", "runtime", "precision", "threads", "target_return")
-    for name in described:
-        assert node.describe_parameter(name).description
-    assert node.describe_parameter("bundle").read_only
+    for name in PARAMETERS:
+        described = node.describe_parameter(name)
+        assert described.description
+        assert described.read_only == (name not in ("bundle", "target_return"))
+        numbers = isinstance(PARAMETERS[name][0], (int, float)) and name != "target_return"
+        ranges = [*described.floating_point_range, *described.integer_range]
+        assert bool(ranges) == (numbers and not isinstance(PARAMETERS[name][0], bool))
