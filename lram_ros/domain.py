@@ -18,7 +18,9 @@ DOMAINS = range(1, 101)  # ports of higher ones lie among those the kernel hands
 LOCK_PORT = 21500  # TCP, one port a domain; DDS itself uses UDP
 # Ports of the DDS interoperability protocol; discovery on one machine listens on no multicast.
 PORT_BASE, PORT_GAIN = 7400, 250
-MULTICAST, FIRST_PARTICIPANT = 0, 10
+MULTICAST, FIRST_PARTICIPANT, PARTICIPANT_STEP = 0, 10, 2
+# A participant's number counts those of its process in every domain, so it need not be the first.
+PROBED_PARTICIPANTS = 16
 
 
 def isolation(domain: int) -> dict[str, str]:
@@ -55,9 +57,11 @@ def reserved_domain() -> Iterator[int]:
 
 
 def _in_use(domain: int) -> bool:
-    """Whether a participant of the domain listens on the first of the ports it may use."""
-    first = PORT_BASE + PORT_GAIN * domain
-    for port in (first + MULTICAST, first + FIRST_PARTICIPANT):
+    """Whether a participant of the domain listens on one of the first ports it may use."""
+    base = PORT_BASE + PORT_GAIN * domain
+    first = base + FIRST_PARTICIPANT
+    last = first + PROBED_PARTICIPANTS * PARTICIPANT_STEP
+    for port in (base + MULTICAST, *range(first, last, PARTICIPANT_STEP)):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 probe.bind(("", port))  # without address reuse: refused when anyone has it
