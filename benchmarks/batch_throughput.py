@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.candidates import random_model
+from benchmarks.output import write_json
 from lram_core.action_model import ActionModel
 from lram_core.batch_policy import BatchPolicy
 from lram_core.bench.inputs import RandomWalk
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     report = measure(args)
     if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(report, args.json)
     print(markdown(report)["curve"])
 
 

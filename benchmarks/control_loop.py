@@ -28,7 +28,6 @@ received and deserialised in that time too.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import subprocess
@@ -41,6 +40,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.output import add_output_options, write
 from lram_core.machine import machine_name
 from lram_ros.children import Children
 from lram_ros.domain import isolation, reserved_domain
@@ -301,19 +301,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="+", choices=CLOCKS + ANSWERS, default=[*CLOCKS, *ANSWERS])
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--ticks", type=int, default=1000, help="at least, of each measurement")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--plot", type=Path, help="draw them into this SVG or PNG")
-    parser.add_argument("--markdown", action="store_true", help="print the tables of the manual")
+    add_output_options(parser)
     args = parser.parse_args(arguments)
     report = run(args)
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
-    if args.plot:
-        plot(report, args.plot)
-    if args.markdown:
-        for name, text in markdown(report).items():
-            print(f"\n{name}\n\n{text}")
+    write(report, args, markdown, plot)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.candidates import all_ways
+from benchmarks.output import write_json
 from lram_core.bench.bench import open_way
 from lram_core.bench.inputs import Inputs
 from lram_core.bundle import load_bundle
@@ -197,7 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     report = measure(args)
     if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(report, args.json)
     for table in markdown(report).values():
         print(table + "\n")
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
-import json
 import os
 import time
 import tracemalloc
@@ -29,6 +28,7 @@ import torch
 
 from benchmarks.candidates import random_model
 from benchmarks.interleave import Budget, take_turns
+from benchmarks.output import write_json
 from lram_core.action_model import ActionModel
 from lram_core.bench.inputs import Inputs, RandomWalk
 from lram_core.bundle import load_bundle
@@ -263,7 +263,7 @@ def main(arguments: list[str] | None = None) -> None:
         **found,
     }
     if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(report, args.json)
     if args.plot:
         from benchmarks.plots import soak_plot
 

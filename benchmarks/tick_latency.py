@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +31,8 @@ from benchmarks.candidates import (
 from benchmarks.interleave import Budget, on_inputs, take_turns
 from benchmarks.latency_tables import markdown
 from benchmarks.limit import StreamLimit, state_bytes, weight_bytes
+from benchmarks.output import add_output_options, write
+from benchmarks.plots import latency_plot
 from lram_core.action_model import ActionModel
 from lram_core.bench.inputs import RandomWalk
 from lram_core.device import resolve_device
@@ -232,20 +233,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="of a group, if over 30 ticks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--plot", type=Path, help="draw them into this SVG or PNG")
-    parser.add_argument("--markdown", action="store_true", help="print the tables of the manual")
+    add_output_options(parser)
     args = parser.parse_args(arguments)
     report = run(args)
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
-    if args.plot:
-        from benchmarks.plots import latency_plot
-
-        latency_plot(report, args.plot)
-    if args.markdown:
-        for name, text in markdown(report).items():
-            print(f"\n{name}\n\n{text}")
+    write(report, args, markdown, latency_plot)
 
 
 if __name__ == "__main__":
