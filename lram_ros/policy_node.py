@@ -347,8 +347,14 @@ class PolicyNode(LifecycleNode):
         again = "" if fault.reason is Reason.RUNNER_FAILED else "; re-arm by the service ~/rearm"
         self.get_logger().error(f"stopped: {fault}{again}")
         if (runner := self.runner) is not None:
-            recording = runner.notes.box.snapshot(str(fault))
+            recording = runner.notes.box.snapshot(str(fault), self._about())
             threading.Thread(target=self._dump, args=(recording,), name="black box").start()
+
+    def _about(self) -> dict[str, str]:
+        loaded = self._loaded
+        if loaded is None:
+            return {}
+        return {"bundle": loaded.bundle, "runtime": loaded.policy.runtime.describe()}
 
     def _dump(self, recording: Recording) -> None:
         try:
