@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lram_core.errors import DataError
+from lram_core.errors import DataError, listed
 from lram_core.policy import Policy
 from lram_ros.black_box import Recording
 from lram_ros.tick_notes import observation_names
@@ -94,5 +94,5 @@ def _check(recording: Recording, policy: Policy) -> None:
             raise DataError(
                 f"the black box is of another policy: {what}: {len(found)} recorded, "
                 f"{len(expected)} expected by the bundle; only recorded: "
-                f"{', '.join(only[:4]) or 'none'}; only expected: {', '.join(lacking[:4]) or 'none'}"
+                f"{listed(only or ['none'], 4)}; only expected: {listed(lacking or ['none'], 4)}"
             )
