@@ -16,7 +16,7 @@ VERSION = "0.2.0"  # of the file's schema
 OWN_TOPICS = ("~/tick", "~/transition_event", "/diagnostics", "/rosout", "/parameter_events")
 HEARD = ("~/stop", "/clock", "/parameter_events")
 SERVICES = (
-    *("~/rearm", "~/reset_episode"),
+    *("~/rearm", "~/reset_episode", "~/set_target_return", "~/switch_bundle"),
     *("~/change_state", "~/get_state", "~/get_available_states"),
     *("~/get_available_transitions", "~/get_transition_graph"),
     *("~/describe_parameters", "~/get_parameter_types", "~/get_parameters", "~/list_parameters"),

@@ -41,8 +41,8 @@ def replay(
     loaded = None if policy is None else Policy.load(policy, runtime=runtime, precision=precision)
     outcome = None if loaded is None else replay_black_box(found, loaded)
     if as_json:
-        facts = {"reason": found.reason, "time": found.time, "about": found.about}
-        facts |= {"ticks": len(found)}
+        facts: dict[str, object] = {"reason": found.reason, "time": found.time}
+        facts |= {"about": found.about, "ticks": len(found)}
         if outcome is not None:
             facts["replay"] = outcome.summary()
         click.echo(json.dumps(facts, indent=1))
