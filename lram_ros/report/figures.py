@@ -1,37 +1,23 @@
-"""Figures of the report as inline SVG; drawn without a display and without global state."""
+"""Figures of a run's report as inline SVG."""
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
+from lram_core.report.figures import BLUE, GREEN, RED, new_figure, styled, svg_text
 from lram_core.statistics import wilson_interval
 from lram_ros.report.results import STAGES, EpisodeResult, by_task, latencies
 
-BLUE, GREEN, RED, GREY = "#2563eb", "#15803d", "#b91c1c", "#6b7280"
 STAGE_COLOURS = ("#93c5fd", "#60a5fa", "#2563eb", "#1e40af", "#6b7280")
-WIDTH = 4.6  # inches; on a phone the text then keeps about the size of the page's text
 BINS = 60
-
-STYLE = {
-    "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
-    "svg.hashsalt": "lram",  # the same results give the same file
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 
 
 def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
     """Histogram of the tick latencies, with p50, p99 and the deadline; SVG text."""
     milliseconds = latencies(results) * 1e3
-    with mpl.rc_context(STYLE):
-        figure, axes = _new(2.5)
+    with styled():
+        figure, axes = new_figure(2.5)
         if len(milliseconds):
             low, high = milliseconds.min(), milliseconds.max()
             edges = np.geomspace(max(low, 1e-3), max(high, 1e-3) * 1.001, BINS + 1)
@@ -62,14 +48,14 @@ def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("tick latency, ms")
         axes.set_ylabel("ticks")
-        return _svg(figure)
+        return svg_text(figure, "latency")
 
 
 def success_figure(results: list[EpisodeResult]) -> str:
     """Success rate of each task with its 95 % interval; SVG text."""
     groups = by_task(results)
-    with mpl.rc_context(STYLE):
-        figure, axes = _new(0.9 + 0.34 * max(len(groups), 1))
+    with styled():
+        figure, axes = new_figure(0.9 + 0.34 * max(len(groups), 1))
         for row, group in enumerate(groups.values()):
             successes, count = sum(r.success for r in group), len(group)
             low, high = wilson_interval(successes, count)
@@ -82,7 +68,7 @@ def success_figure(results: list[EpisodeResult]) -> str:
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
         axes.set_xlabel("success rate (line: 95 % interval)")
-        return _svg(figure)
+        return svg_text(figure, "success")
 
 
 def stage_figure(results: list[EpisodeResult]) -> str:
@@ -92,8 +78,8 @@ def stage_figure(results: list[EpisodeResult]) -> str:
         arrays = [result.stages[stage] for result in results if stage in result.stages]
         values = np.concatenate([*arrays, np.empty(0)])
         medians.append(float(np.median(values) * 1e3) if len(values) else 0.0)
-    with mpl.rc_context(STYLE):
-        figure, axes = _new(1.7)
+    with styled():
+        figure, axes = new_figure(1.7)
         left = 0.0
         for stage, median, colour in zip(STAGES, medians, STAGE_COLOURS, strict=True):
             axes.barh(0, median, left=left, color=colour, label=f"{stage} {median:.2f}")
@@ -102,17 +88,4 @@ def stage_figure(results: list[EpisodeResult]) -> str:
         axes.set_ylim(-0.5, 0.5)
         axes.set_xlabel("median of each stage, ms")
         figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9, columnspacing=1)
-        return _svg(figure)
-
-
-def _new(height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _svg(figure: Figure) -> str:
-    """The ``<svg>`` element alone, without the declaration that belongs into a file."""
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
-    text = stream.getvalue()
-    return text[text.index("<svg") :]
+        return svg_text(figure, "stages")
