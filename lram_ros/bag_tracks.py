@@ -6,11 +6,11 @@ of all, must not come out on the live topics again: it stays in the bag, or gets
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lram_core.errors import DataError, LramError, listed
-from lram_ros.bag_reader import BagReader, BagTopic, check_definition
-from lram_ros.bag_types import BagTypes
+from lram_ros.bags.recording import Bag, BagTopic
 from lram_ros.robot_contract import InputTopic, RobotContract
 
 CLOCK, CLOCK_TYPE = "/clock", "rosgraph_msgs/msg/Clock"
@@ -34,7 +34,7 @@ class Track:
     input: InputTopic | None = None
 
 
-def input_tracks(bag: BagReader, robot: RobotContract, namespace: str = "/") -> tuple[Track, ...]:
+def input_tracks(bag: Bag, robot: RobotContract, namespace: str = "/") -> tuple[Track, ...]:
     """The inputs of a robot contract, in the order of ``RobotContract.topics``.
 
     Args:
@@ -45,32 +45,54 @@ def input_tracks(bag: BagReader, robot: RobotContract, namespace: str = "/") -> 
             another type; a type is not installed, or another one here than in the bag.
     """
     names = {topic.topic: full_name(topic.topic, namespace) for topic in robot.topics}
-    missing = [
-        f"{names[topic.topic]} ({topic.type})"
-        for topic in robot.topics
-        if names[topic.topic] not in bag.topics
-    ]
+    check_there(bag, {names[topic.topic]: topic.type for topic in robot.topics}, robot.source)
+    return tuple(
+        Track(names[topic.topic], topic.topic, topic.type, topic) for topic in robot.topics
+    )
+
+
+def check_there(bag: Bag, wanted: Mapping[str, str], source: str) -> None:
+    """Refuse a bag that lacks a topic, or has it with another type or definition.
+
+    Args:
+        wanted: full name of a topic → its type.
+        source: who wants it, for the message.
+
+    Raises:
+        LramError: names the bag, the topic, and what there is; or a type is not installed.
+    """
+    there = {name: topic for name, topic in bag.topics.items() if topic.count}
+    missing = [f"{name} ({kind})" for name, kind in wanted.items() if name not in there]
     if missing:
         raise DataError(
-            f"bag {bag.path}: no message of {listed(missing)}, which {robot.source} needs; "
-            f"it has {listed(_described(topic) for topic in bag.topics.values())}"
+            f"bag {bag.path}: no message of {listed(missing)}, which {source} needs; "
+            f"it has {listed(map(_described, there.values()))}"
         )
-    types = BagTypes()
-    tracks = []
-    for topic in robot.topics:
-        found = bag.topics[names[topic.topic]]
-        if found.type != topic.type:
+    for name, kind in wanted.items():
+        types = [there[name].type, *there[name].others]
+        if types != [kind]:
             raise DataError(
-                f"bag {bag.path}: {found.name} was recorded as {found.type}, {robot.source} "
-                f"expects {topic.type}"
+                f"bag {bag.path}: {name} was recorded as {' and '.join(types)}, {source} "
+                f"expects {kind}"
             )
-        check_definition(found, types)
-        tracks.append(Track(found.name, topic.topic, topic.type, topic))
-    return tuple(tracks)
+        check_definition(bag, name)
+
+
+def check_definition(bag: Bag, topic: str) -> None:
+    """Refuse messages whose bytes mean something else here than where they were recorded.
+
+    Raises:
+        DataError: the type is not installed, or is defined in another way than in the bag.
+    """
+    if difference := bag.definition_difference(topic):
+        raise DataError(
+            f"bag {bag.path}: {topic}: {bag.topics[topic].type} is defined in another way there "
+            f"than here: {difference}"
+        )
 
 
 def other_tracks(
-    bag: BagReader, robot: RobotContract, prefix: str, namespace: str = "/"
+    bag: Bag, robot: RobotContract, prefix: str, namespace: str = "/"
 ) -> tuple[list[Track], list[str]]:
     """Everything else in the bag, under names below ``prefix``.
 
@@ -79,12 +101,12 @@ def other_tracks(
         neither.
     """
     played = {full_name(topic.topic, namespace) for topic in robot.topics}
-    types, tracks, left = BagTypes(), [], []
+    tracks, left = [], []
     for found in bag.topics.values():
-        if found.name in (*played, CLOCK, *_ROS_OWN):
+        if not found.count or found.name in (*played, CLOCK, *_ROS_OWN):
             continue
         try:
-            check_definition(found, types)
+            check_definition(bag, found.name)
         except LramError as error:
             left.append(f"{found.name} ({found.type}): {error}")
             continue
@@ -93,9 +115,10 @@ def other_tracks(
     return tracks, left
 
 
-def has_clock(bag: BagReader) -> bool:
+def has_clock(bag: Bag) -> bool:
     """Whether the bag says what ``/clock`` was."""
-    return CLOCK in bag.topics and bag.topics[CLOCK].type == CLOCK_TYPE
+    found = bag.topics.get(CLOCK)
+    return found is not None and found.count > 0 and found.type == CLOCK_TYPE
 
 
 def full_name(topic: str, namespace: str) -> str:

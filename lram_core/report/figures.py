@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -81,7 +82,7 @@ def thinned(
         return xs, ys
     edges = np.linspace(0, len(xs), points // 2 + 1).astype(int)
     kept: list[int] = []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         part = ys[start:end]
         if not np.isfinite(part).any():
             kept.append(start)

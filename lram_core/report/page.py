@@ -60,9 +60,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph; ``tone`` is one of TONES."""
 
     text: str
+    tone: str = "soft"
     kind: str = field(default="text", init=False)
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.ticker import LogFormatter
 
 from lram_core.report.figures import BLUE, GREEN, RED, new_figure, styled, svg_text
 from lram_core.statistics import wilson_interval
-from lram_ros.report.results import STAGES, EpisodeResult, by_task, latencies
+from lram_ros.report.results import STAGES, EpisodeResult, Seconds, by_task
 
 STAGE_COLOURS = ("#93c5fd", "#60a5fa", "#2563eb", "#1e40af", "#6b7280")
 BINS = 60
+_BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
 
 
-def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
-    """Histogram of the tick latencies, with p50, p99 and the deadline; SVG text."""
-    milliseconds = latencies(results) * 1e3
+class _Plain(LogFormatter):
+    """Plain numbers: 0.6, 3, 4 and not 3 × 10⁰."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def latency_figure(seconds: Seconds, control_rate: float) -> str:
+    """Histogram of tick latencies, with p50, p99 and the deadline; SVG text."""
+    milliseconds = seconds * 1e3
     with styled():
         figure, axes = new_figure(2.5)
         if len(milliseconds):
@@ -23,8 +33,7 @@ def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
             edges = np.geomspace(max(low, 1e-3), max(high, 1e-3) * 1.001, BINS + 1)
             axes.hist(milliseconds, bins=edges, color=BLUE)
             axes.set_xscale("log")
-            # Plain numbers: 3, 4, 6 and not 3 × 10⁰.
-            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
+            axes.xaxis.set_minor_formatter(_Plain(minor_thresholds=(2, 0.7)))
             axes.margins(y=0.5)  # room for the labels above the bars
             for percent, line in ((50, "-"), (99, "--")):
                 value = float(np.percentile(milliseconds, percent))
@@ -34,6 +43,7 @@ def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
                     (value, 1.0 if percent == 50 else 0.88),
                     xycoords=("data", "axes fraction"),
                     va="top",
+                    bbox=_BEHIND,
                 )
         deadline = 1e3 / control_rate
         axes.axvline(deadline, color=RED, linewidth=1.5)
@@ -44,6 +54,7 @@ def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
             color=RED,
             ha="right",
             va="top",
+            bbox=_BEHIND,
         )
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("tick latency, ms")
@@ -71,13 +82,18 @@ def success_figure(results: list[EpisodeResult]) -> str:
         return svg_text(figure, "success")
 
 
-def stage_figure(results: list[EpisodeResult]) -> str:
-    """Where the time of a tick goes: median of each stage, side by side; SVG text."""
+def stage_medians(results: list[EpisodeResult]) -> list[float]:
+    """Median of each of STAGES over all ticks, ms; 0 where nothing was measured."""
     medians = []
     for stage in STAGES:
         arrays = [result.stages[stage] for result in results if stage in result.stages]
         values = np.concatenate([*arrays, np.empty(0)])
         medians.append(float(np.median(values) * 1e3) if len(values) else 0.0)
+    return medians
+
+
+def stage_figure(medians: Sequence[float]) -> str:
+    """Where the time of a tick goes: median of each of STAGES, ms, side by side; SVG text."""
     with styled():
         figure, axes = new_figure(1.7)
         left = 0.0

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lram_core.report.page import Card, Cell, Facts, Figure, Page, Section, Table, Text, write_page
-from lram_ros.report.figures import latency_figure, stage_figure, success_figure
-from lram_ros.report.results import EpisodeResult, RunInfo
+from lram_core.report.page import Card, Cell, Facts, Figure, Page, Section, Table, write_page
+from lram_ros.report.figures import (
+    latency_figure,
+    stage_figure,
+    stage_medians,
+    success_figure,
+)
+from lram_ros.report.results import EpisodeResult, RunInfo, latencies
 from lram_ros.report.summary import summarise
 
 _COLUMNS = ("task", "success", "return", "ticks", "p50 ms", "p99 ms", "loop Hz", "seed")
@@ -35,11 +40,14 @@ def report_page(results: list[EpisodeResult], info: RunInfo) -> Page:
                 "Latency of a control tick",
                 [
                     Figure(
-                        latency_figure(results, info.control_rate),
+                        latency_figure(latencies(results), info.control_rate),
                         "histogram of the tick latency",
                         "From the complete set of inputs to the published command.",
                     ),
-                    Figure(stage_figure(results), "median duration of each stage of a tick"),
+                    Figure(
+                        stage_figure(stage_medians(results)),
+                        "median duration of each stage of a tick",
+                    ),
                 ],
             ),
             Section("Episodes", [_episodes(summary)]),
