@@ -56,6 +56,7 @@ class Bag:
 
     Attributes:
         path: folder, or storage file.
+        files: its storage files, but for compressed ones.
         topics: name → what is said about it.
         start: record time of the first message in ns; 0 for an empty bag.
         recovered: it is cut, and was opened as far as it is whole.
@@ -77,7 +78,8 @@ class Bag:
         self._types = BagTypes()
         self._reader: Reader | None = None
         self._scanned: list[Path] = []
-        cut = [file for file in self._files() if file.suffix == ".mcap" and is_cut(file)]
+        self.files = self._files()
+        cut = [file for file in self.files if file.suffix == ".mcap" and is_cut(file)]
         if cut and recover:
             self._open_cut()
         elif cut:
@@ -171,13 +173,12 @@ class Bag:
     def _open(self) -> None:
         path = self.path
         if path.is_dir() and not (path / "metadata.yaml").is_file():
-            files = self._files()
-            if len(files) != 1:
+            if len(self.files) != 1:
                 raise DataError(
-                    f"{path}: metadata.yaml is missing, and there are {len(files)} files; "
+                    f"{path}: metadata.yaml is missing, and there are {len(self.files)} files; "
                     f"'ros2 bag reindex' makes it anew"
                 )
-            path = files[0]
+            path = self.files[0]
         try:
             reader = Reader(path)
             reader.open()
@@ -202,7 +203,7 @@ class Bag:
 
     def _open_cut(self) -> None:
         self.recovered = True
-        self._scanned = [file for file in self._files() if file.suffix == ".mcap"]
+        self._scanned = [file for file in self.files if file.suffix == ".mcap"]
         for file in self._scanned:
             for message in scan_mcap(file):
                 about = self.topics.setdefault(message.topic, BagTopic(message.topic, message.type))
