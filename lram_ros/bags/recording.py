@@ -91,7 +91,11 @@ class Bag:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._reader is not None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the files back."""
+        if self._reader is not None and self._reader.is_open:
             self._reader.close()
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
