@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import LogFormatter
 
-from lram_core.report.figures import BLUE, GREEN, RED, new_figure, styled, svg_text
-from lram_core.statistics import wilson_interval
-from lram_ros.report.results import STAGES, EpisodeResult, Seconds, by_task
+from lram_core.report.figures import BLUE, RED, new_figure, styled, svg_text
+from lram_ros.report.results import STAGES, EpisodeResult, Seconds
 
 STAGE_COLOURS = ("#93c5fd", "#60a5fa", "#2563eb", "#1e40af", "#6b7280")
 BINS = 60
@@ -60,26 +59,6 @@ def latency_figure(seconds: Seconds, control_rate: float) -> str:
         axes.set_xlabel("tick latency, ms")
         axes.set_ylabel("ticks")
         return svg_text(figure, "latency")
-
-
-def success_figure(results: list[EpisodeResult]) -> str:
-    """Success rate of each task with its 95 % interval; SVG text."""
-    groups = by_task(results)
-    with styled():
-        figure, axes = new_figure(0.9 + 0.34 * max(len(groups), 1))
-        for row, group in enumerate(groups.values()):
-            successes, count = sum(r.success for r in group), len(group)
-            low, high = wilson_interval(successes, count)
-            axes.barh(row, successes / count, color=GREEN, height=0.6)
-            axes.plot([low, high], [row, row], color="black", linewidth=1)
-            axes.annotate(
-                f"{successes}/{count}", (1.02, row), xycoords=("axes fraction", "data"), va="center"
-            )
-        axes.set_yticks(range(len(groups)), list(groups))
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("success rate (line: 95 % interval)")
-        return svg_text(figure, "success")
 
 
 def stage_medians(results: list[EpisodeResult]) -> list[float]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lram_core.report.page import Card, Cell, Facts, Figure, Page, Section, Table, write_page
+from lram_core.report.success import success_figure
 from lram_ros.report.figures import (
     latency_figure,
     stage_figure,
     stage_medians,
-    success_figure,
 )
 from lram_ros.report.results import EpisodeResult, RunInfo, latencies
 from lram_ros.report.summary import summarise
@@ -25,7 +25,7 @@ def report_page(results: list[EpisodeResult], info: RunInfo) -> Page:
         ValueError: there is no episode.
     """
     summary = summarise(results, info)
-    rates = {group["task"]: group["success_rate"] for group in summary["tasks"]}
+    counts = [(g["task"], g["successes"], g["episodes"]) for g in summary["tasks"]]
     return Page(
         title=f"{info.suite} through ROS 2",
         subtitle=f"{info.bundle} · {info.mode} · {info.started}",
@@ -34,7 +34,7 @@ def report_page(results: list[EpisodeResult], info: RunInfo) -> Page:
         sections=[
             Section(
                 "Success by task",
-                [Figure(success_figure(results), f"success rate of {len(rates)} tasks")],
+                [Figure(success_figure(counts), f"success rate of {len(counts)} tasks")],
             ),
             Section(
                 "Latency of a control tick",

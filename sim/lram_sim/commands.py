@@ -138,7 +138,7 @@ def evaluate(
 ) -> None:
     """Measure success rates by rollouts in this machine's simulator, without ROS.
 
-    Writes results.csv (a row a task) and results.json (all episodes) into --out.
+    Writes report.html, results.csv (a row a task) and results.json (all episodes) into --out.
     """
     from lram_sim import evaluate as evaluation
     from lram_sim.tables import evaluation_table, step_progress

@@ -185,10 +185,14 @@ def check_writable(out: Path) -> None:
 
 
 def write_results(out: Path, outcomes: list[Outcome], parameters: dict[str, Any]) -> None:
-    """Write ``results.csv`` (a row a task) and ``results.json`` (all episodes) into ``out``.
+    """Write ``results.csv`` (a row a task), ``results.json`` (all episodes), ``report.html``.
 
     The folder appears whole or not at all; earlier results in it are replaced.
     """
+    # Only here: the workers, which import this module too, draw nothing.
+    from lram_core.report.page import write_page
+    from lram_sim.report import evaluation_page
+
     check_writable(out)
     rows = summaries(outcomes)
     with atomic_folder(out) as folder:
@@ -206,6 +210,7 @@ def write_results(out: Path, outcomes: list[Outcome], parameters: dict[str, Any]
             "episodes": [asdict(outcome) for outcome in outcomes],
         }
         (folder / "results.json").write_text(json.dumps(content, indent=1) + "\n")
+        write_page(folder / "report.html", evaluation_page(outcomes, rows, parameters))
 
 
 def _run_work(work: _Work) -> list[Outcome]:
