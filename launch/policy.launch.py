@@ -5,7 +5,7 @@ ros2 launch lram_ros policy.launch.py --show-args
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
@@ -46,6 +46,7 @@ def generate_launch_description():
             description="Configure and activate at the start; false: wait for a manager.",
         ),
     ]
+    # No Shutdown at its end: this file may be part of a larger one, with the robot's drivers.
     policy = LifecycleNode(
         package="lram_ros",
         executable="policy_node",
@@ -62,6 +63,5 @@ def generate_launch_description():
                 "autostart": argument("autostart", bool),
             },
         ],
-        on_exit=Shutdown(reason="the policy has ended"),
     )
     return LaunchDescription([*arguments, policy])
