@@ -278,7 +278,7 @@ def test_replay_stops_in_the_middle(start, peer, recorded):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_arguments_are_those_that_were_read(path, monkeypatch):
+def test_arguments_are_those_that_were_read(start, path, monkeypatch):
     """What ``ros2 launch --show-args`` shows is what tests/test_launch_files.py has looked at."""
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
