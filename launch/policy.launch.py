@@ -4,12 +4,14 @@ ros2 launch lram_ros policy.launch.py bundle:=FOLDER contract:=robot.yaml
 ros2 launch lram_ros policy.launch.py --show-args
 """
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, Shutdown
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
+
+SHARE = get_package_share_directory("lram_ros")
 
 
 def argument(name, kind):
@@ -25,9 +27,7 @@ def generate_launch_description():
         ),
         DeclareLaunchArgument(
             "params_file",
-            default_value=PathJoinSubstitution(
-                [FindPackageShare("lram_ros"), "config", "params", "policy.yaml"]
-            ),
+            default_value=f"{SHARE}/config/params/policy.yaml",
             description="All other parameters of the policy node (YAML).",
         ),
         DeclareLaunchArgument(
@@ -46,6 +46,7 @@ def generate_launch_description():
             description="Configure and activate at the start; false: wait for a manager.",
         ),
     ]
+    # No Shutdown at its end: this file may be part of a larger one, with the robot's drivers.
     policy = LifecycleNode(
         package="lram_ros",
         executable="policy_node",
@@ -62,6 +63,5 @@ def generate_launch_description():
                 "autostart": argument("autostart", bool),
             },
         ],
-        on_exit=Shutdown(reason="the policy has ended"),
     )
     return LaunchDescription([*arguments, policy])

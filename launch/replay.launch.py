@@ -4,15 +4,15 @@ ros2 launch lram_ros replay.launch.py bag:=runs/demo/bag record_to:=runs/replaye
 ros2 launch lram_ros replay.launch.py --show-args
 """
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
 from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
-SHARE = FindPackageShare("lram_ros")
+SHARE = get_package_share_directory("lram_ros")
 
 
 def text(name):
@@ -26,12 +26,12 @@ def generate_launch_description():
         DeclareLaunchArgument("bag", description="Folder (or .mcap file) of the bag to play."),
         DeclareLaunchArgument(
             "bundle",
-            default_value=PathJoinSubstitution([SHARE, "models", "metaworld-ml45"]),
+            default_value=f"{SHARE}/models/metaworld-ml45",
             description="Folder of the policy bundle.",
         ),
         DeclareLaunchArgument(
             "contract",
-            default_value=PathJoinSubstitution([SHARE, "config", "metaworld.yaml"]),
+            default_value=f"{SHARE}/config/metaworld.yaml",
             description="Robot contract: its inputs are what is played.",
         ),
         DeclareLaunchArgument(
@@ -44,7 +44,7 @@ def generate_launch_description():
         ),
         DeclareLaunchArgument(
             "params_file",
-            default_value=PathJoinSubstitution([SHARE, "config", "params", "replay.yaml"]),
+            default_value=f"{SHARE}/config/params/replay.yaml",
             description="All other parameters of the nodes (YAML).",
         ),
         DeclareLaunchArgument(

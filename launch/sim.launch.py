@@ -5,14 +5,14 @@ ros2 service call /reset_episode lram_ros/srv/ResetEpisode "{task: reach-v3, see
 ros2 launch lram_ros sim.launch.py --show-args
 """
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
-SHARE = FindPackageShare("lram_ros")
+SHARE = get_package_share_directory("lram_ros")
 
 
 def text(name):
@@ -31,17 +31,17 @@ def generate_launch_description():
         ),
         DeclareLaunchArgument(
             "bundle",
-            default_value=PathJoinSubstitution([SHARE, "models", "metaworld-ml45"]),
+            default_value=f"{SHARE}/models/metaworld-ml45",
             description="Folder of the policy bundle.",
         ),
         DeclareLaunchArgument(
             "contract",
-            default_value=PathJoinSubstitution([SHARE, "config", "metaworld.yaml"]),
+            default_value=f"{SHARE}/config/metaworld.yaml",
             description="Robot contract of the suite (YAML).",
         ),
         DeclareLaunchArgument(
             "params_file",
-            default_value=PathJoinSubstitution([SHARE, "config", "params", "sim.yaml"]),
+            default_value=f"{SHARE}/config/params/sim.yaml",
             description="All other parameters of both nodes (YAML).",
         ),
         DeclareLaunchArgument(

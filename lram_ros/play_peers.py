@@ -18,7 +18,10 @@ from lram_ros.robot_contract import RobotContract
 POLL = 0.05  # seconds between looks at the graph
 _TRACE = "policy/tick"
 _ASK_AGAIN_S = 2.0
+_DISCOVERY_S = 4.0
+"""Until a node that is there is surely known of: participants announce themselves every 3 s."""
 _MATCH_S = 5.0
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"
 _DEACTIVATE_S = 5.0
 
 
@@ -33,6 +36,7 @@ class Peers:
 
     def __init__(self, node: Node, robot: RobotContract, spin: Callable[[], None]) -> None:
         self._node, self._robot, self._spin = node, robot, spin
+        self._since = time.monotonic()
         self._state = "not known"
         self._policy = ""
         self._question: tuple[Any, float] | None = None
@@ -58,9 +62,12 @@ class Peers:
             if time.monotonic() > end:
                 raise CommandError(f"not ready after {timeout:g} s; missing: {listed(missing)}")
             self._spin()
-        # Who is in the graph may not have been matched yet. Who asks for another QoS never is.
+        # Who is in the graph may not have been matched yet, or is there without its name. Who asks
+        # for another QoS never is matched. Who is not there may not have been discovered yet.
+        while time.monotonic() - self._since < _DISCOVERY_S:
+            self._spin()
         end = time.monotonic() + _MATCH_S
-        while not all(map(self._matched, inputs.values())) and time.monotonic() < end:
+        while not self._settled(inputs.values()) and time.monotonic() < end:
             self._spin()
 
     def refuse_rivals(self, topics: Iterable[str]) -> None:
@@ -114,7 +121,7 @@ class Peers:
     def _missing(self, inputs: Mapping[str, Any], recorded: list[str]) -> list[str]:
         trace = self._node.resolve_topic_name(_TRACE)
         policies = self._node.get_publishers_info_by_topic(trace)
-        if not policies:
+        if not policies or not all(map(_named, policies)):
             return [f"a policy node (a publisher of {trace})"]
         if len(policies) > 1:
             return [f"one policy node only; there are {listed(map(_name, policies))}"]
@@ -154,9 +161,16 @@ class Peers:
         self._state = answer.result().current_state.label
         return int(answer.result().current_state.id)
 
-    def _matched(self, publisher: Any) -> bool:
-        wanted = self._node.count_subscribers(publisher.topic_name)
-        return bool(publisher.get_subscription_count() >= wanted)
+    def _settled(self, inputs: Iterable[Any]) -> bool:
+        node, found = self._node, []
+        for publisher in inputs:
+            topic = publisher.topic_name
+            if publisher.get_subscription_count() < node.count_subscribers(topic):
+                return False
+            found += node.get_publishers_info_by_topic(topic)
+        for sink in self._robot.sinks:
+            found += node.get_subscriptions_info_by_topic(node.resolve_topic_name(sink.topic))
+        return all(map(_named, found))
 
     def _listening(self, topic: str) -> set[str]:
         return {_name(info) for info in self._node.get_subscriptions_info_by_topic(topic)}
@@ -164,6 +178,11 @@ class Peers:
     @property
     def _me(self) -> str:
         return f"{self._node.get_namespace().rstrip('/')}/{self._node.get_name()}"
+
+
+def _named(endpoint: Any) -> bool:
+    """Whether it is known already whose endpoint it is."""
+    return endpoint.node_name != _UNKNOWN
 
 
 def _name(endpoint: Any) -> str:

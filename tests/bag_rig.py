@@ -7,6 +7,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import yaml
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
@@ -27,19 +28,27 @@ def type_name(message):
     return f"{package}/{kind}/{name}"
 
 
-def write_bag(path, messages, storage=StoragePlugin.MCAP, hashes=True):
-    """Write (time in ns, topic, message); ``hashes`` False: as bags before Iron."""
+def write_bag(path, messages, storage=StoragePlugin.MCAP):
+    """Write (time in ns, topic, message)."""
     with Writer(path, version=8, storage_plugin=storage) as bag:
         links = {}
         for time, topic, message in messages:
             name = type_name(message)
             if topic not in links:
                 text, digest = _definition(name)
-                links[topic] = bag.add_connection(
-                    topic, name, msgdef=text, rihs01=digest if hashes else ""
-                )
+                links[topic] = bag.add_connection(topic, name, msgdef=text, rihs01=digest)
             bag.write(links[topic], time, serialize_message(message))
     return Path(path)
+
+
+def set_hash(bag, topic, digest):
+    """Change what a bag says of how a topic's type was defined; empty: as bags before Iron."""
+    path = bag / "metadata.yaml"
+    data = yaml.safe_load(path.read_text())
+    for entry in data["rosbag2_bagfile_information"]["topics_with_message_count"]:
+        if entry["topic_metadata"]["name"] == topic:
+            entry["topic_metadata"]["type_description_hash"] = digest
+    path.write_text(yaml.safe_dump(data))
 
 
 def read_traces(path, topic="/policy/tick"):

@@ -13,6 +13,7 @@ _MODULES = (
     *("launch_ros", "launch_ros.actions", "launch_ros.parameter_descriptions"),
     "launch_ros.substitutions",
 )
+_INDEX = "ament_index_python.packages"
 
 
 class Recorded:
@@ -45,6 +46,9 @@ class Description:
     def __init__(self, path, monkeypatch):
         for name in _MODULES:
             monkeypatch.setitem(sys.modules, name, _Module(name))
+        index = types.ModuleType(_INDEX)
+        index.get_package_share_directory = {"lram_ros": str(ROOT)}.__getitem__
+        monkeypatch.setitem(sys.modules, _INDEX, index)
         space = {}
         exec(compile(path.read_text(), str(path), "exec"), space)
         self.path = path
@@ -59,12 +63,7 @@ class Description:
     def default(self, name):
         """Of an argument; a file of this package as a path below its root."""
         value = self.arguments[name].named["default_value"]
-        if isinstance(value, Recorded) and type(value).__name__ == "PathJoinSubstitution":
-            share, *path = value.arguments[0]
-            if type(share).__name__ == "FindPackageShare":
-                assert share.arguments == ("lram_ros",)
-                return "/".join(path)
-        return value
+        return value.removeprefix(f"{ROOT}/") if isinstance(value, str) else value
 
     def parameters(self, executable):
         """Names of the parameters that the launch file itself gives to a node."""

@@ -7,8 +7,7 @@ import shutil
 import signal
 
 import pytest
-import yaml
-from bag_rig import MILLISECOND, read_traces, record_demo, said, write_bag
+from bag_rig import MILLISECOND, read_traces, record_demo, said, set_hash, write_bag
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
@@ -55,6 +54,7 @@ def test_the_actions_are_those_that_were_recorded(recorded, graph, tmp_path):
     found = peer.listen(PolicyTick, "policy/tick")
     times = peer.listen(Clock, "/clock")
     policy = start(POLICY, bundle=bundle, contract=CONTRACT, use_sim_time=True)
+    peer.until(lambda: peer.node.count_publishers("policy/tick"))  # it waits for its inputs
     player = start(
         PLAYER, bag=bag, contract=CONTRACT, rate=100.0, recorded_under="recorded",
         allow_listeners=True,
@@ -217,9 +217,8 @@ def tracks(path, **options):
 
 
 @pytest.mark.parametrize("storage", StoragePlugin)
-@pytest.mark.parametrize("hashes", [True, False])
-def test_both_storages_are_read(tmp_path, storage, hashes):
-    bag = write_bag(tmp_path / "bag", sets(2), storage, hashes)
+def test_both_storages_are_read(tmp_path, storage):
+    bag = write_bag(tmp_path / "bag", sets(2), storage)
     found = tracks(bag)
     assert [track.topic for track in found] == list(Robot.kinds)
     assert [track.source for track in found] == [f"/{topic}" for topic in Robot.kinds]
@@ -254,13 +253,9 @@ def test_another_type_is_named(tmp_path):
 
 def test_another_definition_of_a_type_is_named(tmp_path):
     bag = write_bag(tmp_path / "bag", sets(1))
-    metadata = bag / "metadata.yaml"
-    data = yaml.safe_load(metadata.read_text())
-    for topic in data["rosbag2_bagfile_information"]["topics_with_message_count"]:
-        entry = topic["topic_metadata"]
-        if entry["name"] == "/goal":
-            entry["type_description_hash"] = "RIHS01_" + "0" * 64
-    metadata.write_text(yaml.safe_dump(data))
+    set_hash(bag, "/goal", "")  # as in bags before Iron: nothing to compare
+    assert tracks(bag)
+    set_hash(bag, "/goal", "RIHS01_" + "0" * 64)
     with pytest.raises(DataError, match="/goal: geometry_msgs/msg/PointStamped is defined in ano"):
         tracks(bag)
 

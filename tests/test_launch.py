@@ -106,7 +106,7 @@ class Launched:
     def end(self, number=None, timeout=120):
         """Wait for the end, after a signal or by itself; nothing may be left then."""
         if number is not None:
-            self.process.send_signal(number)
+            os.killpg(self.process.pid, number)  # all of them get it, as from a terminal
         code = self.process.wait(timeout)
         assert "Traceback" not in self.output, self.output
         assert marked(self._mark) == {}, self.output
@@ -211,8 +211,7 @@ def test_a_policy_that_refuses_ends_the_launch(start, peer, arm):
     assert "exit code 2" in launched.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_sim_runs_episodes_on_request(start, peer, tiny_bundle, number):
+def test_sim_runs_episodes_on_request(start, peer, tiny_bundle):
     launched = start("sim", bundle=tiny_bundle, contract=CONTRACT, namespace="cell")
     statuses = peer.listen(EpisodeStatus, "/cell/episode")
     launched.until(peer, lambda: "ready" in launched.output.split("metaworld on ")[-1])
@@ -223,8 +222,7 @@ def test_sim_runs_episodes_on_request(start, peer, tiny_bundle, number):
     names = ["use_sim_time"]
     values = peer.call(GetParameters, "/cell/policy/get_parameters", names=names).values
     assert values[0].bool_value
-    code = launched.end(number)
-    assert number != signal.SIGINT or code == 0, launched.output
+    assert launched.end(signal.SIGINT) == 0, launched.output
     until_alone(peer)
 
 
@@ -280,14 +278,15 @@ def test_replay_stops_in_the_middle(start, peer, recorded):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_arguments_are_those_that_were_read(path, monkeypatch):
+def test_arguments_are_those_that_were_read(start, path, monkeypatch):
     """What ``ros2 launch --show-args`` shows is what tests/test_launch_files.py has looked at."""
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
     real = get_launch_description_from_python_launch_file(str(path)).get_launch_arguments()
     with monkeypatch.context() as patch:
         read = Description(path, patch).arguments
-    shown = {argument.name: argument.description for argument in real}
-    assert shown == {name: argument.named["description"] for name, argument in read.items()}
+    assert {argument.name for argument in real} == set(read)
+    for argument in real:  # launch adds the choices
+        assert argument.description.startswith(read[argument.name].named["description"])
     required = {argument.name for argument in real if argument.default_value is None}
     assert required == {n for n, a in read.items() if "default_value" not in a.named}
