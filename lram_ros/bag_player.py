@@ -21,8 +21,9 @@ from rosgraph_msgs.msg import Clock
 from lram_core.errors import CommandError, listed
 from lram_ros.assembly import stamp_of
 from lram_ros.bag_steps import Step, by_message, by_set, header_stamp
-from lram_ros.bag_tracks import CLOCK, Track, has_clock, input_tracks, other_tracks
+from lram_ros.bag_tracks import Track, has_clock, input_tracks, other_tracks
 from lram_ros.bags.recording import Bag
+from lram_ros.bags.survey import CLOCK
 from lram_ros.contract_check import check_types
 from lram_ros.episode_state import EpisodeState
 from lram_ros.message_fields import message_class

@@ -6,14 +6,14 @@ of all, must not come out on the live topics again: it stays in the bag, or gets
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lram_core.errors import DataError, LramError, listed
-from lram_ros.bags.recording import Bag, BagTopic
+from lram_core.errors import DataError, LramError
+from lram_ros.bags.recording import Bag
+from lram_ros.bags.survey import CLOCK, check_topics, full_name, full_names
 from lram_ros.robot_contract import InputTopic, RobotContract
 
-CLOCK, CLOCK_TYPE = "/clock", "rosgraph_msgs/msg/Clock"
+CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 _ROS_OWN = ("/rosout", "/parameter_events")
 
 
@@ -44,38 +44,11 @@ def input_tracks(bag: Bag, robot: RobotContract, namespace: str = "/") -> tuple[
         LramError: the bag lacks a topic (the message names those it has), or has it with
             another type; a type is not installed, or another one here than in the bag.
     """
-    names = {topic.topic: full_name(topic.topic, namespace) for topic in robot.topics}
-    check_there(bag, {names[topic.topic]: topic.type for topic in robot.topics}, robot.source)
+    names = full_names(robot, namespace)
+    check_topics(bag, robot, names)
     return tuple(
         Track(names[topic.topic], topic.topic, topic.type, topic) for topic in robot.topics
     )
-
-
-def check_there(bag: Bag, wanted: Mapping[str, str], source: str) -> None:
-    """Refuse a bag that lacks a topic, or has it with another type or definition.
-
-    Args:
-        wanted: full name of a topic → its type.
-        source: who wants it, for the message.
-
-    Raises:
-        LramError: names the bag, the topic, and what there is; or a type is not installed.
-    """
-    there = {name: topic for name, topic in bag.topics.items() if topic.count}
-    missing = [f"{name} ({kind})" for name, kind in wanted.items() if name not in there]
-    if missing:
-        raise DataError(
-            f"bag {bag.path}: no message of {listed(missing)}, which {source} needs; "
-            f"it has {listed(map(_described, there.values()))}"
-        )
-    for name, kind in wanted.items():
-        types = [there[name].type, *there[name].others]
-        if types != [kind]:
-            raise DataError(
-                f"bag {bag.path}: {name} was recorded as {' and '.join(types)}, {source} "
-                f"expects {kind}"
-            )
-        check_definition(bag, name)
 
 
 def check_definition(bag: Bag, topic: str) -> None:
@@ -119,12 +92,3 @@ def has_clock(bag: Bag) -> bool:
     """Whether the bag says what ``/clock`` was."""
     found = bag.topics.get(CLOCK)
     return found is not None and found.count > 0 and found.type == CLOCK_TYPE
-
-
-def full_name(topic: str, namespace: str) -> str:
-    """The full name of a contract's topic in a namespace."""
-    return topic if topic.startswith("/") else f"{namespace.rstrip('/')}/{topic}"
-
-
-def _described(topic: BagTopic) -> str:
-    return f"{topic.name} ({topic.type})"

@@ -159,7 +159,7 @@ def test_a_missing_bag_is_named(graph, tmp_path):
     start, _ = graph
     assert refusal(start) == "parameter bag is not set; give the folder of a rosbag2 bag"
     text = refusal(start, bag=tmp_path / "absent")
-    assert text == f"bag {tmp_path / 'absent'}: does not exist"
+    assert text == f"{tmp_path / 'absent'}: no such bag"
 
 
 def test_without_a_policy_it_says_so(graph, tmp_path):
@@ -231,7 +231,7 @@ def test_a_bag_of_another_namespace(tmp_path):
     messages = [(time, f"/left{topic}", message) for time, topic, message in sets(1)]
     bag = write_bag(tmp_path / "bag", messages)
     assert tracks(bag, namespace="/left")[0].source == "/left/end_effector/pose"
-    with pytest.raises(DataError, match="no message of /end_effector/pose"):
+    with pytest.raises(DataError, match="no messages on /end_effector/pose"):
         tracks(bag)
 
 
@@ -240,14 +240,15 @@ def test_topics_that_the_contract_needs_are_named(tmp_path):
     with pytest.raises(DataError) as error:
         tracks(bag)
     text = str(error.value)
-    assert "no message of /object_1/pose (geometry_msgs/msg/PoseStamped), /goal (" in text
-    assert "it has /end_effector/pose (geometry_msgs/msg/PoseStamped)" in text
+    assert "no messages on /object_1/pose, /goal, which " in text
+    assert "it has /end_effector/pose, " in text
 
 
 def test_another_type_is_named(tmp_path):
     messages = [*sets(1, goal=False), (0, "/goal", String(data="there"))]
     bag = write_bag(tmp_path / "bag", messages)
-    with pytest.raises(DataError, match="/goal was recorded as std_msgs/msg/String"):
+    expected = r"/goal is std_msgs/msg/String \(first at .*says geometry_msgs/msg/PointSt"
+    with pytest.raises(DataError, match=expected):
         tracks(bag)
 
 
@@ -256,7 +257,8 @@ def test_another_definition_of_a_type_is_named(tmp_path):
     set_hash(bag, "/goal", "")  # as in bags before Iron: nothing to compare
     assert tracks(bag)
     set_hash(bag, "/goal", "RIHS01_" + "0" * 64)
-    with pytest.raises(DataError, match="/goal: geometry_msgs/msg/PointStamped is defined in ano"):
+    expected = r"/goal \(first at .*its geometry_msgs/msg/PointStamped has ano"
+    with pytest.raises(DataError, match=expected):
         tracks(bag)
 
 

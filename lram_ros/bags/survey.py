@@ -94,7 +94,7 @@ def survey(
     found = Survey(full_names(robot, namespace))
     inputs = [found.names[topic.topic] for topic in robot.topics]
     sinks = [full_name(sink.topic, namespace) for sink in robot.sinks] if commanded else []
-    _check_topics(bag, robot, found.names, sinks, namespace, cutter)
+    check_topics(bag, robot, found.names, sinks, cutter)
     note = check_order(bag)
     found.notes += [note] if note else []
     _read_times(bag, robot, found, inputs, sinks, cutter)
@@ -121,14 +121,26 @@ def stamp_in(message: BagMessage) -> int:
     return int(seconds * SECOND + nanoseconds)
 
 
-def _check_topics(
+def check_topics(
     bag: Bag,
     robot: RobotContract,
     names: dict[str, str],
-    sinks: Sequence[str],
-    namespace: str,
-    cutter: CutSource | None,
+    sinks: Sequence[str] = (),
+    cutter: CutSource | None = None,
 ) -> None:
+    """Is all there that a robot contract names, as the types installed here?
+
+    Args:
+        bag: the bag.
+        robot: the contract.
+        names: contract topic → full name.
+        sinks: full names of the command topics, where those are needed.
+        cutter: what cuts episodes, if anything does.
+
+    Raises:
+        DataError: a topic is missing, of another type or definition, or commands come from two
+            publishers.
+    """
     wanted = {names[topic.topic]: topic.type for topic in robot.topics}
     wanted |= dict(zip(sinks, (sink.type for sink in robot.sinks), strict=False))
     missing = [name for name in wanted if not (name in bag.topics and bag.topics[name].count)]

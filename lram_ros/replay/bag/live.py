@@ -25,7 +25,7 @@ from lram_ros.process import ros
 from lram_ros.replay.bag.measures import Agreement, agreement, compare_traces
 from lram_ros.replay.bag.offline import Answers, OfflinePolicy, Replayed, replay_offline
 from lram_ros.replay.bag.record import BagRecord, RecordedTrace
-from lram_ros.replay.bag.ticks import recorded_ticks
+from lram_ros.replay.bag.ticks import replay_ticks
 from lram_ros.robot_contract import RobotContract
 from lram_ros.surroundings import environment
 
@@ -171,7 +171,7 @@ def _along(
     """The bag offline, at the ticks of the live run: ROS time was the time of the recording."""
     traces = [RecordedTrace(stamp_of(trace), stamp_of(trace), trace) for trace in live]
     again = OfflinePolicy(policy.name, robot, policy.loaded, policy.target_return)
-    ticks = recorded_ticks(bag, replace(record, traces=traces), robot)
+    ticks = replay_ticks(bag, replace(record, traces=traces), robot)
     return replay_offline(ticks, [again], record.start, lambda tick, error: str(error))
 
 

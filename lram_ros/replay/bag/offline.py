@@ -19,7 +19,7 @@ from lram_core.policy import Policy
 from lram_ros.control import ControlLoop, Reading, Tick
 from lram_ros.loaded_policy import LoadedPolicy
 from lram_ros.message_fields import Array
-from lram_ros.replay.bag.ticks import RecordedTick
+from lram_ros.replay.bag.ticks import ReplayTick
 from lram_ros.robot_contract import RobotContract
 
 
@@ -70,7 +70,7 @@ class OfflinePolicy:
         self._loop.target_return = target_return
         self._codec = ActionCodec(self.policy.contract.action, self.policy.runtime.logits.shape[-1])
 
-    def ask(self, recorded: RecordedTick) -> tuple[Answer | None, Reading]:
+    def ask(self, recorded: ReplayTick) -> tuple[Answer | None, Reading]:
         """Answer a tick; None where no episode runs, or the set was answered before.
 
         Raises:
@@ -182,7 +182,7 @@ class Replayed:
 
 
 def replay_offline(
-    ticks: Iterable[RecordedTick],
+    ticks: Iterable[ReplayTick],
     policies: Sequence[OfflinePolicy],
     start: int,
     describe: Any,
@@ -198,7 +198,7 @@ def replay_offline(
     size = policies[0].loaded.commander.size
     answers: list[list[Answer]] = [[] for _ in policies]
     seconds = [0.0 for _ in policies]
-    kept: list[tuple[int, int, RecordedTick]] = []
+    kept: list[tuple[int, int, ReplayTick]] = []
     titles: list[str] = []
     refused: list[str] = []
     number = 0

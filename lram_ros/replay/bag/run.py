@@ -20,11 +20,11 @@ from lram_ros.replay.bag.live import LiveOptions, compare_live, play_live
 from lram_ros.replay.bag.offline import OfflinePolicy, replay_offline
 from lram_ros.replay.bag.output import topic_name, write_predictions
 from lram_ros.replay.bag.page import replay_page
-from lram_ros.replay.bag.record import Part, read_record
+from lram_ros.replay.bag.record import BagPart, Part, read_record
 from lram_ros.replay.bag.summary import Evaluation, evaluate, summarise
 from lram_ros.replay.bag.tables import print_replay
 from lram_ros.replay.bag.thresholds import Thresholds
-from lram_ros.replay.bag.ticks import recorded_ticks, refused
+from lram_ros.replay.bag.ticks import refused, replay_ticks
 from lram_ros.report.machine import describe_machine
 from lram_ros.robot_contract import RobotContract
 from lram_ros.surroundings import stop_request
@@ -81,19 +81,19 @@ def replay_bag(options: ReplayOptions, console: Console) -> list[str]:
         check_replaceable(options.out, SUMMARY, "result of 'lram replay'")
     if options.live and options.part != Part():
         raise CommandError("--live plays the whole bag; leave --from and --to out")
-    with Bag(options.bag) as bag:
-        record = read_record(bag, robot, options.namespace, options.part)
+    with BagPart(options.bag, options.part) as bag:
+        record = read_record(bag, robot, options.namespace)
         policies = load_policies(options, robot)
         wire = [item.wire_name for sink in robot.sinks for item in sink.fields]
         options.thresholds.check_names(wire)
-        ticks = recorded_ticks(bag, record, robot, options.part)
+        ticks = replay_ticks(bag, record, robot)
         replayed = replay_offline(
             ticks, policies, record.start, lambda tick, error: refused(bag, record, tick, error)
         )
         if not len(replayed):
             raise LramError(
                 f"bag {options.bag}: no tick that a policy would answer, in "
-                f"{record.duration:.3f} s from {bag.when(record.start)} on"
+                f"{record.duration:.3f} s from {bag.when(record.first)} on"
                 + (f"; {replayed.refused[0]}" if replayed.refused else "")
             )
         found = evaluate(str(options.bag), robot, record, replayed, policies)
@@ -105,7 +105,7 @@ def replay_bag(options: ReplayOptions, console: Console) -> list[str]:
         if options.out is not None:
             _write(options, options.out, bag, found, summary, policies, missed)
     if options.as_json:
-        console.print_json(json.dumps(summary), highlight=False)
+        console.file.write(json.dumps(summary, indent=1) + "\n")
     else:
         print_replay(console, summary)
         if options.out is not None:

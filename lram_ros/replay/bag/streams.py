@@ -21,7 +21,7 @@ def stream_figures(record: BagRecord) -> list[dict[str, Any]]:
     Times are in milliseconds. An age at the time of recording is known where the stamps are of
     the system clock; an age at the tick, where a trace has it.
     """
-    inputs = len(record.tracks)
+    inputs = len(record.inputs)
     at_tick = tick_ages(record)
     return [
         _figures(stream, record.start, at_tick[:, index] if index < inputs else np.empty(0))
@@ -32,7 +32,11 @@ def stream_figures(record: BagRecord) -> list[dict[str, Any]]:
 def _figures(stream: Stream, start: int, at_tick: Array) -> dict[str, Any]:
     gaps = np.diff(stream.times) / SECOND
     longest = int(gaps.argmax()) if len(gaps) else 0
-    ages = (stream.times - stream.stamps) / SECOND if stream.system_time else np.empty(0)
+    ages = (
+        (stream.times - stream.stamps) / SECOND
+        if stream.system_time and len(stream.stamps)
+        else np.empty(0)
+    )
     span = (stream.times[-1] - stream.times[0]) / SECOND if len(stream.times) > 1 else 0.0
     return {
         "topic": stream.topic,
@@ -54,7 +58,7 @@ def _figures(stream: Stream, start: int, at_tick: Array) -> dict[str, Any]:
 def tick_ages(record: BagRecord) -> Array:
     """(traced ticks, inputs): age of each input at each tick, s."""
     rows = [np.asarray(trace.message.input_age, np.float64) for trace in record.traces]
-    return np.array(rows, np.float64).reshape(-1, len(record.tracks))
+    return np.array(rows, np.float64).reshape(-1, len(record.inputs))
 
 
 def latency_figures(record: BagRecord, robot: RobotContract) -> dict[str, Any] | None:
