@@ -7,7 +7,7 @@ import shutil
 import signal
 
 import pytest
-from bag_rig import MILLISECOND, read_traces, record_demo, said, set_hash, write_bag
+from bag_rig import MILLISECOND, read_traces, said, set_hash, write_bag
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
@@ -28,12 +28,6 @@ from lram_ros.robot_contract import RobotContract
 PLAYER, POLICY = "lram_ros.bag_player_node", "lram_ros.policy_node"
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    """(bundle, bag) of two episodes."""
-    return record_demo(tmp_path_factory.mktemp("recorded"))
-
-
 @pytest.fixture
 def graph(ros_domain, tmp_path):
     with processes(tmp_path) as start, Peer() as peer:
@@ -48,8 +42,8 @@ def sets(count, **changes):
                 yield tick * 10 * MILLISECOND, f"/{topic}", message
 
 
-def test_the_actions_are_those_that_were_recorded(recorded, graph, tmp_path):
-    bundle, bag = recorded
+def test_the_actions_are_those_that_were_recorded(recorded_demo, graph, tmp_path):
+    bundle, bag = recorded_demo
     start, peer = graph
     found = peer.listen(PolicyTick, "policy/tick")
     times = peer.listen(Clock, "/clock")
@@ -79,9 +73,9 @@ def test_the_actions_are_those_that_were_recorded(recorded, graph, tmp_path):
     assert "rror" not in policy.output, policy.output
 
 
-def test_recorded_pace_is_kept(recorded, graph):
+def test_recorded_pace_is_kept(recorded_demo, graph):
     """No set comes earlier after another than it was recorded; a busy machine may be later."""
-    bundle, bag = recorded
+    bundle, bag = recorded_demo
     start, _ = graph
     start(POLICY, bundle=bundle, contract=CONTRACT)
     player = start(PLAYER, bag=bag, contract=CONTRACT)
@@ -134,8 +128,8 @@ def test_a_robot_ticked_by_the_clock_sees_the_recordings_time(graph, tmp_path, c
     assert policy.stop() == 0
 
 
-def test_ctrl_c_ends_it_in_the_middle(recorded, graph):
-    bundle, bag = recorded
+def test_ctrl_c_ends_it_in_the_middle(recorded_demo, graph):
+    bundle, bag = recorded_demo
     start, peer = graph
     found = peer.listen(PolicyTick, "policy/tick")
     start(POLICY, bundle=bundle, contract=CONTRACT)

@@ -252,8 +252,8 @@ def _choose_clock(bag: Bag, robot: RobotContract, found: Survey) -> None:
     """Which clock the stamps are of, and whether it went on evenly."""
     checked = {n: s for n, s in found.stamps.items() if len(s)}
     for name, stamps in checked.items():
-        apart = np.abs(found.times[name] - stamps)
-        if np.median(apart) > _SKEW:
+        # The nearest: of a clock that jumped, one side of the jump is right.
+        if np.abs(found.times[name] - stamps).min() > _SKEW:
             found.simulated = True
     if found.simulated and robot.tick_source == "clock" and not len(found.clock[0]):
         name = next(iter(checked))
