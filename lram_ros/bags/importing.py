@@ -174,10 +174,12 @@ class _BagImport:
         if self._bag.recovered:
             found.append("it is cut short; taken as far as it is whole")
         for problem in self._reader.problems.values():
-            times = f", {problem.count} times" if problem.count > 1 else ""
-            found.append(f"cut at {self._when(problem.time)}{times}: {problem.text}")
+            found.append(
+                f"{problem.count} ticks are no part of an episode, the first at "
+                f"{self._when(problem.time)}: {problem.text}"
+            )
         if self._unanswered:
-            found.append(f"{self._unanswered} ticks had no command and were left out")
+            found.append(f"{self._unanswered} ticks had no action and were left out")
         if self._short:
             found.append(
                 f"{self._short} episodes of fewer than {self._options.min_ticks} ticks were left "
@@ -226,7 +228,7 @@ class _BagImport:
         if not self._ticks:
             return f"no set of inputs is whole; {self._rates()}"
         if self._unanswered:
-            return f"none of {self._ticks} ticks has a command"
+            return f"none of {self._ticks} ticks has an action ({self._options.actions})"
         return f"{self._ticks} ticks, but none in a stretch of {self._options.min_ticks}"
 
     def _rates(self) -> str:
