@@ -32,6 +32,7 @@ from lram_core.runtimes import runtime_class
 from lram_core.runtimes.base import RuntimeOptions
 from lram_core.testing import OTHER_SCHEMA, SCHEMA, random_joint_bundle, small_contract, small_model
 from lram_ros.embodiment import fitting
+from lram_ros.loaded_policy import LoadedPolicy
 from lram_ros.robot_contract import RobotContract
 from lram_sim.metaworld import policy_contract
 from lram_sim.workers import PolicySource
@@ -188,6 +189,24 @@ def test_a_robot_takes_the_embodiment_that_fits(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="no embodiments of the bundle are for sawyer with"):
         load_contract(path, fitting(robot))
     assert load_contract(SHIPPED, fitting(robot)).suite == "metaworld"
+
+
+def test_a_node_loads_the_embodiment_of_its_robot(joint: Path) -> None:
+    robot = RobotContract.load(ROBOT)
+    loaded = LoadedPolicy.load(robot, str(joint), Policy.load, runtime="torch")
+    assert loaded.policy.contract == SAWYER
+    with pytest.raises(ContractError, match="robot is 'sawyer', the bundle was trained on 'two_j"):
+        LoadedPolicy.load(robot, str(joint), Policy.load, embodiment="testing", runtime="torch")
+
+
+def test_an_evaluation_takes_the_embodiment_of_its_suite(joint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    words = ["eval", "--bundle", str(joint), "--tasks", "reach-v3", "--episodes", "1"]
+    done = CliRunner().invoke(cli, [*words, "--workers", "1", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    found = json.loads((out / "results.json").read_text())
+    assert found["parameters"]["suite"] == "metaworld"
+    assert [row["name"] for row in found["tasks"]] == ["reach-v3"]
 
 
 def test_the_contract_command_takes_it_too(joint: Path) -> None:
