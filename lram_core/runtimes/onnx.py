@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.backbones import make_config
 from lram_core.backbones.xlstm import XLSTMConfig
-from lram_core.bundle import weights_checksum
+from lram_core.bundle import check_link, weights_checksum
 from lram_core.errors import BundleError, RuntimeUnavailable, listed
 from lram_core.onnx_export.names import (
     FIRST_TICK,
@@ -227,6 +227,7 @@ def _open(
     path = _exported(options, precision)
     if path:
         try:
+            check_link(path)
             session = _session(path, provider, options)
             checksum = weights_checksum(path.parent)
             check_origin(path, metadata(session), precision, checksum, options.embodiment)
