@@ -67,7 +67,7 @@ def check_self_contained(html):
 
 
 def run_chromium(folder, *arguments):
-    """Run Debian's Chromium without network; returns what it prints, and what it says."""
+    """Run Debian's Chromium without network; returns what it prints."""
     program = shutil.which(CHROMIUM[0])
     assert program, (
         "Chromium is missing: install it with 'sudo apt-get install chromium'; "
@@ -88,7 +88,7 @@ def run_chromium(folder, *arguments):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
+    return done.stdout
 
 
 def screenshot(page, folder, width, height):

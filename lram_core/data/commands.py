@@ -101,17 +101,19 @@ def merge(datasets: tuple[Path, ...], out: Path) -> None:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.1,
     show_default=True,
-    help="Share of each task's episodes that goes to valid/.",
+    help="Share of each task's episodes that goes to valid/, about.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-def split(dataset: Path, out: Path, fraction: float, seed: int) -> None:
-    """Split DATASET into two, task by task."""
+def split(dataset: Path, out: Path, fraction: float) -> None:
+    """Split DATASET into two, task by task.
+
+    Which episodes go to valid/ follows from the episodes themselves, so it is the same every time.
+    """
     from lram_core.data.manage import split_dataset
     from lram_core.data.store import Dataset
 
     with counting("splitting") as progress:
         bar = progress.add_task("", total=len(Dataset.open(dataset)))
-        counts = split_dataset(dataset, out, fraction, seed, lambda n: progress.advance(bar, n))
+        counts = split_dataset(dataset, out, fraction, lambda n: progress.advance(bar, n))
     for name, count in counts.items():
         click.echo(f"{out / name}: {count} episodes")
 

@@ -16,6 +16,7 @@ from lram_core.data.store import Dataset
 from lram_core.data.writer import ARRAYS
 
 SAMPLE = 100_000  # ticks looked at for ranges: a large set is not read to describe it
+_STRETCHES = 100
 
 
 def describe(data: Dataset, sample: int = SAMPLE) -> dict[str, Any]:
@@ -23,12 +24,12 @@ def describe(data: Dataset, sample: int = SAMPLE) -> dict[str, Any]:
 
     Args:
         data: the dataset.
-        sample: ticks, spread evenly, that the ranges of the fields are taken from.
+        sample: ticks, of all parts of the data, that the ranges of the fields are taken from.
     """
     schema, steps = data.schema, data.steps
     lengths, returns = data.column("length"), data.column("return")
     success, tasks = data.column("success"), data.column("task")
-    rows = np.unique(np.linspace(0, steps - 1, min(steps, sample)).astype(np.int64))
+    rows = sample_rows(steps, sample)
     observations, actions = data.observations[rows], data.actions[rows]
     return {
         "path": str(data.path),
@@ -67,6 +68,18 @@ def describe(data: Dataset, sample: int = SAMPLE) -> dict[str, Any]:
         ],
         "origin": origin(data.provenance),
     }
+
+
+def sample_rows(steps: int, sample: int) -> npt.NDArray[np.int64]:
+    """Return about ``sample`` of ``steps`` row numbers: stretches of rows, evenly spaced.
+
+    Rows beside each other are read together; as many single ones would each cost a read.
+    """
+    if steps <= sample:
+        return np.arange(steps)
+    size = max(1, sample // _STRETCHES)
+    starts = np.linspace(0, steps - size, _STRETCHES).astype(np.int64)
+    return np.unique(starts[:, None] + np.arange(size))
 
 
 def origin(provenance: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lram_core.data.schema import schema_differences
+from lram_core.data.split import hold_out
 from lram_core.data.store import Dataset
 from lram_core.data.writer import ARRAYS, DatasetWriter
 from lram_core.errors import CommandError, DataError, listed
@@ -85,16 +86,18 @@ def merge_datasets(paths: list[Path], out: Path, advance: Progress = lambda _: N
 
 
 def split_dataset(
-    path: Path, out: Path, fraction: float, seed: int = 0, advance: Progress = lambda _: None
+    path: Path, out: Path, fraction: float, advance: Progress = lambda _: None
 ) -> dict[str, int]:
     """Write a share of each task's episodes to ``out/valid`` and the others to ``out/train``.
+
+    Which episodes those are follows from the episodes themselves
+    (:mod:`lram_core.data.split`): of more data, the same ones go to ``valid``.
 
     Args:
         path: a dataset.
         out: folder of the two new ones; neither may exist.
-        fraction: share that goes to ``valid``; at least one episode of each task, but for a task
-            with a single one, which stays in ``train``.
-        seed: which episodes go is a function of it.
+        fraction: share that goes to ``valid``, about; at least one episode of each task, but for
+            a task with a single one, which stays in ``train``.
         advance: as for :func:`merge_datasets`.
 
     Returns:
@@ -104,8 +107,12 @@ def split_dataset(
         CommandError: a part would be empty. DataError: a folder exists.
     """
     data = Dataset.open(path)
-    train, valid = held_out(data.column("task").tolist(), fraction, seed)
-    parts = {"train": train, "valid": valid}
+    tasks, seeds = data.column("task").tolist(), data.column("seed").tolist()
+    held = hold_out(data.schema.suite, tasks, seeds, fraction)
+    parts = {
+        name: [number for number, flag in enumerate(held) if flag == wanted]
+        for name, wanted in (("train", False), ("valid", True))
+    }
     for name, numbers in parts.items():
         if not numbers:
             raise CommandError(f"{path}: fraction {fraction:g} leaves no episode for {name}")
@@ -113,37 +120,13 @@ def split_dataset(
             raise DataError(f"{out / name} is there already; name another folder")
     for name, numbers in parts.items():
         provenance: dict[str, Any] = {
-            "split": {"path": str(path), "part": name, "fraction": fraction, "seed": seed},
+            "split": {"path": str(path), "part": name, "fraction": fraction},
             "provenance": data.provenance,
         }
         with DatasetWriter(out / name, data.schema) as writer:
             _copy(data, numbers, writer, advance)
             writer.finish(provenance)
     return {name: len(numbers) for name, numbers in parts.items()}
-
-
-def held_out(tasks: list[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return the numbers of (other, held-out) episodes: ``fraction`` of each task's, at least one.
-
-    A task with one episode only is not held out.
-
-    Args:
-        tasks: task of each episode.
-        fraction: share of each task's episodes (paper: 0.025).
-        seed: the choice is a function of it.
-    """
-    rng = np.random.default_rng(seed)
-    by_task: dict[str, list[int]] = {}
-    for number, task in enumerate(tasks):
-        by_task.setdefault(task, []).append(number)
-    others: list[int] = []
-    held: list[int] = []
-    for numbers in by_task.values():
-        count = min(len(numbers) - 1, max(1, round(fraction * len(numbers))))
-        order = rng.permutation(numbers).tolist()
-        held += order[:count]
-        others += order[count:]
-    return sorted(others), sorted(held)
 
 
 def _copy(data: Dataset, numbers: Iterable[int], writer: DatasetWriter, advance: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,6 +12,13 @@ from torch import Tensor
 
 Rows = npt.NDArray[np.float32]
 _BLOCK = 1 << 16  # rows
+
+
+def memory(device: torch.device | str) -> int:
+    """Bytes of memory of a device, or of this machine."""
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class MappedRows:

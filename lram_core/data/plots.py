@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lram_core.data.describe import sample_rows
 from lram_core.data.files import atomic_path
 from lram_core.data.store import Dataset
 from lram_core.errors import CommandError, RuntimeUnavailable, listed
@@ -37,7 +38,7 @@ def plot_dataset(data: Dataset, out: Path) -> None:
     with _figure(out, len(panels) + len(fields), f"{data.path.name}: {len(data)} episodes") as axes:
         for draw, where in zip(panels, axes, strict=False):
             draw(data, where)
-        rows = np.unique(np.linspace(0, data.steps - 1, min(data.steps, SAMPLE)).astype(np.int64))
+        rows = sample_rows(data.steps, SAMPLE)
         for (title, unit, array, columns, limits), where in zip(fields, axes[2:], strict=False):
             values = array[rows][:, columns]
             for number in range(values.shape[1]):

@@ -105,6 +105,7 @@ class _Export:
         self._namespace = namespace
         self._types = BagTypes()
         self._connections: dict[str, Connection] = {}
+        self._waiting: list[tuple[int, int, Connection, bytes]] = []
         self._period = _SECOND / robot.control_rate
         self._count = self._episode = 0
         # A simulation's stamps begin at 0; a robot's are of the clock that records.
@@ -140,12 +141,14 @@ class _Export:
             self._count += 1
         if self._robot.episode is None:
             self._mark("")
+        self._flush(None)
         ages = [t.max_age for t in self._robot.topics if np.isfinite(t.max_age)]
         self._count += int(np.ceil((_PAUSE + max(ages, default=0.0)) * self._robot.control_rate))
 
     def _set(self, observation: npt.NDArray[np.float32], status: tuple[Any, ...]) -> list[Any]:
         """One message on each topic; returns those of the inputs."""
         stamp = self._stamp()
+        self._flush(stamp - round(self._period))
         values = {n: observation[place].astype(np.float64) for n, place in self._places.items()}
         if self._begin == 0:
             clock = message_class(_CLOCK)()
@@ -212,8 +215,18 @@ class _Export:
             )
         store = self._types.store
         data = store.serialize_cdr(to_bag(store, kind, message), kind)
-        self._bag.write(self._connections[name], stamp - self._begin + _BEGIN, data)
+        time = stamp - self._begin + _BEGIN
+        self._waiting.append((time, self.messages, self._connections[name], bytes(data)))
         self.messages += 1
+
+    def _flush(self, before: int | None) -> None:
+        """Write, in the order of their times, what nothing can precede any more."""
+        self._waiting.sort(key=lambda item: item[:2])
+        while self._waiting and (
+            before is None or self._waiting[0][0] < before - self._begin + _BEGIN
+        ):
+            time, _, connection, data = self._waiting.pop(0)
+            self._bag.write(connection, time, data)
 
 
 def _places(policy: PolicyContract) -> dict[str, slice]:

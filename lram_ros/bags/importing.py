@@ -99,7 +99,7 @@ def import_bags(
         with DatasetWriter(out, schema) as writer:
             for bag, (found, cutter) in zip(bags, looked, strict=True):
                 bag_import = _BagImport(bag, robot, schema, found, cutter, options)
-                for episode in bag_import.episodes(writer.episodes):
+                for episode in bag_import.episodes():
                     writer.add(episode)
                     advance(1)
                 notes += bag_import.notes()
@@ -147,8 +147,8 @@ class _BagImport:
             ]
         self._ticks = self._short = self._unanswered = 0
 
-    def episodes(self, first: int) -> Iterator[Episode]:
-        """Yield the episodes; ``first`` is the number of the first one within the dataset.
+    def episodes(self) -> Iterator[Episode]:
+        """Yield the episodes.
 
         Raises:
             DataError: there is none.
@@ -157,7 +157,7 @@ class _BagImport:
         count = 0
         try:
             for segment in self._reader.read(ticks, self._cuts):
-                for episode in self._of_segment(segment, first + count):
+                for episode in self._of_segment(segment):
                     yield episode
                     count += 1
         except LramError as error:
@@ -174,10 +174,12 @@ class _BagImport:
         if self._bag.recovered:
             found.append("it is cut short; taken as far as it is whole")
         for problem in self._reader.problems.values():
-            times = f", {problem.count} times" if problem.count > 1 else ""
-            found.append(f"cut at {self._when(problem.time)}{times}: {problem.text}")
+            found.append(
+                f"{problem.count} ticks are no part of an episode, the first at "
+                f"{self._when(problem.time)}: {problem.text}"
+            )
         if self._unanswered:
-            found.append(f"{self._unanswered} ticks had no command and were left out")
+            found.append(f"{self._unanswered} ticks had no action and were left out")
         if self._short:
             found.append(
                 f"{self._short} episodes of fewer than {self._options.min_ticks} ticks were left "
@@ -185,7 +187,7 @@ class _BagImport:
             )
         return [f"{self._bag.path}: {note}" for note in found]
 
-    def _of_segment(self, segment: Segment, first: int) -> Iterator[Episode]:
+    def _of_segment(self, segment: Segment) -> Iterator[Episode]:
         """The stretches of a segment whose ticks all have an action and a reward."""
         self._ticks += len(segment.rows)
         actions, known = self._actions.read(segment)
@@ -196,7 +198,6 @@ class _BagImport:
         else:
             rewards[-1] = segment.last_reward
         observations = np.stack([row.observation for row in segment.rows])
-        count = 0
         for start, stop in _runs(known):
             if stop - start < self._options.min_ticks:
                 self._short += 1
@@ -210,12 +211,12 @@ class _BagImport:
                 actions=actions[start:stop].astype(np.float32),
                 rewards=rewards[start:stop].astype(np.float32),
                 task=segment.task or self._options.task,
-                seed=first + count if segment.seed is None else segment.seed,
+                # Nothing resets a robot to a start; the time tells this episode from all others.
+                seed=row.time if segment.seed is None else segment.seed,
                 success=self._options.success if success is None else success,
                 noise=0.0,
                 source=f"{self._bag.path} at {self._seconds(row.time):.3f} s",
             )
-            count += 1
 
     def _why_none(self) -> str:
         if self._reader.problems:
@@ -226,7 +227,7 @@ class _BagImport:
         if not self._ticks:
             return f"no set of inputs is whole; {self._rates()}"
         if self._unanswered:
-            return f"none of {self._ticks} ticks has a command"
+            return f"none of {self._ticks} ticks has an action ({self._options.actions})"
         return f"{self._ticks} ticks, but none in a stretch of {self._options.min_ticks}"
 
     def _rates(self) -> str:

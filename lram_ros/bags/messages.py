@@ -89,8 +89,9 @@ def to_bag(store: Typestore, kind: str, message: Any) -> Any:
 
     (What the middleware serialises may end in padding, which readers of bags refuse.)
     """
+    # A message without fields has one on the wire.
     fields = {
-        name: _converted(store, what, getattr(message, name))
+        name: _converted(store, what, getattr(message, name, 0))
         for name, what in store.fielddefs[kind][1]
     }
     return store.types[kind](**fields)

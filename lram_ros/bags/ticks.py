@@ -83,7 +83,8 @@ def _in_order_of_stamps(messages: Iterator[BagMessage]) -> Iterator[tuple[int, B
 class _Clock:
     """Ticks at the control rate; what came in order, before each."""
 
-    def __init__(self, robot: RobotContract, max_gap: float) -> None:
+    def __init__(self, robot: RobotContract, max_gap: float, begin: int) -> None:
+        self._begin = begin  # ages of small numbers are exact; those of dates are not
         self._topics = robot.topics
         self._collector = LatestCollector(robot.topics)
         self._period = SECOND / robot.control_rate
@@ -98,7 +99,7 @@ class _Clock:
             self.left_out += 1
             return
         self._newest[index] = stamp
-        self._collector.add(index, message, time / SECOND)
+        self._collector.add(index, message, (time - self._begin) / SECOND)
         if self._missing:
             self._missing.discard(index)
             self._origin = time
@@ -108,7 +109,7 @@ class _Clock:
         while not self._missing and self._next < time:
             tick = self._next
             self._count += 1
-            ages = self._collector.ages(tick / SECOND, tick)
+            ages = self._collector.ages((tick - self._begin) / SECOND, tick)
             late = [
                 f"{topic.topic} {age:.3g} s old (at most {topic.max_age:g})"
                 for topic, age in zip(self._topics, ages, strict=True)
@@ -129,7 +130,7 @@ def _by_clock(
 ) -> Iterator[RecordedTick]:
     index = {found.names[topic.topic]: i for i, topic in enumerate(robot.topics)}
     stamped = [has_header(message_class(topic.type)) for topic in robot.topics]
-    clock = _Clock(robot, max_gap)
+    clock = _Clock(robot, max_gap, 0 if found.simulated else bag.start)
     time = 0
     for message in bag.messages(list(index)):
         # A clock in simulation goes on in steps; a reading is not from before its own stamp.

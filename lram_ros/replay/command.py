@@ -62,6 +62,7 @@ MISSED = 1
     help=f"What runs the model: {', '.join([AUTO, *RUNTIMES])}.",
 )
 @click.option("--precision", default="", help="Of its weights (default: the runtime's own).")
+@click.option("--embodiment", default="", help="Which one, of a bundle with several.")
 @click.option(
     "--last",
     type=click.IntRange(min=1),
@@ -87,6 +88,7 @@ def replay(
     parity: bool,
     runtime: str,
     precision: str,
+    embodiment: str,
     last: int,
     as_json: bool,
 ) -> None:
@@ -99,7 +101,7 @@ def replay(
     if recording.suffix == ".npz":
         if len(policies) > 1:
             raise CommandError("a black box is replayed through one --policy")
-        _black_box(recording, policies, runtime, precision, last, as_json)
+        _black_box(recording, policies, runtime, precision, embodiment, last, as_json)
         return
     from lram_ros.mock.command import find_contract
     from lram_ros.replay.bag.live import Stopped
@@ -120,6 +122,7 @@ def replay(
         target_return=target_return,
         runtime=runtime,
         precision=precision,
+        embodiment=embodiment,
         live=live,
         rate=rate,
         out=out,
@@ -148,13 +151,14 @@ def _black_box(
     policies: tuple[Path, ...],
     runtime: str,
     precision: str,
+    embodiment: str,
     last: int,
     as_json: bool,
 ) -> None:
     found = Recording.load(recording)
     outcome = None
     for policy in policies:
-        loaded = Policy.load(policy, runtime=runtime, precision=precision)
+        loaded = Policy.load(policy, runtime=runtime, precision=precision, embodiment=embodiment)
         outcome = replay_black_box(found, loaded)
     if as_json:
         facts: dict[str, object] = {"reason": found.reason, "time": found.time}

@@ -44,6 +44,7 @@ class ReplayOptions:
         part: of the bag.
         target_return: to ask for; None: each bundle's, by task.
         runtime, precision: what runs the models.
+        embodiment: which one, of a bundle with several.
         live, rate: whether each bundle also answers as a live node, and how fast it is played.
         out: folder of the results; None: they are printed only.
         thresholds: what has to be reached.
@@ -58,6 +59,7 @@ class ReplayOptions:
     target_return: float | None = None
     runtime: str = AUTO
     precision: str = ""
+    embodiment: str = ""
     live: bool = False
     rate: float = 1.0
     out: Path | None = None
@@ -123,6 +125,7 @@ def load_policies(options: ReplayOptions, robot: RobotContract) -> list[OfflineP
             Policy.load,
             runtime=options.runtime,
             precision=options.precision,
+            embodiment=options.embodiment,
         )
         found.append(OfflinePolicy(name, robot, policy, options.target_return))
     return found
@@ -152,6 +155,7 @@ def _live(
     parameters: list[tuple[str, Any]] = [
         ("runtime", options.runtime),
         ("precision", options.precision),
+        ("embodiment", options.embodiment),
     ]
     if options.target_return is not None:
         parameters.append(("target_return", float(options.target_return)))
