@@ -79,6 +79,14 @@ def record_demo(folder, episodes=2, max_steps=40):
     return bundle, folder / "demo" / "bag"
 
 
+def other_bundle(folder, seed=1):
+    """Another random policy for the robot of :func:`record_demo`."""
+    from lram_sim.metaworld import policy_contract
+
+    contract = policy_contract(target_returns={"default": 1500.0}, context=50)
+    return random_bundle(folder / "another", contract, seed=seed)
+
+
 def said(traces):
     """What a policy was asked and answered, without times: (episode, tick) → numbers."""
     return {

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bag_rig import MILLISECOND, write_bag
+from bag_rig import MILLISECOND, other_bundle, write_bag
 from builtin_interfaces.msg import Time
 from click.testing import CliRunner
 from loop_rig import COMMANDS, JOINTS, Arm, arm_bundle, arm_contract
@@ -24,7 +24,6 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from lram_core.policy import Policy
-from lram_core.testing import random_bundle
 from lram_ros.bags.recording import Bag
 from lram_ros.loaded_policy import LoadedPolicy
 from lram_ros.replay.bag.offline import OfflinePolicy, replay_offline
@@ -45,14 +44,6 @@ def run(*arguments, code=0, **env):
 
 def summary_of(*arguments, code=0):
     return json.loads(run(*arguments, "--json", code=code).stdout)
-
-
-def other_bundle(folder, seed=1):
-    """Another random policy for the Meta-World robot."""
-    from lram_sim.metaworld import policy_contract
-
-    contract = policy_contract(target_returns={"default": 1500.0}, context=50)
-    return random_bundle(folder / "another", contract, seed=seed)
 
 
 def offline(bag, contract, bundle):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bag_rig import other_bundle
 from report_rig import check_self_contained, run_chromium, screenshot
 
 from lram_ros.report import EpisodeResult, RunInfo, write_report
@@ -20,7 +21,9 @@ PHONE, DESKTOP = 390, 1280
 # What a browser says about a page: how wide it is, where its figures are, what it has loaded.
 PROBE = """<script>
 addEventListener("load", () => {
-  const boxes = [...document.querySelectorAll("figure svg")].map(svg => {
+  const figures = [...document.querySelectorAll("figure svg")];
+  // What is folded away has a place, but is not shown.
+  const boxes = figures.filter(svg => svg.checkVisibility()).map(svg => {
     const box = svg.getBoundingClientRect();
     return [box.x, box.y, box.width, box.height];
   });
@@ -28,7 +31,8 @@ addEventListener("load", () => {
     .map(text => text.getBoundingClientRect()).filter(box => box.width && box.height < 6).length;
   parent.postMessage(JSON.stringify({
     width: document.documentElement.scrollWidth, window: innerWidth,
-    height: document.documentElement.scrollHeight, boxes, small,
+    height: document.documentElement.scrollHeight,
+    figures: figures.length, boxes, small,
     loaded: performance.getEntriesByType("resource").map(entry => entry.name),
     sections: [...document.querySelectorAll("h2")].map(head => head.textContent),
   }), "*");
@@ -70,6 +74,7 @@ def reports(recorded_demo, tmp_path_factory):
     write_results(folder / "eval", outcomes, parameters)
     bundle, bag = recorded_demo
     command = [sys.executable, "-m", "lram_core.cli", "replay", str(bag), "--policy", str(bundle)]
+    command += ["--policy", str(other_bundle(folder))]
     subprocess.run([*command, "--out", str(folder / "replay")], check=True, timeout=240)
     return {
         "demo": folder / "demo.html",
@@ -92,14 +97,16 @@ def probe(page: Path, folder: Path, width: int) -> dict:
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize(
-    ("name", "figures", "sections"),
+    ("name", "figures", "folded", "sections"),
     [
-        ("demo", 3, ["Success by task", "Latency of a control tick", "Episodes", "The run"]),
-        ("eval", 2, ["Success by task", "Tasks", "The evaluation"]),
+        ("demo", 3, 0, ["Success by task", "Latency of a control tick", "Episodes", "The run"]),
+        ("eval", 2, 0, ["Success by task", "Tasks", "The evaluation"]),
         (
             "replay",
             9,
+            1,
             [
+                "Side by side",
                 "Recorded and replayed commands",
                 "Error of each joint",
                 "Tokens",
@@ -111,7 +118,7 @@ def probe(page: Path, folder: Path, width: int) -> dict:
         ),
     ],
 )
-def test_a_browser_draws_every_plot(reports, tmp_path, name, figures, sections, width):
+def test_a_browser_draws_every_plot(reports, tmp_path, name, figures, folded, sections, width):
     page = reports[name]
     check_self_contained(page.read_text())
     seen = probe(page, tmp_path, width)
@@ -120,13 +127,12 @@ def test_a_browser_draws_every_plot(reports, tmp_path, name, figures, sections, 
     assert seen["window"] == width
     assert seen["width"] <= width, "the page is wider than the window"
     assert seen["small"] == 0, "text in figures that nobody can read"
-    drawn = [box for box in seen["boxes"] if box[2] > 0]  # others are folded away
-    assert len(seen["boxes"]) == figures
-    assert len(drawn) >= figures - 1
+    assert seen["figures"] == figures
+    assert len(seen["boxes"]) == figures - folded
 
     picture = screenshot(page, tmp_path, width, seen["height"])
     assert picture.size == (width, seen["height"])
-    for x, y, wide, high in drawn:
+    for x, y, wide, high in seen["boxes"]:
         assert wide > 0.8 * min(width, 500) - 40
         area = np.asarray(picture.crop(tuple(map(round, (x, y, x + wide, y + high))))).astype(int)
         dark = (area.sum(axis=2) < 200).mean()  # axes and their labels
