@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import subprocess
@@ -96,6 +97,15 @@ def test_a_clock_that_jumped(tmp_path, seconds, words):
     text = refusal(bag, arm_bundle(tmp_path), arm_contract(tmp_path))
     assert f"{bag}: clock jump: /joint_states at 1.000 s" in text
     assert words in text
+
+
+def test_the_part_before_a_jump_can_be_replayed(tmp_path):
+    bag = write_bag(tmp_path / "bag", arm(jump=(100, -3.0)))
+    arguments = [bag, "--policy", arm_bundle(tmp_path), "--contract", arm_contract(tmp_path)]
+    arguments = [str(argument) for argument in (*arguments, "--to", "0.95", "--json")]
+    done = CliRunner().invoke(replay, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["ticks"] == 20
 
 
 def test_simulated_time_without_a_clock(tmp_path):
