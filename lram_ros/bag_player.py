@@ -6,6 +6,7 @@ The policy node cannot tell it from the robot that was recorded. As a process:
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ TRACE_GRACE_S = 2.0
 _QUEUE = 100  # messages kept for a reader that is slow for a moment
 _CLOCK_HZ = 100.0  # at least; of /clock where the bag has none
 _ANSWERS = 64
+_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class PlayOptions:
         answer_timeout: seconds to wait for the answer to a set, in lockstep.
 
     Raises:
-        CommandError: the rate is not positive.
+        CommandError: the rate is not positive, or ``recorded_under`` is no name.
     """
 
     rate: float = 1.0
@@ -71,6 +73,10 @@ class PlayOptions:
     def __post_init__(self) -> None:
         if not self.rate > 0:
             raise CommandError(f"rate: expected above 0, found {self.rate:g}")
+        if self.recorded_under and not _NAME.fullmatch(self.recorded_under):
+            raise CommandError(
+                f"recorded_under: expected a name such as 'recorded', found '{self.recorded_under}'"
+            )
 
 
 @dataclass(frozen=True)
@@ -127,17 +133,19 @@ class BagPlayer:
         check_types(robot)
         self._bag = BagReader(bag)
         try:
-            self._inputs = input_tracks(self._bag, robot, options.bag_namespace)
-            others, left = other_tracks(
-                self._bag, robot, options.recorded_under, options.bag_namespace
-            )
+            namespace, prefix = options.bag_namespace, options.recorded_under
+            self._inputs = input_tracks(self._bag, robot, namespace)
+            others, left = [], []  # type: ignore[var-annotated]
+            if prefix:
+                others, left = other_tracks(self._bag, robot, prefix, namespace)
         except BaseException:
             self._bag.close()
             raise
         self._node, self._robot = node, robot
         self._check, self._on_trace = check, on_trace
         self.lockstep = is_lockstep(robot)
-        self._tracks = (*self._inputs, *(others if options.recorded_under else ()))
+        self._tracks = (*self._inputs, *others)
+        self._sources = [track.source for track in self._inputs]
         self._outlets = {track.source: self._advertise(track) for track in self._tracks}
         self._clock_outlet = self._node.create_publisher(Clock, CLOCK, data_qos())
         self._told = -1  # newest time on /clock, in nanoseconds
@@ -153,7 +161,7 @@ class BagPlayer:
         self._executor = make_executor(self._node.context)
         self._executor.add_node(node)
         self._peers = Peers(node, robot, self._spin)
-        if options.recorded_under and left:
+        if left:
             self._node.get_logger().warning(f"not published: {'; '.join(left)}")
         if robot.tick_source == "clock" and options.rate != 1:
             self._node.get_logger().warning(
@@ -215,10 +223,6 @@ class BagPlayer:
         return Played(messages, answered, incomplete, recorded * 1e-9, time.monotonic() - begin)
 
     # What is played
-
-    @property
-    def _sources(self) -> list[str]:
-        return [track.source for track in self._inputs]
 
     def _steps(self) -> Iterator[Step]:
         sources = [track.source for track in self._tracks]

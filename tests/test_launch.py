@@ -168,7 +168,7 @@ def state(peer):
 
 def test_policy_drives_a_robot(start, peer, arm, tmp_path):
     contract, bundle = arm
-    params = policy_params(tmp_path, threads=2, **PATIENT)
+    params = policy_params(tmp_path, bundle="the argument wins", threads=2, **PATIENT)
     launched = start(
         "policy", bundle=bundle, contract=contract, params_file=params, namespace="left"
     )
