@@ -269,10 +269,12 @@ def test_replay_gives_the_recorded_actions(start, peer, recorded, tmp_path):
 
 def test_replay_stops_in_the_middle(start, peer, recorded):
     bundle, bag = recorded
-    launched = start("replay", bag=bag, bundle=bundle, contract=CONTRACT, rate="0.05")
-    traces = peer.listen(PolicyTick, "policy/tick")
+    launched = start(
+        "replay", bag=bag, bundle=bundle, contract=CONTRACT, rate="0.05", namespace="again"
+    )
+    traces = peer.listen(PolicyTick, "/again/policy/tick")
     launched.until(peer, lambda: traces)
-    assert nodes(peer) == {"/policy", "/bag_player"}
+    assert nodes(peer) == {"/again/policy", "/again/bag_player"}
     assert launched.end(signal.SIGINT) == 0, launched.output
     until_alone(peer)
 
