@@ -195,7 +195,7 @@ class PolicyNode(LifecycleNode):
         return True
 
     def _load_bundle(self, bundle: str) -> LoadedPolicy:
-        names = ("device", "runtime", "precision", "threads")
+        names = ("device", "runtime", "precision", "threads", "embodiment")
         options = {name: self._given[name] for name in names}
         return LoadedPolicy.load(self._robot, bundle, self._load, **options)
 
