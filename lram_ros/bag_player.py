@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,11 @@ from lram_ros.contract_check import check_types
 from lram_ros.episode_state import EpisodeState
 from lram_ros.message_fields import message_class
 from lram_ros.msg import ActionCommand, PolicyTick
+from lram_ros.play_options import Played, PlayOptions
 from lram_ros.play_peers import POLL, Peers
 from lram_ros.process import make_executor
 from lram_ros.qos import data_qos, input_qos
 from lram_ros.robot_contract import RobotContract
-from lram_ros.runner import is_lockstep
 
 REPEAT_S = 1.0
 """Lockstep: wait for an answer after which a set is sent again, as the simulation bridge does."""
@@ -41,55 +40,7 @@ _QUEUE = 100  # messages kept for a reader that is slow for a moment
 _CLOCK_HZ = 100.0  # at least; of /clock where the bag has none
 _ANSWERS = 64
 
-
-@dataclass(frozen=True)
-class PlayOptions:
-    """How a bag is played.
-
-    Attributes:
-        rate: of playing; 2: twice as fast as recorded. In lockstep an upper bound: the next set
-            waits for the answer to the one before.
-        bag_namespace: in which the bag was recorded.
-        recorded_under: prefix of the topics of the bag that the contract does not name, such as
-            the recorded commands; empty: they are not published.
-        wait_for_recorder: begin when a recorder has subscribed to all that comes.
-        allow_listeners: play even where somebody other than a recorder takes the commands.
-        ready_timeout: seconds to wait for the policy node.
-        answer_timeout: seconds to wait for the answer to a set, in lockstep.
-
-    Raises:
-        CommandError: the rate is not positive.
-    """
-
-    rate: float = 1.0
-    bag_namespace: str = "/"
-    recorded_under: str = ""
-    wait_for_recorder: bool = False
-    allow_listeners: bool = False
-    ready_timeout: float = 120.0
-    answer_timeout: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not self.rate > 0:
-            raise CommandError(f"rate: expected above 0, found {self.rate:g}")
-
-
-@dataclass(frozen=True)
-class Played:
-    """What was played.
-
-    Attributes:
-        messages: of the contract's inputs.
-        answered: sets that the policy was asked to answer, and did; 0 unless in lockstep.
-        incomplete: sets that lacked a topic in the bag; counted in lockstep alone.
-        recorded_s, wall_s: how long that took when it was recorded, and now.
-    """
-
-    messages: int
-    answered: int
-    incomplete: int
-    recorded_s: float
-    wall_s: float
+__all__ = ["BagPlayer", "PlayOptions", "Played"]
 
 
 class BagPlayer:
@@ -128,21 +79,24 @@ class BagPlayer:
         check_types(robot)
         self._bag = Bag(bag)
         try:
-            self._inputs = input_tracks(self._bag, robot, options.bag_namespace)
-            others, left = other_tracks(
-                self._bag, robot, options.recorded_under, options.bag_namespace
-            )
+            namespace, prefix = options.bag_namespace, options.recorded_under
+            self._inputs = input_tracks(self._bag, robot, namespace)
+            others, left = [], []  # type: ignore[var-annotated]
+            if prefix:
+                others, left = other_tracks(self._bag, robot, prefix, namespace)
         except BaseException:
             self._bag.close()
             raise
         self._node, self._robot = node, robot
         self._check, self._on_trace = check, on_trace
-        self.lockstep = is_lockstep(robot)
-        self._tracks = (*self._inputs, *(others if options.recorded_under else ()))
+        self.lockstep = robot.lockstep
+        self._tracks = (*self._inputs, *others)
+        self._sources = [track.source for track in self._inputs]
         self._outlets = {track.source: self._advertise(track) for track in self._tracks}
         self._clock_outlet = self._node.create_publisher(Clock, CLOCK, data_qos())
         self._told = -1  # newest time on /clock, in nanoseconds
         self._start: tuple[float, int] | None = None  # wall time in s, time of recording in ns
+        self._last: int | None = None  # stamp of the newest set that was answered
         self._answers: deque[int] = deque(maxlen=_ANSWERS)
         self._traces: deque[int] = deque(maxlen=_ANSWERS)
         self._node.create_subscription(PolicyTick, "policy/tick", self._take_trace, data_qos())
@@ -154,7 +108,7 @@ class BagPlayer:
         self._executor = make_executor(self._node.context)
         self._executor.add_node(node)
         self._peers = Peers(node, robot, self._spin)
-        if options.recorded_under and left:
+        if left:
             self._node.get_logger().warning(f"not published: {'; '.join(left)}")
         if robot.tick_source == "clock" and options.rate != 1:
             self._node.get_logger().warning(
@@ -196,9 +150,10 @@ class BagPlayer:
         begin = time.monotonic()
         messages = answered = incomplete = 0
         first = last = None
-        self._start = None
+        self._start = self._last = None
         for step in self._steps():
             self._wait_for(step.time)
+            self._answers.clear()  # a source that was restarted repeats its stamps
             self._publish(step)
             mine = sum(source in self._sources for source, _ in step.messages)
             messages += mine
@@ -211,15 +166,12 @@ class BagPlayer:
             if step.stamp is not None and self._running(step):
                 self._wait_for_answer(step, step.stamp)
                 answered += 1
+                self._last = step.stamp
         self._end()
         recorded = 0 if first is None or last is None else last - first
         return Played(messages, answered, incomplete, recorded * 1e-9, time.monotonic() - begin)
 
     # What is played
-
-    @property
-    def _sources(self) -> list[str]:
-        return [track.source for track in self._inputs]
 
     def _steps(self) -> Iterator[Step]:
         sources = [track.source for track in self._tracks]
@@ -300,9 +252,8 @@ class BagPlayer:
     def _end(self) -> None:
         """Let what is on its way arrive; a robot that ends is no fault of the policy."""
         if self.lockstep:
-            if self._answers:
-                last = self._answers[-1]
-                self._until(lambda: last in self._traces, TRACE_GRACE_S)
+            if self._last is not None:
+                self._until(lambda: self._last in self._traces, TRACE_GRACE_S)
         else:
             self._peers.deactivate()
 

@@ -54,17 +54,18 @@ def by_set(
     """
     waiting: deque[_Set] = deque()
     newest: dict[int, _Set] = {}
-    played: deque[int] = deque(maxlen=_WINDOW)
+    last: int | None = None
 
     def done(given_up: bool = False) -> Iterator[Step]:
+        nonlocal last
         while waiting and (waiting[0].complete or given_up or len(waiting) > _WINDOW):
             first = waiting.popleft()
             if newest.get(first.stamp) is first:
                 del newest[first.stamp]
-            if first.complete and first.stamp in played:
-                continue  # repeated, because an answer was lost then
             if first.complete:
-                played.append(first.stamp)
+                repeated, last = first.stamp == last, first.stamp
+                if repeated:  # because an answer was lost then
+                    continue
             yield first.step()
 
     for time, topic, data in messages:

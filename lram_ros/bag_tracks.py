@@ -72,8 +72,12 @@ def other_tracks(
     Returns:
         (tracks, what had to be left out and why). ``/clock`` and the topics of ROS itself are in
         neither.
+
+    Raises:
+        DataError: one would come out as a command.
     """
     played = {full_name(topic.topic, namespace) for topic in robot.topics}
+    commands = {sink.topic for sink in robot.sinks}
     tracks, left = [], []
     for found in bag.topics.values():
         if not found.count or found.name in (*played, CLOCK, *_ROS_OWN):
@@ -83,8 +87,14 @@ def other_tracks(
         except LramError as error:
             left.append(f"{found.name} ({found.type}): {error}")
             continue
-        topic = found.name.removeprefix(namespace.rstrip("/")).lstrip("/")
-        tracks.append(Track(found.name, f"{prefix.rstrip('/')}/{topic}", found.type))
+        name = found.name.removeprefix(full_name("", namespace)).lstrip("/")
+        topic = f"{prefix}/{name}"
+        if topic in commands:
+            raise DataError(
+                f"{found.name} of the bag would come out as {topic}, which is a command of "
+                f"{robot.source}; choose another prefix than '{prefix}'"
+            )
+        tracks.append(Track(found.name, topic, found.type))
     return tracks, left
 
 

@@ -11,7 +11,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 
 from lram_core.errors import CommandError, listed
-from lram_ros.episode_driver import RECORDER
+from lram_ros.recording_scope import RECORDER
 from lram_ros.recording_scope import recorded as in_scope
 from lram_ros.robot_contract import RobotContract
 

@@ -48,6 +48,11 @@ def test_a_repeated_set_is_played_once():
     assert [step.stamp for step in play([*one, *one, *((t, 6) for t in TOPICS)])] == [5, 6]
 
 
+def test_a_restarted_source_repeats_its_stamps():
+    run = [(topic, stamp) for stamp in (1, 2) for topic in TOPICS]
+    assert [step.stamp for step in play([*run, *run])] == [1, 2, 1, 2]
+
+
 def test_an_incomplete_set_comes_in_its_place_without_a_stamp():
     lacking = [("/pose", 2), ("/episode", 2)]
     others = {stamp: [(topic, stamp) for topic in TOPICS] for stamp in (1, 3)}

@@ -168,7 +168,7 @@ def state(peer):
 
 def test_policy_drives_a_robot(start, peer, arm, tmp_path):
     contract, bundle = arm
-    params = policy_params(tmp_path, threads=2, **PATIENT)
+    params = policy_params(tmp_path, bundle="the argument wins", threads=2, **PATIENT)
     launched = start(
         "policy", bundle=bundle, contract=contract, params_file=params, namespace="left"
     )
@@ -263,10 +263,12 @@ def test_replay_gives_the_recorded_actions(start, peer, recorded_demo, tmp_path)
 
 def test_replay_stops_in_the_middle(start, peer, recorded_demo):
     bundle, bag = recorded_demo
-    launched = start("replay", bag=bag, bundle=bundle, contract=CONTRACT, rate="0.05")
-    traces = peer.listen(PolicyTick, "policy/tick")
+    launched = start(
+        "replay", bag=bag, bundle=bundle, contract=CONTRACT, rate="0.05", namespace="again"
+    )
+    traces = peer.listen(PolicyTick, "/again/policy/tick")
     launched.until(peer, lambda: traces)
-    assert nodes(peer) == {"/policy", "/bag_player"}
+    assert nodes(peer) == {"/again/policy", "/again/bag_player"}
     assert launched.end(signal.SIGINT) == 0, launched.output
     until_alone(peer)
 

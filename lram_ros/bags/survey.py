@@ -111,7 +111,7 @@ def full_name(topic: str, namespace: str) -> str:
     """A topic's name in a bag: absolute, under ``namespace`` where it is relative."""
     if topic.startswith("/"):
         return topic
-    return f"{namespace.rstrip('/')}/{topic}"
+    return f"/{namespace.strip('/')}/{topic}" if namespace.strip("/") else f"/{topic}"
 
 
 def stamp_in(message: BagMessage) -> int:
