@@ -190,6 +190,8 @@ class TestRobomimic:
         assert [f.name for f in data.schema.action] == [
             *("ee_dx", "ee_dy", "ee_dz", "ee_drx", "ee_dry", "ee_drz", "gripper")
         ]
+        units = [f.unit for f in data.schema.action]
+        assert units == ["0.05 m"] * 3 + ["0.5 rad"] * 3 + ["1"]
         with h5py.File(LIFT) as file:
             for number in range(3):
                 demo = file[f"data/demo_{number + 1}"]
