@@ -54,7 +54,7 @@ $(VENV)/.requirements: $(VENV)/.created requirements/ros-kilted.txt requirements
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml setup.py $(INTERFACES) $(NATIVE)
-	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,dev]"
+	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,data,dev]"
 	touch $@
 
 clean:

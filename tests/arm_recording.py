@@ -121,7 +121,9 @@ def write_bag(
                     rihs01=digest if changed == definition else "RIHS01_" + "0" * 64,
                     offered_qos_profiles=[QOS] * (publishers if topic == COMMANDS else 1),
                 )
-            data = types.store.serialize_cdr(to_bag(types.store, kind, message), kind)
+            if not isinstance(message, types.store.types[kind]):  # one that a bag gave is as it is
+                message = to_bag(types.store, kind, message)
+            data = types.store.serialize_cdr(message, kind)
             bag.write(connections[topic], time, data)
     return path
 

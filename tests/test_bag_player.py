@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import rclpy
+import yaml
 from bag_rig import MILLISECOND, read_traces, said, set_hash, write_bag
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import State

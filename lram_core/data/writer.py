@@ -8,6 +8,7 @@ so what the journal holds is complete, and a writer that was killed can go on fr
 from __future__ import annotations
 
 import fcntl
+import glob
 import io
 import json
 import os
@@ -171,7 +172,7 @@ class DatasetWriter:
         if self._resumable and self.folder.exists():
             self._check_source()
         else:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._sweep()
             self.folder.mkdir(parents=True)
             (self.folder / _SOURCE).write_text(json.dumps(self._source))
         self._lock()
@@ -187,6 +188,14 @@ class DatasetWriter:
             self._files[name] = path.open("r+b")
             self._files[name].seek(size)
         self._files[_JOURNAL] = (self.folder / _JOURNAL).open("ab")
+
+    def _sweep(self) -> None:
+        """Remove what killed writers of the same dataset left."""
+        for folder in self.out.parent.glob(f".{glob.escape(self.out.name)}.*.partial"):
+            number = folder.name.split(".")[-2]
+            if number.isdigit() and not Path("/proc", number).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _check_source(self) -> None:
         try:

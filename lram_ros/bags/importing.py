@@ -238,13 +238,12 @@ class _BagImport:
         return listed(texts)
 
     def _when(self, time: int) -> str:
-        if self._found.simulated and self._robot.tick_source == "clock":
+        if self._found.ticks_simulated:
             return f"{time * 1e-9:.3f} s of /clock"
         return self._bag.when(time)
 
     def _seconds(self, time: int) -> float:
-        simulated = self._found.simulated and self._robot.tick_source == "clock"
-        return (time if simulated else time - self._bag.start) * 1e-9
+        return (time if self._found.ticks_simulated else time - self._bag.start) * 1e-9
 
 
 def _runs(flags: Any) -> list[tuple[int, int]]:

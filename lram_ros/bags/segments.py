@@ -24,6 +24,7 @@ from lram_ros.message_fields import InputError
 from lram_ros.robot_contract import RobotContract
 
 Array = npt.NDArray[np.float64]
+_LATE = 1.5  # periods between two sets with none missing, at most
 _NUMBERS = re.compile(r"-?\d[\d.e+-]*|nan|inf")
 
 
@@ -126,16 +127,11 @@ class SegmentReader:
         if reading.repeated:
             return
         announced = self._robot.episode is not None
-        hole = (
-            announced
-            and self._open is not None
-            and not reading.begins
-            and self._robot.tick_source == "observation"
-            and status.tick != self._number + 1
-        )
+        hole = ""
+        if self._open is not None and not reading.begins:
+            hole = self._hole(inputs, status, announced)
         if hole:
-            text = f"ticks {self._number + 1} to {status.tick - 1} of an episode are missing"
-            self._note(text, time)
+            self._note(hole, time)
         if hole or reading.begins:
             yield from self._close()
             reading = self._loop.read(inputs)
@@ -151,6 +147,20 @@ class SegmentReader:
         self._open.rows.append(
             Row(time, inputs.stamp, tick.observation, reading.reward, self._joints(inputs))
         )
+
+    def _hole(self, inputs: InputSet, status: Any, announced: bool) -> str:
+        """Say which sets are missing before this one; ticks of a clock are never missing."""
+        assert self._open is not None
+        if self._robot.tick_source == "clock":
+            return ""
+        if announced:
+            if status.tick == self._number + 1:
+                return ""
+            return f"ticks {self._number + 1} to {status.tick - 1} of an episode are missing"
+        step = (inputs.stamp - self._open.rows[-1].stamp) * 1e-9
+        if step < _LATE / self._robot.control_rate:
+            return ""
+        return f"no whole set of inputs for {step:.3f} s"
 
     def _end(self, status: Any, inputs: InputSet, time: int) -> None:
         """An announced end carries the reward of the last command, and where it led."""

@@ -53,6 +53,7 @@ class Survey:
         commands: of each sink; empty where actions are not taken from commands.
         cuts: where episodes are cut.
         simulated: the stamps are of ``/clock``, not of the recorder's clock.
+        ticks_simulated: so are the ticks.
         clock: record times, and the ROS times that ``/clock`` had then; ns.
         notes: repairs, for the summary.
     """
@@ -63,13 +64,14 @@ class Survey:
     commands: list[CommandTrack] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     simulated: bool = False
+    ticks_simulated: bool = False
     clock: tuple[Times, Times] = (np.empty(0, np.int64), np.empty(0, np.int64))
     notes: list[str] = field(default_factory=list)
 
     def ros_time(self, times: npt.ArrayLike) -> Times:
-        """Return record times as times of the clock that ticks: of ``/clock`` in simulation."""
+        """Return record times as the ticks' times: of ``/clock`` where that makes them."""
         recorded = np.asarray(times, np.int64)
-        if not self.simulated or not len(self.clock[0]):
+        if not self.ticks_simulated:
             return recorded
         row = np.searchsorted(self.clock[0], recorded, side="right") - 1
         return np.where(row >= 0, self.clock[1][np.maximum(row, 0)], 0)
@@ -155,15 +157,16 @@ def check_topics(
         )
     for name, kind in wanted.items():
         about = bag.topics[name]
-        when = _first(bag, name)
         if about.type != kind or about.others:
             raise DataError(
-                f"{bag.path}: {name} is {listed([about.type, *about.others])} (first at {when}), "
+                f"{bag.path}: {name} is {listed([about.type, *about.others])} (first at "
+                f"{_first(bag, name)}), "
                 f"{robot.source} says {kind}"
             )
         if difference := bag.definition_difference(name):
             raise DataError(
-                f"{bag.path}: {name} (first at {when}): its {kind} has another definition than "
+                f"{bag.path}: {name} (first at {_first(bag, name)}): its {kind} has another "
+                f"definition than "
                 f"the one installed here: {difference}"
             )
     for name in sinks:
@@ -262,6 +265,7 @@ def _choose_clock(bag: Bag, robot: RobotContract, found: Survey) -> None:
             f"{checked[name][0] / SECOND:.3f} s: not of the recorder's clock, and the bag has no "
             f"{CLOCK}"
         )
+    found.ticks_simulated = found.simulated and robot.tick_source == "clock"
     for name, stamps in checked.items():
         _check_jumps(bag, name, found.times[name], stamps, found.simulated)
 

@@ -130,7 +130,7 @@ def _by_clock(
 ) -> Iterator[RecordedTick]:
     index = {found.names[topic.topic]: i for i, topic in enumerate(robot.topics)}
     stamped = [has_header(message_class(topic.type)) for topic in robot.topics]
-    clock = _Clock(robot, max_gap, 0 if found.simulated else bag.start)
+    clock = _Clock(robot, max_gap, 0 if found.ticks_simulated else bag.start)
     time = 0
     for message in bag.messages(list(index)):
         # A clock in simulation goes on in steps; a reading is not from before its own stamp.
@@ -140,7 +140,7 @@ def _by_clock(
         if stamped[number]:
             stamp = decoded.header.stamp.sec * SECOND + decoded.header.stamp.nanosec
         arrived = int(found.ros_time(message.time))
-        time = max(time, arrived, stamp if found.simulated else 0)
+        time = max(time, arrived, stamp if found.ticks_simulated else 0)
         yield from clock.until(time)
         clock.add(number, decoded, time, stamp)
     yield from clock.until(time + 1)

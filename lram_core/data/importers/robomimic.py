@@ -200,20 +200,33 @@ def _choose(group: Any, keys: tuple[str, ...], where: str) -> tuple[str, ...]:
 def _action_fields(
     size: int, about: dict[str, Any], options: ImportOptions, limits: list[tuple[float, float]]
 ) -> list[ActionField]:
-    text = json.dumps(about.get("env_kwargs", {}).get("controller_configs", {}))
-    names: tuple[str, ...] = ()
-    if size == 7 and "OSC_POSE" in text:
-        names = (*_POSE, "gripper")
-    elif size == 4 and "OSC_POSITION" in text:
-        names = (*_POSITION, "gripper")
+    controller = _controller(about.get("env_kwargs", {}).get("controller_configs", {}))
+    moves = {"OSC_POSE": _POSE, "OSC_POSITION": _POSITION}.get(controller.get("type", ""), ())
+    if len(moves) + 1 != size:  # another controller, or several arms
+        return [
+            ActionField(f"action_{i}", options.unit, options.kind or "native", low, high)
+            for i, (low, high) in enumerate(limits)
+        ]
+    steps = controller.get("output_max", [])
     fields = []
-    for i, (low, high) in enumerate(limits):
-        name = names[i] if names else f"action_{i}"
-        kind = options.kind or "native"
-        if names and not options.kind:
-            kind = "gripper" if name == "gripper" else "cartesian_delta"
-        fields.append(ActionField(name, options.unit, kind, low, high))
-    return fields
+    for i, name in enumerate(moves):
+        unit = options.unit
+        if isinstance(steps, list) and len(steps) == len(moves):  # what 1 stands for
+            unit = f"{float(steps[i]):g} {'rad' if name.startswith('ee_dr') else 'm'}"
+        fields.append(ActionField(name, unit, options.kind or "cartesian_delta", *limits[i]))
+    return [*fields, ActionField("gripper", "1", "gripper", *limits[-1])]
+
+
+def _controller(config: Any) -> dict[str, Any]:
+    """The arm's controller; newer releases have it inside a composite of all body parts."""
+    if isinstance(config, list):
+        config = config[0] if config else {}
+    if not isinstance(config, dict):
+        return {}
+    if "body_parts" in config:
+        arms = [part for name, part in config["body_parts"].items() if name in ("right", "arm")]
+        return _controller(arms)
+    return config
 
 
 def _width(dataset: Any) -> int:

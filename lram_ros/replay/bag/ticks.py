@@ -24,7 +24,6 @@ from lram_ros.message_fields import Array
 from lram_ros.replay.bag.checks import at
 from lram_ros.replay.bag.record import BagRecord, RecordedTrace, Stream
 from lram_ros.robot_contract import RobotContract
-from lram_ros.runner import is_lockstep
 
 HOLD_S = 0.25
 """Seconds that a command stands for where its topic says nothing new."""
@@ -61,7 +60,7 @@ def replay_ticks(bag: Bag, record: BagRecord, robot: RobotContract) -> Iterator[
 
 def _assembled(bag: Bag, record: BagRecord, robot: RobotContract) -> Iterator[ReplayTick]:
     """Sets of one stamp, or the ticks of a clock that nobody traced."""
-    by_stamp, lockstep = robot.tick_source == "observation", is_lockstep(robot)
+    by_stamp, lockstep = robot.tick_source == "observation", robot.lockstep
     traces = {trace.stamp: trace for trace in reversed(record.traces)}
     begins, commands = restarting(record.traces), Commands(record, robot)
     gap = False
