@@ -147,14 +147,19 @@ def test_two_bundles_stand_side_by_side_and_thresholds_set_the_exit_code(recorde
     assert "Missed: another: token accuracy is" in page.words
 
 
+def live(*arguments):
+    """What ``lram replay --live`` says of the only policy."""
+    command = [sys.executable, "-m", "lram_core.cli", "replay", "--live", "--json"]
+    command += [str(argument) for argument in arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["policies"][0]["live"]
+
+
 def test_live_is_offline_is_recorded(recorded_demo):
     """Through a policy node of its own, over topics."""
     bundle, bag = recorded_demo
-    command = [sys.executable, "-m", "lram_core.cli", "replay", str(bag), "--policy", str(bundle)]
-    command += ["--live", "--rate", "100", "--parity", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)["policies"][0]["live"]
+    found = live(bag, "--policy", bundle, "--rate", "100", "--parity")
     assert found["ticks"] == 80
     for side in (found["offline"], found["recorded"]):
         counts = ("ticks", "observations_equal", "actions_equal", "commands_equal")
@@ -253,6 +258,17 @@ def test_errors_of_a_demonstration_are_those_that_were_put_in(tmp_path):
     assert stream["rate_hz"] == pytest.approx(100)
     assert stream["age_recorded_ms"]["p99"] == pytest.approx(1.0)
     assert any("No /policy/tick in the bag" in note for note in summary["notes"])
+
+
+def test_offline_is_live_at_the_live_ticks_of_a_clock(ros_domain, tmp_path):
+    """No two runs tick at the same moments; what a tick saw tells which readings it was made of."""
+    contract, bundle = arm_contract(tmp_path), arm_bundle(tmp_path)
+    bag = demonstration(tmp_path / "bag", np.full((60, 3), -0.2))
+    found = live(bag, "--policy", bundle, "--contract", contract)
+    offline = found["offline"]
+    assert found["ticks"] == offline["ticks"] > 10
+    assert offline["observations_equal"] == offline["actions_equal"] == offline["ticks"]
+    assert found["recorded"] is None
 
 
 def test_a_terminal_without_colour_or_width_still_reads_well(recorded_demo):

@@ -25,7 +25,8 @@ from lram_ros.process import ros
 from lram_ros.replay.bag.measures import Agreement, agreement, compare_traces
 from lram_ros.replay.bag.offline import Answers, OfflinePolicy, Replayed, replay_offline
 from lram_ros.replay.bag.record import BagRecord, RecordedTrace
-from lram_ros.replay.bag.ticks import replay_ticks
+from lram_ros.replay.bag.sightings import Sightings
+from lram_ros.replay.bag.ticks import chosen_readings, traced_ticks
 from lram_ros.robot_contract import RobotContract
 from lram_ros.surroundings import environment
 
@@ -74,6 +75,9 @@ def play_live(
                 # No robot is moved: the policy answers from the first tick.
                 "proof_time": 0.0,
                 "blend_time": 0.0,
+                # And a busy machine may be late.
+                "late_after": 5.0,
+                "watchdog": 10.0,
                 "topic_timeout": 60.0,
                 "black_box": str(logs / "boxes"),
                 **dict(options.parameters),
@@ -171,7 +175,10 @@ def _along(
     """The bag offline, at the ticks of the live run: ROS time was the time of the recording."""
     traces = [RecordedTrace(stamp_of(trace), stamp_of(trace), trace) for trace in live]
     again = OfflinePolicy(policy.name, robot, policy.loaded, policy.target_return)
-    ticks = replay_ticks(bag, replace(record, traces=traces), robot)
+    played = replace(record, traces=traces)
+    chosen = chosen_readings(played)
+    Sightings(bag, played, robot, policy.policy.contract).correct(chosen)
+    ticks = traced_ticks(bag, played, robot, chosen)
     return replay_offline(ticks, [again], record.start, lambda tick, error: str(error))
 
 

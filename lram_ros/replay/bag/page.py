@@ -73,7 +73,8 @@ def replay_page(
     return Page(
         title=f"{' and '.join(names)} on {short_path(summary['bag'])}",
         subtitle=(
-            f"{summary['bag']} · {summary['duration_s']:.1f} s, {summary['episodes']} episodes, "
+            f"{summary['bag']} · {summary['duration_s']:.1f} s, "
+            f"{summary['episodes']} episode{'s' * (summary['episodes'] != 1)}, "
             f"{summary['ticks']:,} ticks · {Path(summary['contract']).name}"
         ),
         notes=summary["notes"],
@@ -357,7 +358,7 @@ def _of(values: dict[str, float] | None, key: str) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _percent(value: float | None, times: float = 1.0) -> str:

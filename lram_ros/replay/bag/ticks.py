@@ -53,7 +53,7 @@ class ReplayTick:
 def replay_ticks(bag: Bag, record: BagRecord, robot: RobotContract) -> Iterator[ReplayTick]:
     """Yield the ticks of a bag in order. Raises DataError where it is damaged."""
     if robot.tick_source == "clock" and record.traces:
-        yield from _by_trace(bag, record, robot)
+        yield from traced_ticks(bag, record, robot, chosen_readings(record))
     else:
         yield from _assembled(bag, record, robot)
 
@@ -109,10 +109,17 @@ def restarting(traces: list[RecordedTrace]) -> set[int]:
 # Ticks of a clock that were traced
 
 
-def _by_trace(bag: Bag, record: BagRecord, robot: RobotContract) -> Iterator[ReplayTick]:
+def traced_ticks(
+    bag: Bag, record: BagRecord, robot: RobotContract, chosen: npt.NDArray[np.int64]
+) -> Iterator[ReplayTick]:
+    """Yield the ticks of ``record.traces``, of a robot that ticks by the clock.
+
+    Args:
+        bag, record, robot: as for :func:`replay_ticks`.
+        chosen: (ticks, inputs) the readings of each, see :func:`chosen_readings`.
+    """
     collector = LatestCollector(robot.topics)
     places = {name: index for index, name in enumerate(record.inputs)}
-    chosen = chosen_readings(record)
     messages = bag.messages(list(record.inputs))
     waiting: list[deque[BagMessage]] = [deque() for _ in record.inputs]
     read, given = [0] * len(places), [0] * len(places)
