@@ -22,7 +22,7 @@ from lram_ros.bags.recording import Bag
 from lram_ros.children import Children, ros_arguments
 from lram_ros.domain import isolation, reserved_domain
 from lram_ros.process import ros
-from lram_ros.replay.bag.measures import Agreement, agreement, compare_traces
+from lram_ros.replay.bag.agreement import Agreement, agreement, compare_traces
 from lram_ros.replay.bag.offline import Answers, OfflinePolicy, Replayed, replay_offline
 from lram_ros.replay.bag.record import BagRecord, RecordedTrace
 from lram_ros.replay.bag.sightings import Sightings

@@ -20,20 +20,17 @@ from lram_core.report.page import (
     Table,
     Text,
 )
-from lram_ros.bags.recording import SECOND
 from lram_ros.message_fields import Array
 from lram_ros.replay.bag.figures import (
     commands_figure,
     drift_figure,
-    gaps_figure,
-    latency_time_figure,
     residuals_figure,
 )
+from lram_ros.replay.bag.formats import number, percent
 from lram_ros.replay.bag.measures import readable, relative_error
 from lram_ros.replay.bag.offline import Replayed
-from lram_ros.replay.bag.streams import STAGES, latencies
+from lram_ros.replay.bag.page_recording import recorded_latency, recorded_streams
 from lram_ros.replay.bag.summary import Evaluation
-from lram_ros.report.figures import latency_figure, stage_figure
 
 EPISODES = 12
 """Episodes whose commands are drawn: the worst one, and the first of the others."""
@@ -67,8 +64,8 @@ def replay_page(
         sections.append(Section("Error of each joint", _joints(found, summary)))
         sections.append(Section("Tokens", _tokens(found, summary)))
         sections.append(Section("Parity", _parity(summary)))
-    sections.append(Section("Latency as recorded", _latency(found, summary)))
-    sections.append(Section("Streams as recorded", _streams(summary)))
+    sections.append(Section("Latency as recorded", recorded_latency(found, summary)))
+    sections.append(Section("Streams as recorded", recorded_streams(summary)))
     sections.append(Section("The replay", [_facts(summary, files, machine)]))
     return Page(
         title=f"{' and '.join(names)} on {short_path(summary['bag'])}",
@@ -87,14 +84,14 @@ def _cards(policy: dict[str, Any]) -> list[Card]:
     tokens = policy["tokens"]
     cards = [
         Card(
-            _percent(policy["mean_error_percent_of_range"]),
+            percent(policy["mean_error_percent_of_range"]),
             "mean error of the commands, of each joint's range",
         ),
         Card(
-            _percent(tokens["accuracy"], 100),
+            percent(tokens["accuracy"], 100),
             f"of {tokens['tokens']:,} tokens are the recorded ones",
         ),
-        Card(_number(tokens["perplexity"]), "perplexity of the recorded tokens"),
+        Card(number(tokens["perplexity"]), "perplexity of the recorded tokens"),
     ]
     parity = policy["parity"]
     if parity is not None:
@@ -186,8 +183,8 @@ def _joints(found: Evaluation, summary: dict[str, Any]) -> list[Block]:
                 [
                     item.name + (f" · {policy['name']}" if several else ""),
                     row["unit"],
-                    *(_number(row[key]) for key in ("mean", "rms", "p95", "max", "bias")),
-                    _percent(row["mean_percent_of_range"]),
+                    *(number(row[key]) for key in ("mean", "rms", "p95", "max", "bias")),
+                    percent(row["mean_percent_of_range"]),
                 ]
             )
     names = [policy["name"] for policy in summary["policies"]]
@@ -229,10 +226,10 @@ def _tokens(found: Evaluation, summary: dict[str, Any]) -> list[Block]:
                 [
                     row["name"] + who,
                     f"{row['tokens']:,}",
-                    _percent(row["accuracy"], 100),
-                    _percent(row["within_one_bin"], 100),
-                    _number(row["nll"]),
-                    _number(row["perplexity"]),
+                    percent(row["accuracy"], 100),
+                    percent(row["within_one_bin"], 100),
+                    number(row["nll"]),
+                    number(row["perplexity"]),
                 ]
             )
     return [Table(["action", "tokens", "equal", "± 1 bin", "nats a token", "perplexity"], rows)]
@@ -254,7 +251,7 @@ def _parity(summary: dict[str, Any]) -> list[Block]:
                         _equal(found[f"{k}_equal"], found["ticks"])
                         for k in ("observations", "actions", "commands")
                     ),
-                    _number(found["largest_difference"]),
+                    number(found["largest_difference"]),
                 ]
             )
             if found["first_difference"]:
@@ -273,68 +270,6 @@ def _runs(policy: dict[str, Any]) -> list[tuple[str, dict[str, Any] | None]]:
     return runs
 
 
-def _latency(found: Evaluation, summary: dict[str, Any]) -> list[Block]:
-    recorded = summary["recorded"]
-    if recorded is None:
-        return [Text("The bag has no traces of a policy.")]
-    seconds = latencies(found.record)
-    times = np.array([t.time - found.record.start for t in found.record.traces]) / SECOND
-    tick = recorded["tick_ms"]
-    return [
-        Text(
-            f"{recorded['ticks']:,} ticks: median {tick['p50']:.2f} ms, 99th percentile "
-            f"{tick['p99']:.2f} ms, longest {tick['max']:.2f} ms; {recorded['deadline_missed']} "
-            f"over the deadline of {recorded['deadline_ms']:.1f} ms, "
-            f"{recorded['ticks_left_out']} left out."
-        ),
-        Figure(
-            latency_figure(seconds, found.robot.control_rate),
-            "histogram of the tick latency as recorded",
-            "From the complete set of inputs to the published command.",
-        ),
-        Figure(
-            latency_time_figure(times, seconds, 1.0 / found.robot.control_rate),
-            "tick latency over the bag as recorded",
-        ),
-        Figure(
-            stage_figure([recorded["stage_ms"][stage]["p50"] for stage in STAGES]),
-            "median duration of each stage of a recorded tick",
-        ),
-    ]
-
-
-def _streams(summary: dict[str, Any]) -> list[Block]:
-    rows: list[list[str | Cell]] = []
-    for stream in summary["streams"]:
-        over = stream["gaps_over_max_age"]
-        rows.append(
-            [
-                stream["topic"],
-                f"{stream['messages']:,}",
-                _number(stream["rate_hz"]),
-                *(_of(stream["gap_ms"], key) for key in ("p50", "p99", "max")),
-                _number(stream["longest_gap_at_s"]),
-                "–" if over is None else Cell(str(over), "bad" if over else ""),
-                _of(stream["age_recorded_ms"], "p99"),
-                _of(stream["age_at_tick_ms"], "p99"),
-            ]
-        )
-    columns = ["topic", "messages", "Hz", "gap p50 ms", "p99", "max", "at s", "over max_age"]
-    return [
-        Table([*columns, "age p99 ms", "at tick p99 ms"], rows),
-        Text(
-            "Gaps are times between two messages by the recorder's clock; an age is the time from "
-            "a message's stamp to its recording, known where the stamps are of the system clock; "
-            "the age at the tick is what the policy reported."
-        ),
-        Figure(
-            gaps_figure(summary["streams"]),
-            "time between the messages of each topic",
-            "Dot: median, bar: 99th percentile, arrow: longest; red: max_age of the contract.",
-        ),
-    ]
-
-
 def _facts(summary: dict[str, Any], files: Mapping[str, str], machine: Mapping[str, str]) -> Facts:
     values = {"bag": summary["bag"], "contract": summary["contract"]}
     for policy in summary["policies"]:
@@ -349,20 +284,3 @@ def _equal(count: int | None, ticks: int) -> str | Cell:
     if count is None:
         return "–"
     return Cell(f"{count:,}", "good" if count == ticks else "bad")
-
-
-def _of(values: dict[str, float] | None, key: str) -> str:
-    return "–" if values is None else _number(values[key])
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
-def _percent(value: float | None, times: float = 1.0) -> str:
-    if value is None:
-        return "–"
-    scaled = value * times
-    return f"{scaled:.0f} %" if scaled in (0.0, 100.0) else f"{scaled:.3g} %"

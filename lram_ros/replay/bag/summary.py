@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from lram_ros.message_fields import Array
+from lram_ros.replay.bag.agreement import Agreement, agreement
 from lram_ros.replay.bag.measures import (
-    Agreement,
     Drift,
     WireField,
-    agreement,
     drift,
     errors,
     joint_errors,
