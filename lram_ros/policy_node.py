@@ -40,7 +40,7 @@ from lram_ros.safety import Fault, Reason, Rules
 from lram_ros.supervised_loop import Outlet
 from lram_ros.trace import TickMessages
 
-_LOOK_S = 0.2
+_LOOK_S = 0.05  # a stop because of the graph is to take no longer than one by the watchdog
 _REPORT_S = 1.0
 _LOG_S = 2.0
 _FLUSH_S = 0.3  # acknowledgements can take seconds; what was sent is on its way
@@ -404,10 +404,12 @@ class PolicyNode(LifecycleNode):
             return
         publishers = [self.count_publishers(command.topic_name) for command in self._commands]
         runner.command_publishers = max(publishers)
-        topics = [topic.topic for topic in self._robot.topics]
-        runner.lost = tuple(
-            topic for topic in topics if not self.count_publishers(self.resolve_topic_name(topic))
-        )
+        inputs = {
+            topic.topic: self.count_publishers(self.resolve_topic_name(topic.topic))
+            for topic in self._robot.topics
+        }
+        runner.lost = tuple(topic for topic, count in inputs.items() if count == 0)
+        runner.ambiguous = tuple(topic for topic, count in inputs.items() if count > 1)
 
 
 def start(stop: StopRequest) -> PolicyNode:

@@ -132,6 +132,8 @@ WRONG = {
     "outside": {"position": np.full(SIZE, 50.0)},
     "second": {"command_publishers": 2},
     "lost": {"lost": ("camera",)},
+    "ambiguous": {"ambiguous": ("camera",)},
+    "ahead": {"sources": (FINE[0], Source("camera", -0.3, 0.2))},
     "back": {"clock": ClockVerdict(ClockState.BACK, 1.0)},
     "forward": {"clock": ClockVerdict(ClockState.FORWARD, 1.0)},
     "frozen": {"clock": ClockVerdict(ClockState.FROZEN, 1.0)},
