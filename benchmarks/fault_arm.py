@@ -110,4 +110,3 @@ def write(folder: Path, patience: Patience, motion: str = "position") -> tuple[P
     data = contract(patience.max_age, motion)
     file.write_text(yaml.safe_dump(data, sort_keys=False))  # their order is that of the wire
     return file, random_bundle(folder / f"bundle_{motion}", policy(motion), seed=SEED)
-

@@ -35,6 +35,7 @@ from benchmarks.fault_motion import Array, in_motion, outside, stopping
 from benchmarks.fault_rig import CLOCKS, LIMITS, Rig, kill, rig, wait_until
 from benchmarks.output import write_json
 from lram_core.machine import machine_name
+from lram_ros.black_box import Recording
 
 LOOK_S = 1.0
 """How long a loop that goes on is watched."""
@@ -44,6 +45,7 @@ GROWTH_MB = 8.0
 """Of the policy node, from a fault to the motion after its re-arm."""
 STOOD = "the arm stood still before the fault was noticed"
 _TRIES = 3  # until it moves when the fault is noticed
+_SOUND = 5  # readings after a fault's end
 _STARTED = 40  # commands of the policy after which a start is over
 _JUMP_AFTER_S = 6.0  # simulated time can go back by no more than has passed
 
@@ -106,6 +108,8 @@ def _measure(made: Rig, case: Case) -> dict[str, Any]:
             row |= _stopped(made, expected, mark, begun, first)
     finally:
         undo()
+    sets = len(made.observer.states)
+    wait_until(lambda: len(made.observer.states) > sets + _SOUND, "sound readings")
     if expected != (GOES_ON,):
         count = len(made.observer.commands)
         row["rearm_s"] = _rearm(made)
@@ -129,11 +133,15 @@ def _inflict(made: Rig, case: Case) -> tuple[float, Any]:
         node = made.observer.node
         publisher = node.create_publisher(Float64MultiArray, COMMANDS, 10)
         return time.time(), lambda: node.destroy_publisher(publisher)
+    begun = _set_faults(made, f"{case.fault}@0s", "mock: fault begins")
+    return begun, lambda: _set_faults(made, "", "mock: faults are set anew")
+
+
+def _set_faults(made: Rig, faults: str, words: str) -> float:
+    """Set the mock robot's faults; returns when it said that they are in force."""
     mark = made.mock_log.mark()
-    made.observer.set_faults(f"{case.fault}@0s")
-    words = "mock: fault begins"
-    begun = wait_until(lambda: made.mock_log.find(mark, words), "the fault's begin")
-    return begun, lambda: made.observer.set_faults("")
+    made.observer.set_faults(faults)
+    return wait_until(lambda: made.mock_log.find(mark, words), words)
 
 
 def _stopped(
@@ -148,7 +156,7 @@ def _stopped(
     else:
         noticed = len(observer.commands)
         wait_until(lambda: _still(observer.commands[noticed:]), "standstill")
-    moves, count = _moves(made)
+    moves, count = _moves(made, mark, first)
     commands = [values for _, values in observer.commands]
     after = np.array(commands[count:]).reshape(-1, len(JOINTS))
     if silent and len(after):  # nothing more came: it stays where it is
@@ -163,20 +171,25 @@ def _stopped(
     return {"reason": reason, "detail": detail, "safe_ms": 1e3 * safe, **found}
 
 
-def _moves(made: Rig) -> tuple[bool, int]:
+def _moves(made: Rig, mark: int, first: int) -> tuple[bool, int]:
     """Return (whether the policy's last commands moved, how many commands there were by then).
 
-    Every command that the policy was asked for leaves a trace with the same values.
+    The last tick of the black box is the one that stopped, with the command that left in it.
     """
-    observer = made.observer
+
+    def written() -> Path | None:
+        lines = (text for _, text in made.policy_log.lines(mark))
+        return next((Path(t.split(": ", 1)[1]) for t in lines if t.startswith("black box: ")), None)
+
+    sent = Recording.load(wait_until(written, "the black box")).ticks["commanded"][-2:]
 
     def match() -> int | None:
-        last, commands = observer.traces[-1][1], observer.commands
-        found = [i for i in range(len(commands)) if np.array_equal(commands[i][1], last)]
-        return found[0] + 1 if found and len(commands) > found[0] + 1 else None
+        found = np.array([values for _, values in made.observer.commands[first - 1 :]])
+        same = (found[:-1] == sent[0]).all(axis=1) & (found[1:] == sent[1]).all(axis=1)
+        return first + int(np.flatnonzero(same)[0]) if same.any() else None
 
-    count = wait_until(match, "a command after the policy's last")
-    recent = np.array([values for _, values in observer.commands[count - 6 : count]])
+    count = wait_until(match, "the first command of the stop")
+    recent = np.array([values for _, values in made.observer.commands[count - 6 : count]])
     return in_motion(recent, LIMITS, 0.1), count
 
 

@@ -6,6 +6,7 @@ error and shutdown stop them and send the safe command last. See docs/ros.md.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -299,6 +300,8 @@ class PolicyNode(LifecycleNode):
     def _on_rearm(self, request: Any, response: Any) -> Any:
         response.success, response.message = False, "the node is not active"
         if self.runner is not None:
+            if self._given["freeze_gc"]:
+                gc.collect()  # what came in cycles while nothing was collected; the robot rests
             response.success, response.message = self.runner.rearm()
         return response
 

@@ -86,7 +86,9 @@ class Runner:
         self._period = rules.limits.period
         limits = ClockLimits.simulated() if settings.simulated_time else ClockLimits.system()
         # While ROS time stands still no new action is asked for: nobody drives, as without ticks.
-        self._clock_limits = replace(limits, frozen_after=settings.watchdog_s)
+        # When it stopped is known to a period.
+        still = max(settings.watchdog_s - self._period, 0.5 * settings.watchdog_s)
+        self._clock_limits = replace(limits, frozen_after=still)
         self._clock_memory: ClockMemory | None = None
         self._request = Request.ACTIVATE
         self._answered = threading.Event()
