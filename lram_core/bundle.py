@@ -159,7 +159,24 @@ def _folder(path: Path | str) -> Path:
             f"{folder}: incomplete bundle: {listed(missing)} missing; "
             f"found {listed(sorted(p.name for p in folder.iterdir()), 8)}"
         )
+    for name in FILES:
+        check_link(folder / name)
     return folder
+
+
+def check_link(path: Path) -> None:
+    """Look where a file of a bundle really lies.
+
+    A bundle may come from anybody. A link to a file of the same name is what an install of links
+    makes (``colcon build --symlink-install``); any other could have whatever file of this machine
+    read in the bundle's place.
+
+    Raises:
+        BundleError: it is a link to a file of another name.
+    """
+    target = path.resolve()
+    if target.name != path.name:
+        raise BundleError(f"{path}: is a link that leads out of the bundle, to {target}")
 
 
 def _config(folder: Path) -> tuple[Any, str, str]:

@@ -13,9 +13,11 @@ from rich.text import Text
 
 from lram_core.bundle import load_contract
 from lram_core.contract import PolicyContract
+from lram_core.errors import CommandError
 from lram_ros.adapters.sink import CartesianField, CommandField, CommandSink
 from lram_ros.contract_check import disagreements
 from lram_ros.robot_contract import FieldSource, InputTopic, RobotContract
+from lram_ros.sros2_policy import sros2_policy
 
 _WIDTH = 240  # of tables that go into a file: nothing is folded
 
@@ -54,6 +56,17 @@ def check(bundle: Path, contract_file: Path) -> None:
         sys.exit(2)
     print_contract(robot, policy, _console())
     click.echo(f"{bundle} fits {contract_file}")
+
+
+@contract.command()
+@click.argument("contract_file", metavar="CONTRACT", type=click.Path(path_type=Path))
+@click.option("--namespace", default="/", show_default=True, help="Of the policy node.")
+@click.option("--node", default="policy", show_default=True, help="Name of the policy node.")
+def sros2(contract_file: Path, namespace: str, node: str) -> None:
+    """Print an SROS2 policy file: what the policy node of CONTRACT may say and hear."""
+    if not namespace.startswith("/"):
+        raise CommandError(f"--namespace: expected to begin with '/', found {namespace!r}")
+    click.echo(sros2_policy(RobotContract.load(contract_file), namespace, node), nl=False)
 
 
 def print_contract(robot: RobotContract, policy: PolicyContract | None, console: Console) -> None:

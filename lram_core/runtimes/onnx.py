@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.backbones import make_config
 from lram_core.backbones.xlstm import XLSTMConfig
-from lram_core.bundle import weights_checksum
+from lram_core.bundle import check_link, weights_checksum
 from lram_core.errors import BundleError, RuntimeUnavailable, listed
 from lram_core.onnx_export.names import (
     FILES,
@@ -219,6 +219,7 @@ def _open(
     path = options.bundle / FILES[precision] if options.bundle else None
     if path and path.is_file():
         try:
+            check_link(path)
             session = _session(path, provider, options)
             check_origin(path, metadata(session), precision, weights_checksum(path.parent))
             _check_form(session, model, str(path))
