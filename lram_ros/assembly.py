@@ -28,6 +28,7 @@ END_OF_TIME = 2**31 * 1_000_000_000
 """First stamp in ns that a message cannot carry: its seconds are int32."""
 
 _PENDING_SETS = 16
+_MOST = 2**63 - 1  # of an episode's number and ticks: they are noted and compared as int64
 _ENDLESS = SimpleNamespace(episode=0, tick=0, task="", seed=0, state=EpisodeState.RUNNING)
 
 
@@ -206,6 +207,7 @@ class InputReader:
         self._reward_index = len(robot.inputs)
         self._scale = policy.reward.scale if policy is not None else 1.0
         self._announced = robot.episode is not None
+        self._status = f"{robot.source}: {robot.episode.topic}" if robot.episode else ""
 
     def sensors(self, inputs: InputSet) -> dict[str, Array]:
         """Return observation field → values, float64.
@@ -216,8 +218,19 @@ class InputReader:
         return {name: _read(reader, index, inputs) for index, name, reader in self._readers}
 
     def status(self, inputs: InputSet) -> Any:
-        """Return the EpisodeStatus; without such a topic, one of an episode that never ends."""
-        return inputs.messages[-1] if self._announced else _ENDLESS
+        """Return the EpisodeStatus; without such a topic, one of an episode that never ends.
+
+        Raises:
+            InputError: its counts are beyond what anybody counts to.
+        """
+        if not self._announced:
+            return _ENDLESS
+        status = inputs.messages[-1]
+        if max(status.episode, status.tick) > _MOST:
+            raise InputError(
+                f"{self._status}: episode {status.episode}, tick {status.tick}: at most {_MOST}"
+            )
+        return status
 
     def reward(self, inputs: InputSet) -> float:
         """Return the reward of the command before: of its topic, or the contract's constant.
