@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 
-from benchmarks import fault_kill
+from benchmarks import fault_kill, fault_tables
 from benchmarks.fault_arm import COMMANDS, JOINTS, MEASURED, PATIENT, RATE
 from benchmarks.fault_cases import COMMANDS as COMMAND_PUBLISHER
 from benchmarks.fault_cases import GOES_ON, KILL, Case, cases
@@ -261,46 +261,6 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['clock']:4s} {row['fault']:28s} {came:18s} {safe:22s} {wrong}"
 
 
-def markdown(report: dict[str, Any]) -> dict[str, str]:
-    """Return the tables of docs/safety.md: ``faults`` and ``kills``."""
-    about = (
-        f"{report['machine']}; {report['rate_hz']:g} Hz, inputs up to {report['max_age_s']:g} s "
-        f"old, watchdog {report['watchdog_s']:g} s; {report['seconds'] / 60:.0f} min in all"
-    )
-    lines = [
-        "| fault | what happens | clock | outcome | safe command after ms (allowed) "
-        "| way to rest rad (braking takes) | re-armed after s | threads | memory MB | |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    order = {name: number for number, name in enumerate(_names(report))}
-    for row in sorted(report["rows"], key=lambda row: (order[row["fault"]], row["clock"] == "sim")):
-        lines.append(_table_row(row))
-    found = {"faults": f"{about}\n\n" + "\n".join(lines)}
-    if report["kills"]:
-        found["kills"] = fault_kill.table(report["kills"])
-    return found
-
-
-def _table_row(row: dict[str, Any]) -> str:
-    stopped = row.get("safe_ms") is not None
-    safe = f"{row['safe_ms']:.0f} ({row['allowed_ms']:.0f})" if stopped else ""
-    way = f"{row['way_rad']:.3f} ({row['way_allowed_rad']:.3f})" if stopped else ""
-    rearmed = f"{row['rearm_s']:.1f}" if stopped else ""
-    outcome = f"`{row['reason']}`" if row["reason"] else "goes on, within limits"
-    threads = " → ".join(str(count) for count in dict.fromkeys(row["threads"]))
-    memory = f"{row['memory_mb'][1] - row['memory_mb'][0]:+.1f}"
-    wrong = [*row["problems"]]
-    if stopped and not row["safe_ms"] <= row["allowed_ms"]:
-        wrong.append("late")
-    verdict = "; ".join(wrong) or "✓"
-    cells = [row["fault"], row["what"], row["clock"], outcome, safe, way, rearmed, threads, memory]
-    return f"| {' | '.join(cells)} | {verdict} |"
-
-
-def _names(report: dict[str, Any]) -> list[str]:
-    return list(dict.fromkeys(row["fault"] for row in report["rows"]))
-
-
 def main(arguments: list[str] | None = None) -> None:
     names = [case.name for case in cases(MEASURED)]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -314,7 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.json:
         write_json(report, args.json)
     if args.markdown:
-        print("\n\n".join(markdown(report).values()))
+        print("\n\n".join(fault_tables.markdown(report).values()))
 
 
 if __name__ == "__main__":

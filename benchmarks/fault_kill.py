@@ -124,18 +124,3 @@ def _rest(
         "way": float(np.abs(places[-1] - places[~after][-1]).max()),
         "problems": problems,
     }
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the table of docs/safety.md."""
-    lines = [
-        "| robot | its time-out s | speed before (rad/s, m/s) | at rest after s | way (rad, m) | |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        verdict = "; ".join(row["problems"]) or "✓"
-        lines.append(
-            f"| {row['robot']} | {row['timeout_s']:g} | {row['speed']:.2f} | {row['rest_s']:.2f} "
-            f"| {row['way']:.3f} | {verdict} |"
-        )
-    return "\n".join(lines)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import fault_campaign, fault_kill
+from benchmarks import fault_campaign, fault_kill, fault_tables
 from benchmarks.fault_arm import MEASURED, PATIENT
 from benchmarks.fault_cases import GOES_ON, cases
 from benchmarks.fault_motion import MotionLimits, outside, stopping
@@ -101,13 +101,15 @@ def test_the_table_says_what_was_not_as_it_should_be():
         **{"fault": "stale", "what": "no more messages", "clock": "sim", "reason": "input_stale"},
         **{"safe_ms": 150.0, "allowed_ms": 140.0, "way_rad": 0.1, "way_allowed_rad": 0.2},
         **{"rearm_s": 0.1, "threads": [20, 20], "memory_mb": [440.0, 440.5], "problems": []},
+        "stops_before": ["late_tick: 0.07 s"],
     }
     report = {
         **{"machine": "here", "rate_hz": 50.0, "watchdog_s": 0.1, "max_age_s": 0.1},
         **{"rows": [row, {**row, "clock": "wall", "problems": ["a step"]}], "kills": []},
         "seconds": 60.0,
     }
-    lines = fault_campaign.markdown(report)["faults"].splitlines()
+    lines = fault_tables.markdown(report)["faults"].splitlines()
+    assert "2 stops between the faults: late_tick: 0.07 s, late_tick" in lines[0]
     assert lines[-2].endswith("| 20 | +0.5 | a step; late |")
     assert lines[-1].endswith(
         "| `input_stale` | 150 (140) | 0.100 (0.200) | 0.1 | 20 | +0.5 | late |"

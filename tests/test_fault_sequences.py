@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from virtual_robot import VirtualRobot, WireWitness
+from virtual_robot import PERIOD, VirtualRobot, WireWitness
 
 from lram_ros.safety import Mode, Reason
 
@@ -97,3 +97,41 @@ def test_random_faults_in_lockstep(clock, monkeypatch, tmp_path):
     assert starts > 50
     wanted = EXPECTED | (OF_SIMULATED_TIME if clock == "sim" else set())
     assert wanted - reasons == set()
+
+
+WATCHDOG = 0.1
+STOPPED_BY = {
+    **{"stale:joint_states": "input_stale", "frozen:goal": "input_stale"},
+    **{"delay:goal=300ms": "input_stale", "nan:goal": "input_invalid"},
+    **{"extreme:joint_states=1e6": "not_following", "extreme:goal=1e300": "input_invalid"},
+    **{"wrong_size:joint_states": "input_invalid", "duplicate_names:joint_states": "input_invalid"},
+}
+CLOCKS = {
+    "wall": dict.fromkeys(("freeze_clock", "jump_clock=2s", "jump_clock=-2s"), "input_stale"),
+    "sim": {
+        **{"freeze_clock": "clock_frozen", "jump_clock=2s": "clock_forward"},
+        "jump_clock=-2s": "clock_back",
+    },
+}
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_the_safe_command_comes_in_time(clock, offset, monkeypatch, tmp_path):
+    """Two periods and the watchdog's deadline, by a clock that nothing delays.
+
+    Readings come ``offset`` of a period before the tick.
+    """
+    robot = VirtualRobot(monkeypatch, tmp_path, clock == "sim", offset)
+    for text, reason in {**STOPPED_BY, **CLOCKS[clock]}.items():
+        assert robot.until(Mode.RUNNING), text
+        robot.set_faults(f"{text}@0s")
+        begin = robot.now + (1 - offset) * PERIOD  # of the first reading that is not sound
+        while robot.mode is Mode.RUNNING:
+            robot.tick()
+        assert robot.now - begin <= 2 * PERIOD + WATCHDOG + 1e-9, text
+        assert robot.runner.fault.reason.value == reason, text
+        end(robot)
+        for _ in range(20):
+            robot.tick()
+        assert robot.runner.rearm()[0], text

@@ -80,10 +80,12 @@ class VirtualRobot:
     Attributes:
         sent: (values, mode, fault) of every decision, in order; None for no command.
         gone: whether the robot has been killed.
+
+    Readings come ``offset`` of a period before the tick.
     """
 
-    def __init__(self, monkeypatch, folder, simulated):
-        self.now, self.ros, self.simulated = 100.0, 0.0, simulated
+    def __init__(self, monkeypatch, folder, simulated, offset=0.0):
+        self.now, self.ros, self.simulated, self._offset = 100.0, 0.0, simulated, offset
         self.sent, self.failures, self.faults, self.said = [], [], [], []
         self.gone = False
         clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
@@ -139,11 +141,14 @@ class VirtualRobot:
 
     def tick(self, periods=1.0):
         """Let the robot publish, then the loop tick, ``periods`` after the tick before."""
-        self.now += periods * PERIOD
+        wait = self._offset * PERIOD
+        self.now += periods * PERIOD - wait
         if not self.gone:
             self._robot()
-        if self._watchdog.check():
-            pass  # it has barked, by now or before
+        self.now += wait
+        if not self.simulated:
+            self.ros = WALL_START + self.now
+        self._watchdog.check()
         self._ticker.tick(self.now)
 
     @property
@@ -177,7 +182,8 @@ class VirtualRobot:
         elapsed, since = self.now - self._booted, self.now - self._since
         start = SIM_START if self.simulated else WALL_START + self._booted
         stamp = self._plan.clock.read(round((start + elapsed) * 1e9), since)
-        self.ros = stamp * 1e-9 if self.simulated else WALL_START + self.now
+        if self.simulated:
+            self.ros = stamp * 1e-9
         self.joints.step()
         for index, maker in enumerate(self._makers):
             faults = self._plan.topics[maker.topic.topic]
