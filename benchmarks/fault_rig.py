@@ -132,6 +132,8 @@ class Observer:
         self._thread.join()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+        # A traceback may keep this object until the interpreter ends, which is too late for these.
+        del self.node, self.context, self.reset, self._rearm, self._set
 
     def rearm(self) -> tuple[bool, str]:
         """Ask for a re-arm once."""

@@ -11,7 +11,7 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
         f"{report['machine']}; {report['rate_hz']:g} Hz, inputs up to {report['max_age_s']:g} s "
         f"old, watchdog {report['watchdog_s']:g} s; {report['seconds'] / 60:.0f} min in all"
     )
-    if stops := [stop for row in report["rows"] for stop in row["stops_before"]]:
+    if stops := [stop for row in report["rows"] for stop in row["stops"]]:
         about += f"; {len(stops)} stops between the faults: {', '.join(stops)}"
     lines = [
         "| fault | what happens | clock | outcome | safe command after ms (allowed) "

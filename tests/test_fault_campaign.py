@@ -101,7 +101,7 @@ def test_the_table_says_what_was_not_as_it_should_be():
         **{"fault": "stale", "what": "no more messages", "clock": "sim", "reason": "input_stale"},
         **{"safe_ms": 150.0, "allowed_ms": 140.0, "way_rad": 0.1, "way_allowed_rad": 0.2},
         **{"rearm_s": 0.1, "threads": [20, 20], "memory_mb": [440.0, 440.5], "problems": []},
-        "stops_before": ["late_tick: 0.07 s"],
+        "stops": ["late_tick: 0.07 s"],
     }
     report = {
         **{"machine": "here", "rate_hz": 50.0, "watchdog_s": 0.1, "max_age_s": 0.1},
