@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "watchdog_s": patience.watchdog,
         "max_age_s": patience.max_age,
         "rows": rows,
-        "kills": [] if args.faults else fault_kill.run(patience),
+        "kills": [] if args.faults else fault_kill.run(),
         "seconds": time.monotonic() - begin,
     }
 

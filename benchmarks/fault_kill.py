@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fault_arm import Patience
+from benchmarks.fault_arm import PATIENT
 from benchmarks.fault_motion import Array
 from benchmarks.fault_rig import Log, Observer, kill, rig, wait_until
 from lram_ros.children import Children, ros_arguments
@@ -27,25 +27,26 @@ MOCK_TIMEOUT_S, BRIDGE_TIMEOUT_S = 0.25, 0.1
 REST_S, STILL_S = 2.5, 1.0
 """How long it is watched after the kill, and for how long in the end it has to stand still."""
 _TASK = "reach-v3"
+_STARTED = 30  # ticks after which the start of the arm is over
 _HOLDS = re.compile(r"mock: no command for ([\d.]+) s; holding")
 
 
-def run(patience: Patience) -> list[dict[str, Any]]:
+def run() -> list[dict[str, Any]]:
     """Kill the policy node of both robots; returns a row each."""
-    return [mock_robot(patience), bridge()]
+    return [mock_robot(), bridge()]
 
 
-def mock_robot(patience: Patience) -> dict[str, Any]:
+def mock_robot() -> dict[str, Any]:
     """An arm moved by velocities, which goes on at the last one until its time-out."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        rig(Path(folder), "wall", patience, "velocity") as made,
+        rig(Path(folder), "wall", PATIENT, "velocity") as made,
     ):
         observer = made.observer
 
         def fast() -> bool:
             recent = observer.states[-10:]
-            return len(observer.traces) > 60 and len(recent) == 10 and _speed(recent) > 0.3
+            return len(observer.traces) > _STARTED and len(recent) == 10 and _speed(recent) > 0.3
 
         wait_until(fast, "motion of the arm")
         mark = made.mock_log.mark()

@@ -38,7 +38,7 @@ def test_no_new_motion_a_reason_and_a_new_start(made, case):
 
 
 def test_sigkill_of_the_policy_node_stops_the_mock_robot():
-    assert fault_kill.mock_robot(PATIENT)["problems"] == []
+    assert fault_kill.mock_robot()["problems"] == []
 
 
 def test_sigkill_of_the_policy_node_stops_the_simulated_robot():
