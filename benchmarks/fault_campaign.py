@@ -34,6 +34,7 @@ from benchmarks.fault_cases import GOES_ON, KILL, Case, cases
 from benchmarks.fault_motion import Array, in_motion, outside, stopping
 from benchmarks.fault_rig import CLOCKS, LIMITS, Rig, kill, rig, wait_until
 from benchmarks.output import write_json
+from lram_core.errors import CommandError
 from lram_core.machine import machine_name
 from lram_ros.black_box import Recording
 
@@ -47,6 +48,7 @@ MACHINE = ("late_tick", "watchdog")
 """Reasons that a machine gives by itself that has other things to do; they are reported apart."""
 STOOD = "the arm stood still before the fault was noticed"
 _TRIES = 3  # until it moves when the fault is noticed
+_GOING = tuple(f"the mode is {mode}" for mode in ("waiting", "blending", "running"))
 _SOUND = 5  # readings after a fault's end
 _STARTED = 40  # commands of the policy after which a start is over
 _JUMP_AFTER_S = 6.0  # simulated time can go back by no more than has passed
@@ -82,7 +84,10 @@ def measure(made: Rig, case: Case) -> dict[str, Any]:
     """
     for _ in range(_TRIES):
         row = _measure(made, case)
-        if STOOD not in row["problems"]:
+        spoilt = row["reason"] in MACHINE
+        if spoilt:
+            row["stops"].append(row["reason"])
+        if not spoilt and STOOD not in row["problems"]:
             break
     return row
 
@@ -223,8 +228,19 @@ def _still(commands: Sequence[tuple[float, Array]]) -> bool:
 def _rearm(made: Rig) -> float:
     """Re-arm as soon as that is accepted; returns after how many seconds it was."""
     begin = time.monotonic()
-    made.heard = made.policy_log.mark()  # later stops are of the next start
-    wait_until(lambda: made.observer.rearm()[0], "a re-arm")
+    answers = [""]
+
+    def accepted() -> bool:
+        made.heard = made.policy_log.mark()  # later stops are of the next start
+        done, answer = made.observer.rearm()
+        answers.append(answer)
+        # Under load an answer can come too late: the next one says that nothing is left to do.
+        return done or answer.endswith(_GOING)
+
+    try:
+        wait_until(accepted, "a re-arm")
+    except CommandError as error:
+        raise CommandError(f"{error}; the last answer: {answers[-1]}") from None
     return time.monotonic() - begin
 
 

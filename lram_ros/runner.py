@@ -301,9 +301,10 @@ class Runner:
         self.supervised.wind_down(fault, leave, 0.0 if self.lockstep else self._period)
 
     def _on_watchdog(self, found: str) -> None:
-        fault = Fault(Reason.WATCHDOG, found)
+        fault, known = Fault(Reason.WATCHDOG, found), self.fault
         self._wind_down(fault, leave=False)
-        self._outlet.faulted(fault)
+        if known is None:  # else the robot was stopped before, by another name
+            self._outlet.faulted(fault)
 
     def _on_error(self, error: BaseException) -> None:
         fault = Fault(Reason.RUNNER_FAILED, " ".join(repr(error).split()))

@@ -135,3 +135,19 @@ def test_the_safe_command_comes_in_time(clock, offset, monkeypatch, tmp_path):
         for _ in range(20):
             robot.tick()
         assert robot.runner.rearm()[0], text
+
+
+def test_a_hang_of_a_robot_that_is_stopped_is_no_other_stop(monkeypatch, tmp_path):
+    robot = VirtualRobot(monkeypatch, tmp_path, simulated=False)
+    assert robot.until(Mode.RUNNING)
+    robot.runner.external_stop(True)
+    assert robot.until(Mode.HOLDING)
+    robot.tick(50.0)
+    assert [fault.reason for fault in robot.faults] == [Reason.EXTERNAL_STOP]
+    assert robot.runner.fault.reason is Reason.EXTERNAL_STOP
+    robot.runner.external_stop(False)
+    robot.tick()
+    assert robot.runner.rearm()[0]
+    assert robot.until(Mode.RUNNING)
+    robot.tick(50.0)
+    assert robot.faults[-1].reason is Reason.WATCHDOG
