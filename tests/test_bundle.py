@@ -136,7 +136,7 @@ def test_contract_of_another_size(bundle: Path) -> None:
     ("key", "value", "message"),
     [
         ("control_rate", -5, "control_rate: expected a positive finite number, found -5"),
-        ("format_version", 99, "format_version 99 found, this release reads 1"),
+        ("format_version", 99, "format_version 99 found, this release reads 1 and 2"),
         ("observation", [], "observation: expected a non-empty list"),
         ("target_returns", {}, "expected a mapping with a 'default'"),
         ("surprise", 1, "unknown surprise"),

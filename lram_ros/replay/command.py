@@ -25,12 +25,19 @@ from lram_ros.replay.black_box_table import black_box_tables, replay_lines
     help=f"What runs the model: {', '.join([AUTO, *RUNTIMES])}.",
 )
 @click.option("--precision", default="", help="Of its weights (default: the runtime's own).")
+@click.option("--embodiment", default="", help="Which one, of a bundle with several.")
 @click.option(
     "--last", type=click.IntRange(min=1), default=20, show_default=True, help="Ticks to show."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print plain data instead of tables.")
 def replay(
-    recording: Path, policy: Path | None, runtime: str, precision: str, last: int, as_json: bool
+    recording: Path,
+    policy: Path | None,
+    runtime: str,
+    precision: str,
+    embodiment: str,
+    last: int,
+    as_json: bool,
 ) -> None:
     """Open RECORDING, a black box that a policy node wrote at a fault (blackbox-TIME.npz).
 
@@ -38,7 +45,9 @@ def replay(
     to the same inputs.
     """
     found = Recording.load(recording)
-    loaded = None if policy is None else Policy.load(policy, runtime=runtime, precision=precision)
+    loaded = None
+    if policy is not None:
+        loaded = Policy.load(policy, runtime=runtime, precision=precision, embodiment=embodiment)
     outcome = None if loaded is None else replay_black_box(found, loaded)
     if as_json:
         facts: dict[str, object] = {"reason": found.reason, "time": found.time}
