@@ -154,6 +154,8 @@ def pendulum(readings: dict[str, Array]) -> Array:
 
 # Task → how to make what maps readings to an action. All are stateless; networks are read once.
 EXPERTS: dict[str, Callable[[], Law]] = {
+    "cartpole-swingup": lambda: _network("cartpole-swingup"),
+    "cartpole-balance": lambda: _network("cartpole-swingup"),
     "point_mass-easy": lambda: point_mass,
     "reacher-easy": lambda: reacher,
     "reacher-hard": lambda: reacher,

@@ -32,7 +32,8 @@ class Settings:
     """What determines a training run.
 
     Attributes:
-        decisions: number of actions chosen, and of gradient steps.
+        decisions: largest number of actions chosen, and of gradient steps.
+        enough: mean return at which the training ends.
         repeat: control ticks an action is held for in training (the expert then acts every tick).
         learning_rate, batch, gamma, tau: of soft actor-critic.
         critic: width of the two hidden layers of the critics.
@@ -42,6 +43,7 @@ class Settings:
     """
 
     decisions: int = 60_000
+    enough: float = 950.0
     repeat: int = 2
     learning_rate: float = 5e-4
     batch: int = 128
@@ -54,9 +56,9 @@ class Settings:
 
 
 SETTINGS = {
-    "cartpole-swingup": Settings(decisions=25_000, repeat=4),
+    "cartpole-swingup": Settings(decisions=25_000, enough=840, repeat=4),
     "ball_in_cup-catch": Settings(decisions=25_000, repeat=4),
-    "finger-spin": Settings(decisions=40_000, repeat=2),
+    "finger-spin": Settings(decisions=40_000, enough=900, repeat=2),
     "walker-stand": Settings(decisions=40_000, repeat=2),
     "walker-walk": Settings(decisions=80_000, repeat=2, batch=256, critic=256),
     "cheetah-run": Settings(decisions=60_000, repeat=4, batch=256, critic=256),
@@ -101,7 +103,7 @@ def train_expert(
     settings: Settings,
     on_progress: Callable[[int, float, float], None] = lambda decisions, mean, best: None,
 ) -> float:
-    """Train an actor and write it to ``out`` as safetensors.
+    """Train an actor and write it to ``out`` as safetensors, anew whenever it has become better.
 
     Args:
         suite, task: what to learn.
@@ -146,39 +148,37 @@ def train_expert(
             "net_arch": {"pi": [HIDDEN, HIDDEN], "qf": [settings.critic, settings.critic]}
         },
     )
-    best: dict[str, Any] = {"return": -np.inf, "layers": []}
+    best = -np.inf
+    begin = time.monotonic()
 
     class Judge(BaseCallback):
         def _on_step(self) -> bool:
-            if self.num_timesteps % settings.evaluate_every == 0:
-                network = Network(actor_layers(model))
-                returns = [
-                    episode_return(judge, network, chosen_by + i)
-                    for i in range(EVALUATION_EPISODES)
-                ]
-                mean = float(np.mean(returns))
-                if mean > best["return"]:
-                    best.update({"return": mean, "layers": network.layers})
-                on_progress(self.num_timesteps, mean, best["return"])
-            return True
+            nonlocal best
+            done = self.num_timesteps
+            if done % settings.evaluate_every and done < settings.decisions:
+                return True
+            network = Network(actor_layers(model))
+            seeds = range(chosen_by, chosen_by + EVALUATION_EPISODES)
+            mean = float(np.mean([episode_return(judge, network, seed) for seed in seeds]))
+            if mean > best:
+                best = mean
+                description = {
+                    "suite": suite.name,
+                    "task": task,
+                    "algorithm": "soft actor-critic",
+                    **{key: f"{value:g}" for key, value in asdict(settings).items()},
+                    "chosen_at": f"{done}",
+                    "mean_return": f"{mean:.1f}",
+                    "minutes": f"{(time.monotonic() - begin) / 60:.1f}",
+                    **suite.versions(),
+                    **package_versions("stable-baselines3", "torch"),
+                }
+                export(out, network.layers, description)
+            on_progress(done, mean, best)
+            return mean < settings.enough
 
-    begin = time.monotonic()
     model.learn(settings.decisions, callback=Judge())
-    export(
-        out,
-        best["layers"],
-        {
-            "suite": suite.name,
-            "task": task,
-            "algorithm": "soft actor-critic",
-            **{key: f"{value:g}" for key, value in asdict(settings).items()},
-            "mean_return": f"{best['return']:.1f}",
-            "minutes": f"{(time.monotonic() - begin) / 60:.1f}",
-            **suite.versions(),
-            **package_versions("stable-baselines3", "torch"),
-        },
-    )
-    return float(best["return"])
+    return float(best)
 
 
 def actor_layers(model: Any) -> Layers:
