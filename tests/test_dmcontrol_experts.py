@@ -139,7 +139,7 @@ def test_from_demonstrations_to_a_measured_policy(tmp_path: Path) -> None:
     suite = "dmcontrol-cartpole"
     data, bundle, out = (str(tmp_path / name) for name in ("data", "bundle", "out"))
     collected = _lram(
-        *("collect", suite, "--tasks", "experts", "--episodes", "4"),
+        *("collect", suite, "--tasks", "experts", "--episodes", "2"),
         *("--workers", "1", "--out", data),
     )
     assert collected.returncode == 0, collected.stderr
