@@ -219,4 +219,4 @@ def train_expert(suite: str, task: str, decisions: int | None, seed: int, out: P
         )
 
     best = training.train_expert(found, task, out, settings, progress)
-    click.echo(f"{out}: mean return {best:.0f} of {training.EVALUATION_EPISODES} episodes")
+    click.echo(f"{out}: mean return {best:.0f} of {settings.episodes} episodes")

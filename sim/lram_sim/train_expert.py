@@ -24,7 +24,6 @@ from lram_sim.suite import EVALUATION_SEED, Suite, Task, package_versions
 
 HIDDEN = 128
 """Width of the two hidden layers of the actor, which is what is kept."""
-EVALUATION_EPISODES = 5
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Settings:
         warm_up: random decisions before learning begins.
         seed: of the network, the exploration and the episodes.
         evaluate_every: decisions between evaluations; the best network is kept.
+        episodes: number of episodes of an evaluation.
     """
 
     decisions: int = 60_000
@@ -53,11 +53,12 @@ class Settings:
     warm_up: int = 1_500
     seed: int = 0
     evaluate_every: int = 2_500
+    episodes: int = 5
 
 
 SETTINGS = {
     "cartpole-swingup": Settings(decisions=25_000, enough=840, repeat=4),
-    "ball_in_cup-catch": Settings(decisions=25_000, repeat=4),
+    "ball_in_cup-catch": Settings(decisions=60_000, repeat=2, batch=256, critic=256, episodes=10),
     "finger-spin": Settings(decisions=40_000, enough=900, repeat=2),
     "walker-stand": Settings(decisions=40_000, repeat=2),
     "walker-walk": Settings(decisions=80_000, repeat=2, batch=256, critic=256),
@@ -158,7 +159,7 @@ def train_expert(
             if done % settings.evaluate_every and done < settings.decisions:
                 return True
             network = Network(actor_layers(model))
-            seeds = range(chosen_by, chosen_by + EVALUATION_EPISODES)
+            seeds = range(chosen_by, chosen_by + settings.episodes)
             mean = float(np.mean([episode_return(judge, network, seed) for seed in seeds]))
             if mean > best:
                 best = mean
