@@ -196,6 +196,25 @@ def test_an_expert_is_trained_the_same_way_twice(tmp_path: Path) -> None:
     assert np.abs(action).max() <= 1
 
 
+def test_experts_run_without_the_learning_library() -> None:
+    code = (
+        "import sys; from lram_sim.suite import get_suite;"
+        "task = get_suite('dmcontrol-cartpole').make('swingup');"
+        "print(task.expert().act(task.reset(0)).shape, 'stable_baselines3' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "(1,) False", done.stderr
+
+
+def test_training_without_the_learning_library_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "stable_baselines3", None)
+    with pytest.raises(CommandError, match="needs the Python module 'stable_baselines3'; install"):
+        train_expert(RobotSuite("pendulum"), "swingup", tmp_path / "x", Settings())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_tasks_of_one_robot_are_trained_for(tmp_path: Path) -> None:
     assert full_name(RobotSuite("ball_in_cup"), "catch") == "ball_in_cup-catch"
     with pytest.raises(CommandError, match="found 'walk' of 'dmcontrol-reacher'; its tasks: easy"):
