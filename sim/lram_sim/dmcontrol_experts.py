@@ -156,6 +156,7 @@ def pendulum(readings: dict[str, Array]) -> Array:
 EXPERTS: dict[str, Callable[[], Law]] = {
     "cartpole-swingup": lambda: _network("cartpole-swingup"),
     "cartpole-balance": lambda: _network("cartpole-swingup"),
+    "walker-stand": lambda: _network("walker-stand"),
     "point_mass-easy": lambda: point_mass,
     "reacher-easy": lambda: reacher,
     "reacher-hard": lambda: reacher,

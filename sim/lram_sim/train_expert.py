@@ -58,11 +58,7 @@ class Settings:
 
 SETTINGS = {
     "cartpole-swingup": Settings(decisions=25_000, enough=840, repeat=4),
-    "ball_in_cup-catch": Settings(decisions=60_000, repeat=2, batch=256, critic=256, episodes=10),
-    "finger-spin": Settings(decisions=40_000, enough=900, repeat=2),
     "walker-stand": Settings(decisions=40_000, repeat=2),
-    "walker-walk": Settings(decisions=80_000, repeat=2, batch=256, critic=256),
-    "cheetah-run": Settings(decisions=60_000, repeat=4, batch=256, critic=256),
 }
 """By full task name; any other task gets :class:`Settings` as it is."""
 
