@@ -34,7 +34,7 @@ from lram_ros.process import declare, run_node
 from lram_ros.qos import command_qos, data_qos
 from lram_ros.realtime import apply_to_process, apply_to_thread, thaw_gc
 from lram_ros.robot_contract import RobotContract
-from lram_ros.runner import Runner, RunnerSettings, is_lockstep
+from lram_ros.runner import Runner, RunnerSettings
 from lram_ros.safety import Fault, Reason, Rules
 from lram_ros.supervised_loop import Outlet
 from lram_ros.trace import TickMessages
@@ -230,7 +230,7 @@ class PolicyNode(LifecycleNode):
         given, robot, loaded, inputs = self._given, self._robot, self._loaded, self._inputs
         assert loaded is not None
         assert inputs is not None
-        lockstep = is_lockstep(robot)
+        lockstep = robot.lockstep
         rules = Rules(
             loaded.limits,
             blend_s=0.0 if lockstep else given["blend_time"],

@@ -33,7 +33,7 @@ from lram_core.errors import CommandError, LramError
 from lram_ros.bag_types import BagTypes
 from lram_ros.message_fields import message_class
 from lram_ros.process import declare, run_node
-from lram_ros.recording_scope import recorded
+from lram_ros.recording_scope import RECORDER, recorded
 
 BAG_VERSION: Final = 8  # read by Humble and everything since
 DEPTH = 1000  # a writer that stalls for a moment must not lose messages
@@ -93,7 +93,7 @@ class Recorder(Node):
     """
 
     def __init__(self) -> None:
-        super().__init__("recorder")
+        super().__init__(RECORDER)
         output = declare(self, "output", "", "Folder of the bag; must not exist yet.")
         if not output:
             raise CommandError("recorder: parameter 'output' (folder of the bag) is not set")

@@ -59,7 +59,7 @@ class Runner:
     """Ticks from :meth:`start` to :meth:`stop`; made anew for every activation.
 
     Attributes:
-        lockstep: see :func:`is_lockstep`.
+        lockstep: see :attr:`RobotContract.lockstep`.
         supervised: the loop behind the supervisor.
         notes: what is kept of the ticks.
         command_publishers, lost: what the node sees in the graph, see :class:`World`.
@@ -74,7 +74,7 @@ class Runner:
         settings: RunnerSettings,
         outlet: Outlet,
     ) -> None:
-        self.lockstep = is_lockstep(robot)
+        self.lockstep = robot.lockstep
         self.supervised = SupervisedLoop(robot, policy, commander, rules, outlet)
         self.notes = TickNotes(robot, policy, commander, settings.black_box_ticks)
         self.command_publishers: int | None = None
@@ -310,12 +310,3 @@ class Runner:
             self._outlet.failed(
                 error if isinstance(error, Exception) else RuntimeError(repr(error))
             )
-
-
-def is_lockstep(robot: RobotContract) -> bool:
-    """Whether a simulator sends each set and then waits for its command.
-
-    Then a robot moves by commands alone, each for one tick: no command is no motion.
-    """
-    native = all(sink.adapter == "native" for sink in robot.sinks)
-    return robot.tick_source == "observation" and native
