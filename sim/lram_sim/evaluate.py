@@ -1,10 +1,14 @@
-"""``lram eval``: success rates of a policy, or of the scripted experts, over tasks and seeds."""
+"""``lram eval``: how well a policy, or the experts, do over tasks and seeds.
+
+Tasks with a success flag are measured by their success rates, the others by their returns, as
+shares of what counts as full marks (:func:`lram_sim.suite.reference_returns`).
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +18,7 @@ import numpy as np
 
 from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.errors import CommandError, listed
-from lram_core.statistics import wilson_interval
+from lram_core.statistics import bootstrap_interval, wilson_interval
 from lram_sim.rollout import Driver, ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import Suite, check_seed
 from lram_sim.workers import (
@@ -52,7 +56,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Summary:
-    """Figures of a group of episodes.
+    """Figures of a group of episodes of tasks with a success flag.
 
     Attributes:
         name: task, or ``mean`` of the whole.
@@ -72,6 +76,29 @@ class Summary:
     low_200: float
     high_200: float
     mean_return: float
+    mean_steps: float
+
+
+@dataclass(frozen=True)
+class ReturnSummary:
+    """Figures of a group of episodes of tasks that are measured by their returns.
+
+    Attributes:
+        name: task, or ``mean`` of the whole.
+        episodes: number of episodes.
+        normalised_return, low, high: mean over tasks of the mean return as a share of the task's
+            reference return, and its 95 % bootstrap interval (episodes resampled within tasks).
+        mean_return, least_return: mean and smallest sum of rewards.
+        mean_steps: mean number of ticks.
+    """
+
+    name: str
+    episodes: int
+    normalised_return: float
+    low: float
+    high: float
+    mean_return: float
+    least_return: float
     mean_steps: float
 
 
@@ -172,11 +199,42 @@ def summarise(name: str, outcomes: list[Outcome]) -> Summary:
     )
 
 
-def summaries(outcomes: list[Outcome]) -> list[Summary]:
-    """Return one summary a task, and the ``mean`` over all episodes as the last."""
+def summarise_returns(
+    name: str, outcomes: list[Outcome], references: Mapping[str, float]
+) -> ReturnSummary:
+    """Return the figures of some episodes (at least one), given each task's reference return."""
     tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
-    rows = [summarise(task, [o for o in outcomes if o.task == task]) for task in tasks]
-    return [*rows, summarise("mean", outcomes)]
+    groups = [
+        np.array([o.total_reward / references[task] for o in outcomes if o.task == task])
+        for task in tasks
+    ]
+    low, high = bootstrap_interval(groups)
+    returns = [outcome.total_reward for outcome in outcomes]
+    return ReturnSummary(
+        name=name,
+        episodes=len(outcomes),
+        normalised_return=float(np.mean([group.mean() for group in groups])),
+        low=low,
+        high=high,
+        mean_return=float(np.mean(returns)),
+        least_return=min(returns),
+        mean_steps=float(np.mean([outcome.steps for outcome in outcomes])),
+    )
+
+
+def summaries(
+    outcomes: list[Outcome], references: Mapping[str, float] | None = None
+) -> list[Summary] | list[ReturnSummary]:
+    """Return one summary a task, and the ``mean`` over all episodes as the last.
+
+    With ``references`` (task → return that counts as 1) they are about returns.
+    """
+    tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
+    groups = {task: [o for o in outcomes if o.task == task] for task in tasks}
+    groups["mean"] = outcomes
+    if references:
+        return [summarise_returns(name, some, references) for name, some in groups.items()]
+    return [summarise(name, some) for name, some in groups.items()]
 
 
 def check_writable(out: Path) -> None:
@@ -184,13 +242,19 @@ def check_writable(out: Path) -> None:
     check_replaceable(out, "results.json", "result of 'lram eval'")
 
 
-def write_results(out: Path, outcomes: list[Outcome], parameters: dict[str, Any]) -> None:
+def write_results(
+    out: Path,
+    outcomes: list[Outcome],
+    parameters: dict[str, Any],
+    references: Mapping[str, float] | None = None,
+) -> None:
     """Write ``results.csv`` (a row a task) and ``results.json`` (all episodes) into ``out``.
 
-    The folder appears whole or not at all; earlier results in it are replaced.
+    The folder appears whole or not at all; earlier results in it are replaced. ``references`` as
+    for :func:`summaries`.
     """
     check_writable(out)
-    rows = summaries(outcomes)
+    rows = summaries(outcomes, references)
     with atomic_folder(out) as folder:
         with (folder / "results.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])))

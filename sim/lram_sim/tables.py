@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lram_sim.demonstrate import Tally
-from lram_sim.evaluate import Summary
+from lram_sim.evaluate import ReturnSummary, Summary
 
 _LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal and a bar would not show."""
@@ -82,21 +82,23 @@ def _cells(tally: Tally) -> tuple[str, ...]:
     )
 
 
-def evaluation_table(rows: list[Summary], title: str) -> None:
+def evaluation_table(rows: list[Summary] | list[ReturnSummary], title: str) -> None:
     """Print the figures by task, the mean last."""
-    table = _table(title, "task", "n", "success", "95 %", "in 200", "return", "steps")
+    if isinstance(rows[0], ReturnSummary):
+        columns = ("task", "n", "normalised", "95 %", "return", "least", "steps")
+    else:
+        columns = ("task", "n", "success", "95 %", "in 200", "return", "steps")
+    table = _table(title, *columns)
     for row in rows:
         if row is rows[-1]:
             table.add_section()
-        table.add_row(
-            row.name,
-            str(row.episodes),
-            f"{row.success_rate:.3f}",
-            f"{row.low:.2f} – {row.high:.2f}",
-            f"{row.success_rate_200:.3f}",
-            f"{row.mean_return:,.0f}",
-            f"{row.mean_steps:.0f}",
-        )
+        interval = f"{row.low:.2f} – {row.high:.2f}"
+        mean, steps = f"{row.mean_return:,.0f}", f"{row.mean_steps:.0f}"
+        if isinstance(row, ReturnSummary):
+            figures = (f"{row.normalised_return:.3f}", interval, mean, f"{row.least_return:,.0f}")
+        else:
+            figures = (f"{row.success_rate:.3f}", interval, f"{row.success_rate_200:.3f}", mean)
+        table.add_row(row.name, str(row.episodes), *figures, steps)
     Console().print(table)
 
 
