@@ -137,6 +137,11 @@ class FieldReader:
             raise InputError(f"{self.where}: not finite in float32: {found.tolist()}")
         return values
 
+    def published(self, values: npt.ArrayLike) -> Array:
+        """Return values in the bundle's unit as a message carries them: the inverse of read."""
+        found = np.asarray(values, dtype=np.float64)
+        return found if self._gain is None else (found - self._offset) / self._gain
+
     def _find_reader(self, type_name: str) -> None:
         source = self.source
         parent, kind = self._resolve(type_name)
