@@ -224,7 +224,7 @@ setup(
     package_dir={"lram_sim": "sim/lram_sim"},
     package_data={
         "lram_core": ["py.typed", "native/*.so", "report/*.jinja"],
-        "lram_sim": ["py.typed"],
+        "lram_sim": ["py.typed", "expert_weights/*.safetensors"],
         "lram_ros": [
             *("py.typed", "*.so", "_lib/*.so", "msg/*", "srv/*"),
         ],

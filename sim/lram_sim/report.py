@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,17 +11,16 @@ from lram_core.errors import listed
 from lram_core.machine import processor_name
 from lram_core.report.figures import BLUE, RED, new_figure, styled, svg_text
 from lram_core.report.page import Card, Facts, Figure, Page, Section, Table
-from lram_core.report.success import success_figure
-
-if TYPE_CHECKING:
-    from lram_sim.evaluate import Outcome, Summary
+from lram_core.report.success import rate_figure, success_figure
+from lram_sim.summaries import SHORT_HORIZON, Outcome, ReturnSummary, Summary
 
 _BINS = 40
-_COLUMNS = ("task", "episodes", "success", "95 %", "in 200", "return", "ticks")
 
 
 def evaluation_page(
-    outcomes: Sequence[Outcome], rows: Sequence[Summary], parameters: dict[str, Any]
+    outcomes: Sequence[Outcome],
+    rows: Sequence[Summary] | Sequence[ReturnSummary],
+    parameters: dict[str, Any],
 ) -> Page:
     """The report of an evaluation.
 
@@ -31,28 +30,19 @@ def evaluation_page(
         parameters: what was evaluated, as in ``results.json``.
     """
     mean = rows[-1]
-    counts = [(row.name, round(row.success_rate * row.episodes), row.episodes) for row in rows[:-1]]
+    cards, figure = _returns(rows) if isinstance(mean, ReturnSummary) else _successes(rows)
     return Page(
         title=f"{parameters.get('subject', 'evaluation')} in simulation",
         subtitle=(
-            f"{parameters.get('suite', '')} · {len(counts)} tasks · seeds from "
+            f"{parameters.get('suite', '')} · {len(rows) - 1} tasks · seeds from "
             f"{listed(parameters.get('first_seeds', []))}"
         ),
-        cards=[
-            Card(
-                f"{100 * mean.success_rate:.1f} %",
-                f"success, {sum(n for _, n, _ in counts):,} of {mean.episodes:,} episodes "
-                f"(95 %: {100 * mean.low:.0f}–{100 * mean.high:.0f} %)",
-            ),
-            Card(f"{100 * mean.success_rate_200:.1f} %", "success within 200 ticks"),
-            Card(f"{mean.mean_return:,.0f}", "mean return, up to the success"),
-            Card(f"{mean.mean_steps:.0f}", "mean ticks of an episode"),
-        ],
+        cards=[*cards, Card(f"{mean.mean_steps:.0f}", "mean ticks of an episode")],
         sections=[
             Section(
-                "Success by task",
+                "By task",
                 [
-                    Figure(success_figure(counts), f"success rate of {len(counts)} tasks"),
+                    figure,
                     Figure(
                         _ticks_figure(outcomes),
                         "histogram of the length of the episodes",
@@ -60,10 +50,44 @@ def evaluation_page(
                     ),
                 ],
             ),
-            Section("Tasks", [_table(rows)]),
+            Section("Tasks", [Table(mean.COLUMNS, [row.cells() for row in rows])]),
             Section("The evaluation", [_facts(parameters)]),
         ],
     )
+
+
+def _successes(rows: Sequence[Any]) -> tuple[list[Card], Figure]:
+    mean = rows[-1]
+    counts = [(row.name, round(row.success_rate * row.episodes), row.episodes) for row in rows[:-1]]
+    cards = [
+        Card(
+            f"{100 * mean.success_rate:.1f} %",
+            f"success, {sum(n for _, n, _ in counts):,} of {mean.episodes:,} episodes "
+            f"(95 %: {100 * mean.low:.0f}–{100 * mean.high:.0f} %)",
+        ),
+        Card(f"{100 * mean.success_rate_200:.1f} %", f"success within {SHORT_HORIZON} ticks"),
+        Card(f"{mean.mean_return:,.0f}", "mean return, up to the success"),
+    ]
+    return cards, Figure(success_figure(counts), f"success rate of {len(counts)} tasks")
+
+
+def _returns(rows: Sequence[Any]) -> tuple[list[Card], Figure]:
+    mean = rows[-1]
+    cards = [
+        Card(
+            f"{mean.normalised_return:.3f}",
+            f"normalised return of {mean.episodes:,} episodes "
+            f"(95 %: {mean.low:.2f}–{mean.high:.2f})",
+        ),
+        Card(f"{mean.mean_return:,.0f}", "mean return"),
+        Card(f"{mean.least_return:,.0f}", "smallest return"),
+    ]
+    bars = [
+        (row.name, row.normalised_return, row.low, row.high, f"{row.mean_return:,.0f}")
+        for row in rows[:-1]
+    ]
+    figure = rate_figure(bars, "return as a share of the reference", "returns")
+    return cards, Figure(figure, f"normalised return of {len(bars)} tasks")
 
 
 def _ticks_figure(outcomes: Sequence[Outcome]) -> str:
@@ -80,24 +104,6 @@ def _ticks_figure(outcomes: Sequence[Outcome]) -> str:
         axes.margins(x=0)
         figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9)
         return svg_text(figure, "ticks")
-
-
-def _table(rows: Sequence[Summary]) -> Table:
-    return Table(
-        _COLUMNS,
-        [
-            [
-                row.name,
-                str(row.episodes),
-                f"{row.success_rate:.3f}",
-                f"{row.low:.2f} – {row.high:.2f}",
-                f"{row.success_rate_200:.3f}",
-                f"{row.mean_return:,.0f}",
-                f"{row.mean_steps:.0f}",
-            ]
-            for row in rows
-        ],
-    )
 
 
 def _facts(parameters: dict[str, Any]) -> Facts:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lram_core.report.terminal import print_table
 from lram_sim.demonstrate import Tally
-from lram_sim.evaluate import Summary
+from lram_sim.summaries import ReturnSummary, Summary
 
 _LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal and a bar would not show."""
@@ -78,23 +78,6 @@ def _cells(tally: Tally) -> tuple[str, ...]:
     )
 
 
-def evaluation_table(rows: list[Summary], title: str) -> None:
+def evaluation_table(rows: list[Summary] | list[ReturnSummary], title: str) -> None:
     """Print the figures by task, the mean last."""
-    print_table(
-        Console(),
-        title,
-        ("task", "n", "success", "95 %", "in 200", "return", "steps"),
-        [
-            [
-                row.name,
-                str(row.episodes),
-                f"{row.success_rate:.3f}",
-                f"{row.low:.2f} – {row.high:.2f}",
-                f"{row.success_rate_200:.3f}",
-                f"{row.mean_return:,.0f}",
-                f"{row.mean_steps:.0f}",
-            ]
-            for row in rows
-        ],
-        last=True,
-    )
+    print_table(Console(), title, rows[0].COLUMNS, [row.cells() for row in rows], last=True)
