@@ -26,7 +26,7 @@ from mcap_ros2.writer import Writer as FoxgloveWriter
 from std_msgs.msg import Bool, Empty, Float64, String
 
 from lram_core.data.store import Dataset
-from lram_core.errors import ContractError, DataError
+from lram_core.errors import ContractError, DataError, LramError
 from lram_ros.bag_types import BagTypes
 from lram_ros.bags.importing import BagOptions, import_bags
 from lram_ros.robot_contract import RobotContract
@@ -381,6 +381,36 @@ class TestBadRecordings:
         with pytest.raises(KeyboardInterrupt):
             import_bags([bag], arm(), tmp_path / "set", advance=interrupt)
         assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_damaged_is_imported_or_refused(tmp_path_factory, storage, data):
+    """Bytes of the file or its description that are cut off or other ones: never a traceback."""
+    tmp_path = tmp_path_factory.mktemp("damaged")
+    bag = write_bag(tmp_path / "bag", recording(0.5), storage)
+    names = sorted(path.name for path in bag.iterdir())
+    file = bag / data.draw(st.sampled_from(names))
+    content = bytearray(file.read_bytes())
+    place = st.integers(0, len(content) - 1)
+    if data.draw(st.booleans()):
+        del content[data.draw(place) :]
+    else:
+        for at in data.draw(st.lists(place, min_size=1, max_size=8)):
+            content[at] = data.draw(st.integers(0, 255))
+    file.write_bytes(content)
+    options = BagOptions(recover=data.draw(st.booleans()))
+    text = ""
+    try:
+        import_bags([bag], arm(), tmp_path / "set", options)
+    except LramError as error:
+        text = str(error)
+    if text:
+        assert str(bag) in text
+        assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+    else:
+        assert Dataset.open(tmp_path / "set").steps > 0
 
 
 def test_one_reading_is_a_number(tmp_path):

@@ -74,7 +74,7 @@ class TestReferenceLayout:
             (lambda f: rewrite(f, actions=np.ones(6, int)), ["1.hdf5", "discrete"]),
             (lambda f: rewrite(f, rewards=None), ["1.hdf5", "no rewards; it has"]),
             (lambda f: rewrite(f, states=np.full((6, 39), np.nan)), ["1.hdf5", "not finite"]),
-            (cut, ["1.hdf5", "not a whole HDF5 file"]),
+            (cut, ["1.hdf5", "damaged"]),
             (Path.unlink, ["push-v2", "1 of the 3 episodes", "missing: 1"]),
             (lambda f: f.with_name("episode_lengths.json").write_text("{"), ["lengths.json"]),
         ],

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from lram_core.data.files import atomic_path, sha256
 from lram_core.data.schema import DatasetSchema, Episode
 from lram_core.data.writer import ARRAYS, DESCRIPTION, FORMAT_VERSION, INDEX, DatasetWriter
-from lram_core.errors import DataError, listed
+from lram_core.errors import DataError, LramError, listed
 from lram_core.returns import returns_to_go
 
 INDEX_COLUMNS = ("task", "seed", "success", "noise", "length")
@@ -175,7 +175,9 @@ class Dataset:
             if missing:
                 raise KeyError(f"column {listed(missing)} of {INDEX}")
             starts, lengths = dataset.column("start"), dataset.column("length")
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        except LramError:
+            raise
+        except Exception as error:  # damaged files make the libraries fail in many ways
             raise DataError(
                 f"{folder}: corrupt dataset ({type(error).__name__}: {error})"
             ) from None

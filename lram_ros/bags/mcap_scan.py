@@ -43,8 +43,8 @@ def scan_mcap(path: Path) -> Iterator[ScannedMessage]:
         if file.read(len(MAGIC)) != MAGIC:
             return
         try:
-            yield from _records(file, schemas, channels)
-        except _Cut:
+            yield from _records(file, path.stat().st_size, schemas, channels)
+        except (_Cut, struct.error, KeyError):  # a number that is none, a channel that is not there
             return
 
 
@@ -57,18 +57,23 @@ def is_cut(path: Path) -> bool:
 
 
 def _records(
-    file: BinaryIO, schemas: dict[int, tuple[str, str]], channels: dict[int, tuple[str, int]]
+    file: BinaryIO,
+    most: int,
+    schemas: dict[int, tuple[str, str]],
+    channels: dict[int, tuple[str, int]],
 ) -> Iterator[ScannedMessage]:
+    """Yield the messages of consecutive records; none is longer than ``most`` bytes."""
     while head := file.read(9):
         if len(head) < 9:
             raise _Cut
         kind, size = head[0], struct.unpack("<Q", head[1:])[0]
         if kind == _DATA_END:
             return
-        body = file.read(size)
+        body = file.read(min(size, most))
         if kind == _CHUNK:
             # A chunk that is cut still begins with whole records, unless it is compressed.
-            yield from _records(_chunk(body), schemas, channels)
+            records = _chunk(body)
+            yield from _records(io.BytesIO(records), len(records), schemas, channels)
         if len(body) < size:
             raise _Cut
         fields = io.BytesIO(body)
@@ -86,7 +91,7 @@ def _records(
             yield ScannedMessage(topic, *schemas.get(schema, ("", "")), time, fields.read())
 
 
-def _chunk(body: bytes) -> BinaryIO:
+def _chunk(body: bytes) -> bytes:
     fields = io.BytesIO(body)
     fields.seek(28)
     if len(body) < 32:
@@ -94,9 +99,7 @@ def _chunk(body: bytes) -> BinaryIO:
     compression = _text(fields)
     fields.seek(8, io.SEEK_CUR)
     data = fields.read()
-    if not compression:
-        return io.BytesIO(data)
-    return io.BytesIO(_decompress(data, compression))
+    return _decompress(data, compression) if compression else data
 
 
 def _decompress(data: bytes, compression: str) -> bytes:

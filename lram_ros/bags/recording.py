@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import struct
 from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_idl, get_types_from_msg
 
 from lram_core.errors import DataError, listed
@@ -110,15 +109,8 @@ class Bag:
         try:
             for last in self._messages(topics):
                 yield last
-        except (ReaderError, OSError, struct.error, ValueError, KeyError, IndexError) as error:
-            after = "at its beginning"
-            if last is not None:
-                after = f"after {last.topic} at {self.when(last.time)}"
-            raise DataError(f"{self.path}: damaged {after} ({_line(error)})") from None
         except Exception as error:
-            # The database library has an error of its own, of no common class.
-            if type(error).__module__.split(".")[0] not in ("apsw", "sqlite3"):
-                raise
+            # Only the libraries run in here, and damaged data make them fail in many ways.
             after = f"after {last.topic} at {self.when(last.time)}" if last else "at its beginning"
             raise DataError(f"{self.path}: damaged {after} ({_line(error)})") from None
 

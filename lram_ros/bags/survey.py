@@ -218,6 +218,12 @@ def _read_times(
             found.cuts += cutter.read(bag, message)
         if name == CLOCK and bag.topics[CLOCK].type == _CLOCK_TYPE:
             clock.append((message.time, stamp_in(message)))
+    for name in (*inputs, *sinks):
+        if not (times.get(name) or commands.get(name)):
+            raise DataError(
+                f"{bag.path}: {name}: {bag.topics[name].count} messages by its description, none "
+                f"in its files"
+            )
     found.times = {name: np.array(values, np.int64) for name, values in times.items()}
     found.clock = tuple(np.array(clock, np.int64).reshape(-1, 2).T)
     for name, rows in commands.items():

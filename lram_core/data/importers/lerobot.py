@@ -152,6 +152,8 @@ class LeRobotSource:
             missing = [key for key in ("features", "fps", "data_path") if key not in info]
             if missing or "action" not in info["features"]:
                 raise KeyError(listed(missing or ["features.action"]))
+            for about in info["features"].values():
+                _ = str(about["dtype"]), [int(size) for size in about["shape"]]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{file}: not a dataset's description ({error})") from None
         return info

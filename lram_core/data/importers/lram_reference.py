@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from lram_core.data.importers.source import (
     Layout,
     SourceField,
     base_schema,
+    damaged,
     limits_of,
     needs,
 )
@@ -118,6 +118,10 @@ class LramSource:
                 number += 1
 
     def _arrays(self, name: str, where: str, content: Path | bytes) -> dict[str, Any]:
+        with damaged(where):
+            return self._checked(name, where, content)
+
+    def _checked(self, name: str, where: str, content: Path | bytes) -> dict[str, Any]:
         found = _npz(where, content) if name.endswith(".npz") else self._hdf5(where, content)
         missing = [key for key in KEYS if key not in found]
         if missing:
@@ -153,22 +157,17 @@ class LramSource:
     def _hdf5(self, where: str, content: Path | bytes) -> dict[str, Any]:
         self._h5 = self._h5 or needs("h5py", "reading HDF5")
         assert self._h5 is not None
-        try:
-            with self._h5.File(content if isinstance(content, Path) else io.BytesIO(content)) as f:
-                keys = [k for k in (*KEYS, "returns_to_go") if k in f]
-                found = {key: f[key][()] for key in keys}
-                return found or dict.fromkeys(f)
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"{where}: not a whole HDF5 file ({error})") from None
+        source = content if isinstance(content, Path) else io.BytesIO(content)
+        with damaged(where), self._h5.File(source) as file:
+            keys = [k for k in (*KEYS, "returns_to_go") if k in file]
+            found = {key: file[key][()] for key in keys}
+            return found or dict.fromkeys(file)
 
 
 def _npz(where: str, content: Path | bytes) -> dict[str, Any]:
     source = content if isinstance(content, Path) else io.BytesIO(content)
-    try:
-        with np.load(source, allow_pickle=False) as file:
-            return {key: file[key] for key in (*KEYS, "returns_to_go") if key in file}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{where}: not a whole npz file ({error})") from None
+    with damaged(where), np.load(source, allow_pickle=False) as file:
+        return {key: file[key] for key in (*KEYS, "returns_to_go") if key in file}
 
 
 def _places(path: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from lram_core.data.importers.source import (
     Layout,
     SourceField,
     base_schema,
+    damaged,
     limits_of,
     needs,
 )
@@ -46,11 +47,9 @@ class MinariSource:
         """
         minari = needs("minari", "reading Minari datasets")
         self.path = _folder(minari, dataset)
-        try:
+        with damaged(dataset):
             self._data = minari.MinariDataset(self.path)
             metadata = self._data.storage.metadata
-        except (ValueError, KeyError, OSError, AssertionError) as error:
-            raise DataError(f"{dataset}: not a readable Minari dataset ({error})") from None
         self.total = self._data.total_episodes
         if not self.total:
             raise DataError(f"{dataset}: no episode in it")
@@ -90,10 +89,8 @@ class MinariSource:
         """Yield the episodes; an observation after the last action is left out."""
         for number in range(first, self.total):
             where = f"{self.path}: episode {number}"
-            try:
+            with damaged(where):
                 found = next(iter(self._data.iterate_episodes([number])))
-            except (OSError, KeyError, ValueError, RuntimeError) as error:
-                raise DataError(f"{where}: unreadable ({error})") from None
             rows = len(found.rewards)
             observations = np.concatenate(
                 [np.asarray(part, np.float64).reshape(len(part), -1)[:rows] for part in

@@ -16,6 +16,7 @@ from lram_core.data.importers.source import (
     Layout,
     SourceField,
     base_schema,
+    damaged,
     limits_of,
     needs,
 )
@@ -63,7 +64,7 @@ class RobomimicSource:
         self.path = Path(path)
         self._h5 = needs("h5py", "reading HDF5")
         self._sparse = sparse_reward
-        with self._open() as file:
+        with damaged(str(self.path)), self._open() as file:
             demos = self._demos(file, mask)
             about = _environment(file, self.path)
             first = file[f"data/{demos[0]}"]
@@ -74,6 +75,8 @@ class RobomimicSource:
                 )
             self._keys = _choose(first["obs"], keys, f"{self.path}: data/{demos[0]}")
             lows, highs = self._action_range(file, demos)
+            group = first["obs"]
+            fields = [SourceField(k, _width(group[k]), _unit(k)) for k in self._keys]
         kwargs = about.get("env_kwargs", {})
         task = options.tasks[0] if len(options.tasks) == 1 else str(about.get("env_name", UNKNOWN))
         self._task, self._demo_names, self.total = task, demos, len(demos)
@@ -87,9 +90,6 @@ class RobomimicSource:
             reward="reward 1 at the last tick" if sparse_reward else "reward of the environment",
             where=str(self.path),
         )
-        with self._open() as file:
-            group = file[f"data/{demos[0]}/obs"]
-            fields = [SourceField(k, _width(group[k]), _unit(k)) for k in self._keys]
         actions = _action_fields(len(lows), about, options, limits_of(lows, highs))
         self._layout = Layout(str(self.path), fields, actions, found, options)
         self.schema = self._layout.schema
@@ -105,7 +105,9 @@ class RobomimicSource:
         """Yield the demonstrations in the order of their numbers."""
         with self._open() as file:
             for number, name in enumerate(self._demo_names[first:], first):
-                yield self._episode(file[f"data/{name}"], name, number)
+                with damaged(f"{self.path}: data/{name}"):
+                    episode = self._episode(file[f"data/{name}"], name, number)
+                yield episode
 
     def _episode(self, demo: Any, name: str, number: int) -> Episode:
         where = f"{self.path}: data/{name}"
@@ -145,10 +147,8 @@ class RobomimicSource:
             raise DataError(f"{self.path}: not a whole HDF5 file ({error})") from None
 
     def _read(self, group: Any, key: str, where: str) -> Any:
-        try:
+        with damaged(f"{where}: {key}"):
             return group[key][()]
-        except (OSError, KeyError, RuntimeError) as error:
-            raise DataError(f"{where}: {key} cannot be read ({error})") from None
 
     def _demos(self, file: Any, mask: str) -> list[str]:
         if "data" not in file:

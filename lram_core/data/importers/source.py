@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.data.schema import DatasetSchema, Episode
 from lram_core.data.store import Dataset
 from lram_core.data.writer import DESCRIPTION, DatasetWriter
-from lram_core.errors import DataError, RuntimeUnavailable, listed
+from lram_core.errors import DataError, LramError, RuntimeUnavailable, listed
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int], None]
@@ -266,6 +267,22 @@ def limits_of(lows: Array, highs: Array, usual: float | None = 1.0) -> list[tupl
             middle, half = (low + high) / 2, max((high - low) / 2, 1e-6 * max(1.0, abs(low)))
             found.append((float(middle - half), float(middle + half)))
     return found
+
+
+@contextmanager
+def damaged(where: str) -> Iterator[None]:
+    """Name the file in which a format's library stumbles: damage makes them fail in many ways.
+
+    Raises:
+        DataError: the block raised anything but an LramError, which is passed on.
+    """
+    try:
+        yield
+    except LramError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{where}: damaged ({text})") from None
 
 
 def needs(module: str, what: str) -> Any:
