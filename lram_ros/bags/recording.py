@@ -210,7 +210,7 @@ class Bag:
             if file.suffix != ".db3":
                 continue
             with (
-                suppress(sqlite3.Error),
+                suppress(Exception),  # damaged data make the library fail in many ways
                 closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as database,
             ):
                 for last in database.execute(query):
