@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,22 @@ import numpy.typing as npt
 from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.data.schema import DatasetSchema
 from lram_core.errors import TaskError, listed
+from lram_sim.robosuite_names import suite_names as robosuite_names
+from lram_sim.topics import SensorTopic
+
+if TYPE_CHECKING:
+    from lram_sim.drive import Drive
 
 Array = npt.NDArray[np.float64]
 
 EVALUATION_SEED = 1_000_000_000
 """First seed of evaluation; demonstrations use the seeds below it."""
 
-_SUITES = {"metaworld": "lram_sim.metaworld:MetaworldSuite"}
+_SUITES = {
+    "metaworld": "lram_sim.metaworld:MetaworldSuite",
+    **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
+}
+"""Name → module and class, and what the class is called with."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,16 @@ class StepResult:
         observation: float64 (observation_size,), after the tick.
         reward: the suite's own reward of the executed action.
         success: the task's success flag at this tick (a task may lose it again).
-        truncated: the step limit is reached; only ``reset`` may follow.
+        truncated: the episode cannot go on (the step limit, or ``failure``); only ``reset`` may
+            follow.
+        failure: what broke the simulation, in one line; empty while it is sound.
     """
 
     observation: Array
     reward: float
     success: bool
     truncated: bool
+    failure: str = ""
 
 
 class Expert(Protocol):
@@ -102,7 +115,7 @@ class Task(Protocol):
         ...
 
     def joint_state(self) -> tuple[tuple[str, ...], Array, Array]:
-        """Return the arm's joint names, positions (rad) and velocities (rad/s)."""
+        """Return joint names, positions (rad, m) and velocities (rad/s, m/s): arm, then hand."""
         ...
 
     def expert(self) -> Expert: ...
@@ -111,16 +124,28 @@ class Task(Protocol):
 
 
 class Suite(Protocol):
-    """A family of tasks on one robot with one observation and one action layout."""
+    """A family of tasks on one embodiment: one robot, hand, controller, observation, action.
+
+    Attributes:
+        controller: what turns actions into torques, with the gains that matter; empty where the
+            suite has only one way.
+        topics: where the bridge publishes each sensor; checked by :func:`check_topics`.
+        camera: the camera that shows the scene best.
+        drive: how commands of joint and gripper controllers become actions; None where they cannot.
+    """
 
     name: str
     robot: str
     gripper: str
+    controller: str
     control_rate: float
     max_episode_steps: int
     observation_fields: tuple[ObservationField, ...]
     action_fields: tuple[ActionField, ...]
     reward: RewardSpec
+    topics: tuple[SensorTopic, ...]
+    camera: str
+    drive: Drive | None
 
     @property
     def splits(self) -> Mapping[str, list[str]]:
@@ -147,9 +172,9 @@ def get_suite(name: str) -> Suite:
     """Return the suite called ``name``. Raises TaskError listing the suites there are."""
     if name not in _SUITES:
         raise TaskError(f"unknown suite '{name}'; available: {listed(suite_names())}")
-    module, attribute = _SUITES[name].split(":")
+    module, attribute, *arguments = _SUITES[name].split(":")
     try:
-        suite: Suite = getattr(importlib.import_module(module), attribute)()
+        suite: Suite = getattr(importlib.import_module(module), attribute)(*arguments)
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("lram_"):
             raise
@@ -190,12 +215,24 @@ def dataset_schema(suite: Suite) -> DatasetSchema:
         suite=suite.name,
         robot=suite.robot,
         gripper=suite.gripper,
+        controller=suite.controller,
         control_rate=suite.control_rate,
         observation=suite.observation_fields,
         action=suite.action_fields,
         reward=suite.reward,
         max_episode_steps=suite.max_episode_steps,
     )
+
+
+def package_versions(*packages: str) -> dict[str, str]:
+    """Return package → version, ``unknown`` for one that was copied without its metadata."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
 
 
 def check_seed(seed: int) -> int:
