@@ -24,7 +24,8 @@ _ABOVE_WALLS = 0.925
 """Height (m) that the lowest point of an object passes the bins' walls at."""
 _COMPARTMENT = np.array([0.1, 0.125])
 """Half the size (m) of an object's part of the bin."""
-_INWARD = _COMPARTMENT - 0.055
+_FINGERS = 0.035
+"""Room (m) that the open fingers take beside an object."""
 _TICKS = 2
 """Ticks for which both fingers touch before the object counts as held, or do not before lost."""
 _PALM = 0.035
@@ -63,9 +64,7 @@ class Grip:
         if len(pairs) == 0:
             return False
         mine = np.isin(pairs, self._geoms)
-        return all(
-            (mine[:, ::-1] & np.isin(pairs, finger)).any() for finger in self._scene.fingers
-        )
+        return all((mine[:, ::-1] & np.isin(pairs, finger)).any() for finger in self._scene.fingers)
 
 
 @dataclass(frozen=True)
@@ -273,7 +272,7 @@ class PickPlan:
         offset = self.hand - self.position
         way = spot - self.position
         aside = float(np.linalg.norm(way[:2]))
-        height = min(above, 3.0 * max(0.0, aside - close_to))
+        height = min(above, 8.0 * max(0.0, aside - close_to))
         goal = spot + np.array([0.0, 0.0, height])
         if aside > 0.05 and self.position[2] < spot[2] + above - 0.03:
             goal[:2] = self.position[:2]  # first up
@@ -320,7 +319,8 @@ class PickPlacePlan(PickPlan):
         super().__init__(scene, round_body=task.endswith("can"))
         # The middle of the far compartments is at the end of an arm's reach: its near corner.
         self._spot = scene.goal.copy()
-        self._spot[:2] += np.clip(self._base - scene.goal[:2], -_INWARD, _INWARD)
+        room = np.maximum(0.0, _COMPARTMENT - _FINGERS - np.linalg.norm(self.shape.half[:2]))
+        self._spot[:2] += np.clip(self._base - scene.goal[:2], -room, room)
 
     def placed(self) -> bool:
         way = self.scene.goal - self.position

@@ -117,6 +117,13 @@ class InverseKinematics:
             q = np.clip(q + self._step(jacobian, left, q, index), low + _MARGIN, high - _MARGIN)
         return q
 
+    def miss(self, q: Array, target: Target) -> float:
+        """Return how far joint positions (n,) are from the target, m and rad taken together."""
+        self._data.qpos[self._scene.arm_qpos] = q
+        mujoco.mj_kinematics(self._scene.model, self._data)
+        way, turn = error(self._data, self._scene.grip_site, target)
+        return float(np.linalg.norm(way) + np.linalg.norm(turn))
+
     def _step(self, jacobian: Array, left: Array, q: Array, index: int) -> Array:
         low, high = self._scene.arm_range.T
         damping = _DAMPING**2 * np.eye(len(left))
