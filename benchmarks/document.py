@@ -17,7 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batch_throughput, int8_agreement, latency_tables, plots, soak_table
+from benchmarks import (
+    batch_throughput,
+    control_loop,
+    int8_agreement,
+    latency_tables,
+    plots,
+    soak_table,
+)
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
@@ -35,6 +42,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "batch_throughput": (batch_throughput.markdown, plots.throughput_plot),
     "batch_throughput_cuda": (batch_throughput.markdown, plots.throughput_plot),
     "int8_agreement": (int8_agreement.markdown, None),
+    "control_loop": (control_loop.markdown, control_loop.plot),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

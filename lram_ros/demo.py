@@ -17,6 +17,7 @@ from rich.console import Console
 
 from lram_core.bundle import load_contract
 from lram_core.data.files import atomic_folder, check_replaceable
+from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError, LramError, listed
 from lram_core.runtimes import AUTO, check_name
 from lram_core.signals import StopRequest
@@ -31,6 +32,7 @@ from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, w
 from lram_ros.surroundings import environment, stop_request
 
 BUNDLE = "models/metaworld-ml45"
+SUITE = "metaworld"
 TASKS = (
     "reach-v3",
     "button-press-v3",
@@ -91,7 +93,7 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     check_name(options.runtime)
     plan = make_plan(options.tasks, options.episodes, options.seed, options.max_steps)
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
-    contract = load_contract(bundle)
+    contract = load_contract(bundle, of_suite(SUITE))
     check_replaceable(options.out, SUMMARY, "result of 'lram demo'")
     out = options.out.absolute()
     begin = time.monotonic()

@@ -16,8 +16,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_msgs.msg import Bool
-from std_srvs.srv import Trigger
 
 from lram_core.errors import LramError, listed
 from lram_core.policy import Policy
@@ -31,6 +29,7 @@ from lram_ros.live_inputs import LiveInputs
 from lram_ros.loaded_policy import LoadedPolicy
 from lram_ros.msg import PolicyTick
 from lram_ros.policy_parameters import RUNTIME_IN_USE, PolicyParameters
+from lram_ros.policy_services import PolicyServices
 from lram_ros.process import declare, run_node
 from lram_ros.qos import command_qos, data_qos
 from lram_ros.realtime import apply_to_process, apply_to_thread, thaw_gc
@@ -186,10 +185,7 @@ class PolicyNode(LifecycleNode):
         if not wait_for_topics(self, robot, given["topic_timeout"], self.stopped):
             return False
         self._inputs = LiveInputs(self, robot, self._on_set)
-        stop_topic = given["stop_topic"]
-        self._keep(self.create_subscription(Bool, stop_topic, self._on_stop, data_qos()))
-        self._keep(self.create_service(Trigger, "~/rearm", self._on_rearm))
-        self._keep(self.create_service(Trigger, "~/reset_episode", self._on_reset))
+        PolicyServices(self, given["stop_topic"], lambda: self.runner, self._keep)
         policy = loaded.policy
         self.get_logger().info(
             f"ready: {policy.contract.suite} on {robot.robot} with {robot.gripper}, "
@@ -199,7 +195,7 @@ class PolicyNode(LifecycleNode):
         return True
 
     def _load_bundle(self, bundle: str) -> LoadedPolicy:
-        names = ("device", "runtime", "precision", "threads")
+        names = ("device", "runtime", "precision", "threads", "embodiment")
         options = {name: self._given[name] for name in names}
         return LoadedPolicy.load(self._robot, bundle, self._load, **options)
 
@@ -292,23 +288,6 @@ class PolicyNode(LifecycleNode):
         if self.runner is not None:
             self.runner.tick_set(inputs, start)
 
-    def _on_stop(self, message: Any) -> None:
-        if self.runner is not None:
-            self.runner.external_stop(message.data)
-
-    def _on_rearm(self, request: Any, response: Any) -> Any:
-        response.success, response.message = False, "the node is not active"
-        if self.runner is not None:
-            response.success, response.message = self.runner.rearm()
-        return response
-
-    def _on_reset(self, request: Any, response: Any) -> Any:
-        response.success, response.message = False, "the node is not active"
-        if self.runner is not None:
-            self.runner.reset_episode()
-            response.success, response.message = True, "the policy begins anew"
-        return response
-
     def _check_parameter(self, name: str, value: Any) -> str:
         """Return why a new value is refused; empty: it is not. Loads another bundle."""
         if name == RUNTIME_IN_USE and self._loaded is not None:
@@ -347,8 +326,14 @@ class PolicyNode(LifecycleNode):
         again = "" if fault.reason is Reason.RUNNER_FAILED else "; re-arm by the service ~/rearm"
         self.get_logger().error(f"stopped: {fault}{again}")
         if (runner := self.runner) is not None:
-            recording = runner.notes.box.snapshot(str(fault))
+            recording = runner.notes.box.snapshot(str(fault), self._about())
             threading.Thread(target=self._dump, args=(recording,), name="black box").start()
+
+    def _about(self) -> dict[str, str]:
+        loaded = self._loaded
+        if loaded is None:
+            return {}
+        return {"bundle": loaded.bundle, "runtime": loaded.policy.runtime.describe()}
 
     def _dump(self, recording: Recording) -> None:
         try:

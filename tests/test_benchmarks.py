@@ -285,3 +285,16 @@ def test_the_manual_shows_the_reports():
         assert name[1].split("/")[0] in document.REPORTS
     for figure in Path(document.MANUAL.parent).glob("*.svg"):
         assert figure.name in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--sizes 16M 17M", "unknown size '17M'; available: d128, d256, 16M, 48M, 110M, 206M"),
+        ("--models rwkv", "unknown model 'rwkv'; available: xlstm, xlstm-7:1, xlstm-h128, mamba,"),
+    ],
+)
+def test_latency_of_what_does_not_exist_lists_what_does(capsys, words, said):
+    with pytest.raises(SystemExit):
+        tick_latency.main(words.split())
+    assert said in capsys.readouterr().err

@@ -126,7 +126,7 @@ def _run_work(work: Work) -> tuple[Work, Tally]:
         cached_task(work.suite, work.task),
         range(work.start, work.stop),
         work.recipe,
-        cached_policy(PolicySource(work.bundle)) if work.bundle else None,
+        cached_policy(PolicySource(work.bundle, suite=work.suite)) if work.bundle else None,
         stopping,
     )
     tally.seconds = time.perf_counter() - begin

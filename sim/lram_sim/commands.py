@@ -150,7 +150,7 @@ def evaluate(
     evaluation.check_writable(out)
     source, runs_on = None, None
     if bundle is not None:
-        source = PolicySource(str(bundle), device, runtime, precision)
+        source = PolicySource(str(bundle), device, runtime, precision, suite)
         runs_on = evaluation.check_policy(source, found)
     with step_progress("evaluating", len(names) * episodes * len(seeds)) as advance:
         outcomes = evaluation.evaluate(
