@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from geometry_msgs.msg import PoseStamped, TwistStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped, TwistStamped
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_graph import Peer, processes
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from lram_core.policy import Policy
@@ -21,6 +22,7 @@ from lram_sim.suite import EVALUATION_SEED, dataset_schema, get_suite
 
 SUITE = "robosuite-panda"
 JOINTS = [f"panda_joint{i}" for i in range(1, 8)]
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 HELD = "panda_finger_joint1"
 
 
@@ -144,6 +146,42 @@ def test_joint_commands_of_controllers_move_the_arm(peer, start):
 
     peer.until(refused)
     assert arm.process.stop() == 0
+
+
+def test_a_viewer_gets_description_frames_and_pictures(peer, start):
+    frames = peer.listen(TransformStamped, "transforms")
+    pictures = peer.listen(Image, "camera/image_raw")
+    options = {"frames": True, "camera": "agentview", "camera_width": 96, "camera_rate": 20.0}
+    bridge = start("lram_sim.bridge_node", suite=SUITE, **options)
+    bridge.wait_for("ready")
+    peer.until(lambda: peer.node.count_publishers("transforms"))
+    peer.until(lambda: peer.node.count_publishers("camera/image_raw"))
+    peer.spin(0.5)  # subscriptions matched
+    assert peer.call(ResetEpisode, "reset_episode", task="stack", seed=1).success
+    peer.until(lambda: pictures and len(frames) >= 4)
+    assert {"panda_link0", "object_2"} < {frame.child_frame_id for frame in frames}
+    late = []  # it comes after the publication, and gets it
+    peer.node.create_subscription(String, "robot_description", late.append, LATCHED)
+    peer.until(lambda: late)
+    assert "panda_finger_joint1" in late[0].data
+    picture = np.array(pictures[0].data).reshape(84, 96, 3)
+    assert (pictures[0].encoding, pictures[0].header.stamp) == ("rgb8", frames[0].header.stamp)
+    assert picture.std() > 10
+    assert bridge.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"camera": "agentview", "camera_rate": 50.0}, "camera_rate: above 0 and at most 20"),
+        ({"suite": "robosuite-pandas"}, "unknown suite 'robosuite-pandas'; available: "),
+    ],
+)
+def test_bad_parameters_exit_with_code_2(ros_domain, start, options, words):
+    bridge = start("lram_sim.bridge_node", **{"suite": SUITE, **options})
+    assert bridge.wait(60) == 2
+    assert words in bridge.output
+    assert len(bridge.output.splitlines()) == 1
 
 
 def test_twist_moves_the_hand(peer, start):

@@ -118,6 +118,10 @@ class Task(Protocol):
         """Return joint names, positions (rad, m) and velocities (rad/s, m/s): arm, then hand."""
         ...
 
+    def frames(self) -> dict[str, tuple[Array, Array]]:
+        """Return frame → position (3,) in m and orientation (x, y, z, w) in the world, for TF."""
+        ...
+
     def expert(self) -> Expert: ...
 
     def close(self) -> None: ...
@@ -156,6 +160,13 @@ class Suite(Protocol):
 
     def make(self, task: str) -> Task:
         """Build a task. Raises TaskError listing the tasks there are."""
+        ...
+
+    def robot_description(self) -> str:
+        """Return the robot's URDF, whose joints are those of ``joint_state``; empty: there is none.
+
+        Mesh files are named by absolute ``file://`` addresses.
+        """
         ...
 
     def versions(self) -> dict[str, str]:

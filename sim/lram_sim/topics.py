@@ -42,21 +42,19 @@ class SensorTopic:
         topic: name, relative to the bridge's namespace.
         type: interface name of a message with a header.
         fields: the sensors it carries.
-        frame: for a pose: name of the frame at this pose, for TF; empty for none.
     """
 
     topic: str
     type: str
     fields: tuple[SensorField, ...]
-    frame: str = ""
 
 
-def pose_topic(topic: str, position: str, orientation: str = "", frame: str = "") -> SensorTopic:
+def pose_topic(topic: str, position: str, orientation: str = "") -> SensorTopic:
     """A PoseStamped of a position (m) and, if there is one, an orientation (x, y, z, w)."""
     fields = [SensorField(position, "pose.position")]
     if orientation:
         fields.append(SensorField(orientation, "pose.orientation"))
-    return SensorTopic(topic, POSE, tuple(fields), frame)
+    return SensorTopic(topic, POSE, tuple(fields))
 
 
 def check_topics(
