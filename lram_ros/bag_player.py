@@ -19,9 +19,10 @@ from rosgraph_msgs.msg import Clock
 
 from lram_core.errors import CommandError, listed
 from lram_ros.assembly import stamp_of
-from lram_ros.bag_reader import BagReader
 from lram_ros.bag_steps import Step, by_message, by_set, header_stamp
-from lram_ros.bag_tracks import CLOCK, Track, has_clock, input_tracks, other_tracks
+from lram_ros.bag_tracks import Track, has_clock, input_tracks, other_tracks
+from lram_ros.bags.recording import Bag
+from lram_ros.bags.survey import CLOCK
 from lram_ros.contract_check import check_types
 from lram_ros.episode_state import EpisodeState
 from lram_ros.message_fields import message_class
@@ -76,7 +77,7 @@ class BagPlayer:
     ) -> None:
         options = self._options = options or PlayOptions()
         check_types(robot)
-        self._bag = BagReader(bag)
+        self._bag = Bag(bag)
         try:
             namespace, prefix = options.bag_namespace, options.recorded_under
             self._inputs = input_tracks(self._bag, robot, namespace)
@@ -177,7 +178,7 @@ class BagPlayer:
         self._recorded_clock = not self.lockstep and has_clock(self._bag)
         if self._recorded_clock:
             sources.append(CLOCK)
-        messages = self._bag.messages(sources)
+        messages = ((m.time, m.topic, m.data) for m in self._bag.messages(sources))
         if not self.lockstep:
             return by_message(messages)
         readers = {track.source: _stamp_reader(track.type) for track in self._inputs}

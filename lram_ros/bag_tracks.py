@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lram_core.errors import DataError, LramError, listed
-from lram_ros.bag_reader import BagReader, BagTopic, check_definition
-from lram_ros.bag_types import BagTypes
+from lram_core.errors import DataError, LramError
+from lram_ros.bags.recording import Bag
+from lram_ros.bags.survey import CLOCK, check_topics, full_name, full_names
 from lram_ros.robot_contract import InputTopic, RobotContract
 
-CLOCK, CLOCK_TYPE = "/clock", "rosgraph_msgs/msg/Clock"
+CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 _ROS_OWN = ("/rosout", "/parameter_events")
 
 
@@ -34,7 +34,7 @@ class Track:
     input: InputTopic | None = None
 
 
-def input_tracks(bag: BagReader, robot: RobotContract, namespace: str = "/") -> tuple[Track, ...]:
+def input_tracks(bag: Bag, robot: RobotContract, namespace: str = "/") -> tuple[Track, ...]:
     """The inputs of a robot contract, in the order of ``RobotContract.topics``.
 
     Args:
@@ -44,33 +44,28 @@ def input_tracks(bag: BagReader, robot: RobotContract, namespace: str = "/") -> 
         LramError: the bag lacks a topic (the message names those it has), or has it with
             another type; a type is not installed, or another one here than in the bag.
     """
-    names = {topic.topic: full_name(topic.topic, namespace) for topic in robot.topics}
-    missing = [
-        f"{names[topic.topic]} ({topic.type})"
-        for topic in robot.topics
-        if names[topic.topic] not in bag.topics
-    ]
-    if missing:
+    names = full_names(robot, namespace)
+    check_topics(bag, robot, names)
+    return tuple(
+        Track(names[topic.topic], topic.topic, topic.type, topic) for topic in robot.topics
+    )
+
+
+def check_definition(bag: Bag, topic: str) -> None:
+    """Refuse messages whose bytes mean something else here than where they were recorded.
+
+    Raises:
+        DataError: the type is not installed, or is defined in another way than in the bag.
+    """
+    if difference := bag.definition_difference(topic):
         raise DataError(
-            f"bag {bag.path}: no message of {listed(missing)}, which {robot.source} needs; "
-            f"it has {listed(_described(topic) for topic in bag.topics.values())}"
+            f"bag {bag.path}: {topic}: {bag.topics[topic].type} is defined in another way there "
+            f"than here: {difference}"
         )
-    types = BagTypes()
-    tracks = []
-    for topic in robot.topics:
-        found = bag.topics[names[topic.topic]]
-        if found.type != topic.type:
-            raise DataError(
-                f"bag {bag.path}: {found.name} was recorded as {found.type}, {robot.source} "
-                f"expects {topic.type}"
-            )
-        check_definition(found, types)
-        tracks.append(Track(found.name, topic.topic, topic.type, topic))
-    return tuple(tracks)
 
 
 def other_tracks(
-    bag: BagReader, robot: RobotContract, prefix: str, namespace: str = "/"
+    bag: Bag, robot: RobotContract, prefix: str, namespace: str = "/"
 ) -> tuple[list[Track], list[str]]:
     """Everything else in the bag, under names below ``prefix``.
 
@@ -83,12 +78,12 @@ def other_tracks(
     """
     played = {full_name(topic.topic, namespace) for topic in robot.topics}
     commands = {sink.topic for sink in robot.sinks}
-    types, tracks, left = BagTypes(), [], []
+    tracks, left = [], []
     for found in bag.topics.values():
-        if found.name in (*played, CLOCK, *_ROS_OWN):
+        if not found.count or found.name in (*played, CLOCK, *_ROS_OWN):
             continue
         try:
-            check_definition(found, types)
+            check_definition(bag, found.name)
         except LramError as error:
             left.append(f"{found.name} ({found.type}): {error}")
             continue
@@ -103,17 +98,7 @@ def other_tracks(
     return tracks, left
 
 
-def has_clock(bag: BagReader) -> bool:
+def has_clock(bag: Bag) -> bool:
     """Whether the bag says what ``/clock`` was."""
-    return CLOCK in bag.topics and bag.topics[CLOCK].type == CLOCK_TYPE
-
-
-def full_name(topic: str, namespace: str) -> str:
-    """The full name of a contract's topic in a namespace."""
-    if topic.startswith("/"):
-        return topic
-    return f"/{namespace.strip('/')}/{topic}" if namespace.strip("/") else f"/{topic}"
-
-
-def _described(topic: BagTopic) -> str:
-    return f"{topic.name} ({topic.type})"
+    found = bag.topics.get(CLOCK)
+    return found is not None and found.count > 0 and found.type == CLOCK_TYPE

@@ -14,6 +14,8 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from lram_core.testing import random_bundle
 from lram_ros.bag_types import BagTypes
 from lram_ros.msg import PolicyTick
+from lram_ros.qos import data_qos
+from lram_ros.recorder import bag_qos
 
 MILLISECOND = 1_000_000
 
@@ -28,15 +30,18 @@ def type_name(message):
     return f"{package}/{kind}/{name}"
 
 
-def write_bag(path, messages, storage=StoragePlugin.MCAP):
-    """Write (time in ns, topic, message)."""
+def write_bag(path, messages, storage=StoragePlugin.MCAP, publishers=None):
+    """Write (time in ns, topic, message); ``publishers``: topic → how many a recorder saw."""
     with Writer(path, version=8, storage_plugin=storage) as bag:
         links = {}
         for time, topic, message in messages:
             name = type_name(message)
             if topic not in links:
                 text, digest = _definition(name)
-                links[topic] = bag.add_connection(topic, name, msgdef=text, rihs01=digest)
+                seen = [bag_qos(data_qos())] * (publishers or {}).get(topic, 1)
+                links[topic] = bag.add_connection(
+                    topic, name, msgdef=text, rihs01=digest, offered_qos_profiles=seen
+                )
             bag.write(links[topic], time, serialize_message(message))
     return Path(path)
 
@@ -72,6 +77,14 @@ def record_demo(folder, episodes=2, max_steps=40):
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return bundle, folder / "demo" / "bag"
+
+
+def other_bundle(folder, seed=1):
+    """Another random policy for the robot of :func:`record_demo`."""
+    from lram_sim.metaworld import policy_contract
+
+    contract = policy_contract(target_returns={"default": 1500.0}, context=50)
+    return random_bundle(folder / "another", contract, seed=seed)
 
 
 def said(traces):

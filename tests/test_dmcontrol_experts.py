@@ -21,9 +21,10 @@ from lram_sim.demonstrate import Recipe, demonstrate
 from lram_sim.dmcontrol import RobotSuite, UnionSuite
 from lram_sim.dmcontrol_experts import EXPERTS, FOLDER, Network
 from lram_sim.dmcontrol_layouts import suite_name
-from lram_sim.evaluate import Outcome, evaluate, summaries
+from lram_sim.evaluate import evaluate
 from lram_sim.rollout import ExpertPolicy, run_episode
 from lram_sim.suite import EVALUATION_SEED
+from lram_sim.summaries import Outcome, summaries
 from lram_sim.train_expert import Settings, full_name, train_expert
 
 UNION = UnionSuite()

@@ -15,10 +15,11 @@ import pytest
 from lram_core.errors import CommandError, ContractError, TaskError
 from lram_core.policy import Policy
 from lram_core.statistics import bootstrap_interval, wilson_interval
-from lram_sim.evaluate import Outcome, check_writable, evaluate, summaries, write_results
+from lram_sim.evaluate import check_writable, evaluate, write_results
 from lram_sim.metaworld import MetaworldSuite, policy_contract
 from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import EVALUATION_SEED
+from lram_sim.summaries import Outcome, summaries
 from lram_sim.workers import PolicySource
 
 SUITE = MetaworldSuite()

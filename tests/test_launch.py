@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bag_rig import read_traces, record_demo, said
+from bag_rig import read_traces, said
 from launch_reading import FILES, ROOT, Description
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -251,14 +251,8 @@ def test_sim_demo_stops_in_the_middle(start, peer, tiny_bundle, tmp_path):
     until_alone(peer)
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    """(bundle, bag) of two episodes."""
-    return record_demo(tmp_path_factory.mktemp("recorded"))
-
-
-def test_replay_gives_the_recorded_actions(start, peer, recorded, tmp_path):
-    bundle, bag = recorded
+def test_replay_gives_the_recorded_actions(start, peer, recorded_demo, tmp_path):
+    bundle, bag = recorded_demo
     out = tmp_path / "replayed"
     launched = start("replay", bag=bag, bundle=bundle, contract=CONTRACT, rate=10, record_to=out)
     assert launched.end() == 0, launched.output
@@ -267,8 +261,8 @@ def test_replay_gives_the_recorded_actions(start, peer, recorded, tmp_path):
     assert said(read_traces(out)) == said(traces)
 
 
-def test_replay_stops_in_the_middle(start, peer, recorded):
-    bundle, bag = recorded
+def test_replay_stops_in_the_middle(start, peer, recorded_demo):
+    bundle, bag = recorded_demo
     launched = start(
         "replay", bag=bag, bundle=bundle, contract=CONTRACT, rate="0.05", namespace="again"
     )

@@ -139,9 +139,10 @@ def evaluate(
 ) -> None:
     """Measure success rates or returns by rollouts in this machine's simulator, without ROS.
 
-    Writes results.csv (a row a task) and results.json (all episodes) into --out.
+    Writes report.html, results.csv (a row a task) and results.json (all episodes) into --out.
     """
     from lram_sim import evaluate as evaluation
+    from lram_sim.summaries import summaries
     from lram_sim.tables import evaluation_table, step_progress
 
     if expert == (bundle is not None):
@@ -178,7 +179,7 @@ def evaluate(
     references = reference_returns(found)
     evaluation.write_results(out, outcomes, parameters, references)
     evaluation_table(
-        evaluation.summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}"
+        summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}"
     )
 
 
