@@ -76,6 +76,27 @@ def test_episode_equals_the_in_process_rollout(peer, start, tmp_path):
             messages.clear()
 
 
+def test_policy_commands_positions_in_real_time(peer, start, tmp_path):
+    contract = dataset_schema(get_suite(SUITE)).contract({"default": 400.0}, context=50)
+    bundle = random_bundle(tmp_path / "bundle", contract)
+    arm = Arm(start, peer, SUITE)
+    policy = start(
+        "lram_ros.policy_node",
+        bundle=bundle,
+        contract=find_shared("config/robosuite_panda_position.yaml"),
+        use_sim_time=True,  # the bridge's stamps are simulation time
+    )
+    traces = peer.listen(PolicyTick, "policy/tick")
+    targets = peer.listen(Float64MultiArray, "forward_position_controller/commands")
+    policy.wait_for("ready")
+    arm.reset()
+    begin = arm.joints()
+    peer.until(lambda: len(traces) > 5 and np.abs(arm.joints() - begin).max() > 0.02, timeout=60)
+    assert len(targets[-1].data) == 7
+    assert policy.stop() == 0
+    assert arm.process.stop() == 0
+
+
 class Arm:
     """A bridge in real time, its joints and its controllers' topics."""
 
