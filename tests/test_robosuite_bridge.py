@@ -7,6 +7,7 @@ import pytest
 import torch
 from geometry_msgs.msg import PoseStamped, TransformStamped, TwistStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rich.console import Console
 from ros_graph import Peer, processes
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -14,6 +15,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from lram_core.policy import Policy
 from lram_core.testing import random_bundle
+from lram_ros.demo import DemoOptions, run_demo
 from lram_ros.msg import ActionCommand, EpisodeStatus, PolicyTick
 from lram_ros.paths import find_shared
 from lram_ros.srv import ResetEpisode
@@ -221,3 +223,13 @@ def test_twist_moves_the_hand(peer, start):
     assert way[2] == pytest.approx(way[0] / 2, abs=0.02)
     assert abs(way[1]) < 0.02
     assert arm.process.stop() == 0
+
+
+def test_demo_of_a_robosuite_bundle(tmp_path):
+    contract = dataset_schema(get_suite(SUITE)).contract({"default": 400.0}, context=50)
+    bundle = random_bundle(tmp_path / "bundle", contract)
+    options = DemoOptions(
+        out=tmp_path / "demo", bundle=bundle, tasks=("lift",), episodes=1, max_steps=5, video=False
+    )
+    (result,) = run_demo(options, Console(quiet=True))
+    assert (result.task, result.ticks) == ("lift", 5)

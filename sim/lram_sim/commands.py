@@ -68,7 +68,7 @@ def collect(
     workers: int | None,
     out: Path,
 ) -> None:
-    """Collect demonstrations of SUITE (metaworld) from its scripted experts.
+    """Collect demonstrations of SUITE, e.g. metaworld or robosuite-panda, from its experts.
 
     Only successful episodes are kept, up to their success. The same command goes on where an
     interrupted one was.
