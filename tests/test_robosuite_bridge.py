@@ -7,6 +7,7 @@ import pytest
 import torch
 from geometry_msgs.msg import PoseStamped, TransformStamped, TwistStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rich.console import Console
 from ros_graph import Peer, processes
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -14,6 +15,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from lram_core.policy import Policy
 from lram_core.testing import random_bundle
+from lram_ros.demo import DemoOptions, run_demo
 from lram_ros.msg import ActionCommand, EpisodeStatus, PolicyTick
 from lram_ros.paths import find_shared
 from lram_ros.srv import ResetEpisode
@@ -74,6 +76,27 @@ def test_episode_equals_the_in_process_rollout(peer, start, tmp_path):
         np.testing.assert_array_equal(actions, expected.actions)
         for messages in (traces, commands, statuses):
             messages.clear()
+
+
+def test_policy_commands_positions_in_real_time(peer, start, tmp_path):
+    contract = dataset_schema(get_suite(SUITE)).contract({"default": 400.0}, context=50)
+    bundle = random_bundle(tmp_path / "bundle", contract)
+    arm = Arm(start, peer, SUITE)
+    policy = start(
+        "lram_ros.policy_node",
+        bundle=bundle,
+        contract=find_shared("config/robosuite_panda_position.yaml"),
+        use_sim_time=True,  # the bridge's stamps are simulation time
+    )
+    traces = peer.listen(PolicyTick, "policy/tick")
+    targets = peer.listen(Float64MultiArray, "forward_position_controller/commands")
+    policy.wait_for("ready")
+    arm.reset()
+    begin = arm.joints()
+    peer.until(lambda: len(traces) > 5 and np.abs(arm.joints() - begin).max() > 0.02, timeout=60)
+    assert len(targets[-1].data) == 7
+    assert policy.stop() == 0
+    assert arm.process.stop() == 0
 
 
 class Arm:
@@ -200,3 +223,13 @@ def test_twist_moves_the_hand(peer, start):
     assert way[2] == pytest.approx(way[0] / 2, abs=0.02)
     assert abs(way[1]) < 0.02
     assert arm.process.stop() == 0
+
+
+def test_demo_of_a_robosuite_bundle(tmp_path):
+    contract = dataset_schema(get_suite(SUITE)).contract({"default": 400.0}, context=50)
+    bundle = random_bundle(tmp_path / "bundle", contract)
+    options = DemoOptions(
+        out=tmp_path / "demo", bundle=bundle, tasks=("lift",), episodes=1, max_steps=5, video=False
+    )
+    (result,) = run_demo(options, Console(quiet=True))
+    assert (result.task, result.ticks) == ("lift", 5)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lram_core.contract import ObservationField
 from lram_core.errors import ContractError
+from lram_ros.adapters.kinds import make_mappers
 from lram_ros.contract_check import check_contract, disagreements
 from lram_ros.robot_contract import RobotContract
 from lram_sim.contract_text import contract_text
@@ -16,7 +18,8 @@ from lram_sim.suite import dataset_schema, get_suite
 from lram_sim.topics import check_topics, pose_topic
 
 CONFIG = Path(__file__).parents[1] / "config"
-SHIPPED = sorted(path.stem for path in CONFIG.glob("robosuite_*.yaml"))
+POSITION = "robosuite_panda_position"  # written by hand: another way to command the same arm
+SHIPPED = sorted(path.stem for path in CONFIG.glob("robosuite_*.yaml") if path.stem != POSITION)
 
 
 @pytest.mark.parametrize("stem", SHIPPED)
@@ -27,6 +30,18 @@ def test_shipped_contract_is_the_suites(stem: str) -> None:
     assert path.read_text() == contract_text(suite), f"python -m lram_sim.contract_text {name}"
     policy = dataset_schema(suite).contract({"default": 1.0}, context=50)
     check_contract(RobotContract.load(path), policy)
+
+
+def test_positions_of_controllers_carry_the_suites_deltas() -> None:
+    policy = dataset_schema(get_suite("robosuite-panda")).contract({"default": 1.0}, context=50)
+    robot = RobotContract.load(CONFIG / f"{POSITION}.yaml")
+    check_contract(robot, policy)
+    arm, hand = make_mappers(robot, policy)
+    joints = np.array([0.0, 0.2, 0.0, -2.6, 0.0, 2.9, 0.8])
+    action = np.array([1.0, -1.0, 0.0, 0.5, 0.0, 0.0, -0.5, 1.0])
+    moved = arm.target(action, joints).values - joints
+    np.testing.assert_allclose(moved, 0.05 * action[:7], atol=1e-12)
+    assert hand.target(action, np.array([0.04])).values == pytest.approx([0.0])
 
 
 def test_every_arm_has_its_contract() -> None:
