@@ -69,7 +69,7 @@ def collect(
     workers: int | None,
     out: Path,
 ) -> None:
-    """Collect demonstrations of SUITE (metaworld, dmcontrol-cartpole, …) from its experts.
+    """Collect demonstrations of SUITE (metaworld, robosuite-panda, …) from its experts.
 
     Only successful episodes are kept, up to their success. The same command goes on where an
     interrupted one was.
@@ -178,9 +178,7 @@ def evaluate(
     }
     references = reference_returns(found)
     evaluation.write_results(out, outcomes, parameters, references)
-    evaluation_table(
-        summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}"
-    )
+    evaluation_table(summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}")
 
 
 @click.command()
