@@ -17,12 +17,12 @@ PINS := -c requirements/constraints.txt
 INTERFACES := CMakeLists.txt package.xml $(wildcard cmake/* msg/* srv/*)
 NATIVE := $(wildcard lram_core/native/src/*)
 
-.PHONY: demo test lint format env system-deps clean
+.PHONY: demo test lint format env system-deps test-deps clean
 
 demo: env
 	$(BIN)/lram demo $(ARGS)
 
-test: env
+test: env test-deps
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: env
@@ -40,6 +40,9 @@ system-deps:
 	@$(if $(PYTHON),,echo "no Python 3.10, 3.11 or 3.12 found (tried: $(PYTHONS)); set PYTHON=" >&2; exit 2)
 	@$(PYTHON) -c '$(FITS)' || { echo "$(PYTHON) is not Python 3.10, 3.11 or 3.12" >&2; exit 2; }
 	@requirements/system.sh $(PYTHON)
+
+test-deps:
+	@requirements/system.sh $(PYTHON) test
 
 # COLCON_IGNORE: the ROS 2 wheels bring packages that colcon would take for the workspace's own.
 $(VENV)/.created:

@@ -16,6 +16,7 @@ from lram_core.errors import LramError
 
 COMMANDS = {
     "collect": ("lram_sim.commands:collect", "Collect demonstrations from scripted experts."),
+    "train-expert": ("lram_sim.commands:train_expert", "Train an expert for a DMControl task."),
     "data": ("lram_core.data.commands:data", "Inspect, merge, import and export datasets."),
     "train": ("lram_core.training.command:train", "Train a policy on a dataset; writes a bundle."),
     "card": ("lram_core.training.card_command:card", "Add measured results to a model card."),

@@ -33,7 +33,7 @@ from lram_core.errors import CommandError, LramError
 from lram_ros.bag_types import BagTypes
 from lram_ros.message_fields import message_class
 from lram_ros.process import declare, run_node
-from lram_ros.recording_scope import recorded
+from lram_ros.recording_scope import RECORDER, recorded
 
 BAG_VERSION: Final = 8  # read by Humble and everything since
 DEPTH = 1000  # a writer that stalls for a moment must not lose messages
@@ -57,7 +57,7 @@ def matching_qos(publishers: Iterable[TopicEndpointInfo]) -> QoSProfile:
     )
 
 
-def _bag_qos(profile: QoSProfile) -> Qos:
+def bag_qos(profile: QoSProfile) -> Qos:
     """The profile as a bag's metadata has it, for a player to publish with."""
     return Qos(
         history=QosHistory.KEEP_LAST,
@@ -93,7 +93,7 @@ class Recorder(Node):
     """
 
     def __init__(self) -> None:
-        super().__init__("recorder")
+        super().__init__(RECORDER)
         output = declare(self, "output", "", "Folder of the bag; must not exist yet.")
         if not output:
             raise CommandError("recorder: parameter 'output' (folder of the bag) is not set")
@@ -159,8 +159,8 @@ class Recorder(Node):
             type_name,
             msgdef=definition,
             rihs01=type_hash,
-            # One each, so that a bag tells how many there were.
-            offered_qos_profiles=[_bag_qos(matching_qos([info])) for info in publishers],
+            # One a publisher, as every recorder does: who reads the bag can count them.
+            offered_qos_profiles=[bag_qos(matching_qos([info])) for info in publishers],
         )
         subscription = self._subscribe(topic, connection, profile)
         self._topics[topic] = _Recorded(type_name, profile, connection, subscription)

@@ -7,7 +7,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from bag_rig import (
+from arm_recording import (
     COMMANDS,
     CONTRACT,
     DISTANCE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bag_rig import write_bag
+from arm_recording import write_bag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bag_export import made_up

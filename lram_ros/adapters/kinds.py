@@ -139,6 +139,14 @@ class SinkMapper:
         """Remember what was really sent, in the sink's units: the next delta is added to it."""
         self._sent = np.array(values, dtype=np.float64)
 
+    def reference(self, measured: Array | None = None) -> Array | None:
+        """Return what the next delta starts from; None where nothing is relative.
+
+        Raises:
+            NoReference: no command was sent yet and no joints were measured.
+        """
+        return self._reference(measured) if self.needs_reference else None
+
     def target(self, action: npt.ArrayLike, measured: Array | None = None) -> SinkTarget:
         """Return what to command.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +19,7 @@ from lram_ros.bag_types import BagTypes
 from lram_ros.bags.mcap_scan import is_cut, scan_mcap
 
 SECOND = 1_000_000_000
+_MOST_SURPLUS = 32
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,11 @@ class Bag:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._reader is not None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the files back."""
+        if self._reader is not None and self._reader.is_open:
             self._reader.close()
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
@@ -118,11 +124,21 @@ class Bag:
         if kind not in self._types.store.fielddefs:
             self._types.definition(kind)
         try:
-            return self._types.store.deserialize_cdr(message.data, kind)
+            return self._deserialize(message.data, kind)
         except Exception as error:
             raise DataError(
                 f"{self.place(message)}: not a {kind} as it is defined here ({_line(error)})"
             ) from None
+
+    def _deserialize(self, data: bytes, kind: str) -> Any:
+        try:
+            return self._types.store.deserialize_cdr(data, kind)
+        except Exception:
+            # serialize_message of rclpy counts four bytes too many for an empty array of doubles.
+            for surplus in range(4, _MOST_SURPLUS + 1, 4):
+                with suppress(Exception):
+                    return self._types.store.deserialize_cdr(data[:-surplus], kind)
+            raise
 
     def when(self, time: int) -> str:
         """A record time for people: seconds into the bag, and the date."""
@@ -176,11 +192,31 @@ class Bag:
             reader = Reader(path)
             reader.open()
         except Exception as error:
-            raise DataError(f"{path}: not a readable bag ({_line(error)})") from None
+            raise DataError(
+                f"{path}: not a readable bag ({_line(error)}){self._how_far()}"
+            ) from None
         self._reader = reader
         self.start = reader.start_time if reader.message_count else 0
         for connection in reader.connections:
             self._add(connection)
+
+    def _how_far(self) -> str:
+        """The last message that a damaged database still gives, for the complaint about it."""
+        query = (
+            "SELECT topics.name, messages.timestamp FROM messages "
+            "JOIN topics ON topics.id = messages.topic_id ORDER BY messages.id"
+        )
+        last = None
+        for file in self.files:
+            if file.suffix != ".db3":
+                continue
+            with (
+                suppress(sqlite3.Error),
+                closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as database,
+            ):
+                for last in database.execute(query):
+                    self.start = self.start or last[1]
+        return "" if last is None else f"; damaged after {last[0]} at {self.when(last[1])}"
 
     def _add(self, connection: Connection) -> None:
         known = self.topics.get(connection.topic)

@@ -96,7 +96,7 @@ def survey(
     found = Survey(full_names(robot, namespace))
     inputs = [found.names[topic.topic] for topic in robot.topics]
     sinks = [full_name(sink.topic, namespace) for sink in robot.sinks] if commanded else []
-    _check_topics(bag, robot, found.names, sinks, namespace, cutter)
+    check_topics(bag, robot, found.names, sinks, cutter)
     note = check_order(bag)
     found.notes += [note] if note else []
     _read_times(bag, robot, found, inputs, sinks, cutter)
@@ -113,7 +113,7 @@ def full_name(topic: str, namespace: str) -> str:
     """A topic's name in a bag: absolute, under ``namespace`` where it is relative."""
     if topic.startswith("/"):
         return topic
-    return f"{namespace.rstrip('/')}/{topic}"
+    return f"/{namespace.strip('/')}/{topic}" if namespace.strip("/") else f"/{topic}"
 
 
 def stamp_in(message: BagMessage) -> int:
@@ -123,14 +123,26 @@ def stamp_in(message: BagMessage) -> int:
     return int(seconds * SECOND + nanoseconds)
 
 
-def _check_topics(
+def check_topics(
     bag: Bag,
     robot: RobotContract,
     names: dict[str, str],
-    sinks: Sequence[str],
-    namespace: str,
-    cutter: CutSource | None,
+    sinks: Sequence[str] = (),
+    cutter: CutSource | None = None,
 ) -> None:
+    """Is all there that a robot contract names, as the types installed here?
+
+    Args:
+        bag: the bag.
+        robot: the contract.
+        names: contract topic → full name.
+        sinks: full names of the command topics, where those are needed.
+        cutter: what cuts episodes, if anything does.
+
+    Raises:
+        DataError: a topic is missing, of another type or definition, or commands come from two
+            publishers.
+    """
     wanted = {names[topic.topic]: topic.type for topic in robot.topics}
     wanted |= dict(zip(sinks, (sink.type for sink in robot.sinks), strict=False))
     missing = [name for name in wanted if not (name in bag.topics and bag.topics[name].count)]
@@ -250,8 +262,8 @@ def _choose_clock(bag: Bag, robot: RobotContract, found: Survey) -> None:
     """Which clock the stamps are of, and whether it went on evenly."""
     checked = {n: s for n, s in found.stamps.items() if len(s)}
     for name, stamps in checked.items():
-        apart = np.abs(found.times[name] - stamps)
-        if np.median(apart) > _SKEW:
+        # The nearest: of a clock that jumped, one side of the jump is right.
+        if np.abs(found.times[name] - stamps).min() > _SKEW:
             found.simulated = True
     if found.simulated and robot.tick_source == "clock" and not len(found.clock[0]):
         name = next(iter(checked))

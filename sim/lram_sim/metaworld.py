@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from lram_core.contract import ActionField, ObservationField, PolicyContract, Re
 from lram_core.errors import TaskError, listed
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld_env import EpisodeSource, build_env
-from lram_sim.suite import Array, StepResult, check_seed, dataset_schema
+from lram_sim.suite import Array, StepResult, check_seed, dataset_schema, package_versions
 
 ROBOT = "sawyer"
 GRIPPER = "metaworld_parallel"
@@ -174,14 +173,7 @@ class MetaworldSuite:
         return MetaworldTask(task)
 
     def versions(self) -> dict[str, str]:
-        return {name: _version(name) for name in ("metaworld", "mujoco", "numpy")}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # copied without its metadata
-        return "unknown"
+        return package_versions("metaworld", "mujoco", "numpy")
 
 
 def policy_contract(target_returns: Mapping[str, float], context: int) -> PolicyContract:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,18 @@ Array = npt.NDArray[np.float64]
 EVALUATION_SEED = 1_000_000_000
 """First seed of evaluation; demonstrations use the seeds below it."""
 
-_SUITES = {"metaworld": "lram_sim.metaworld:MetaworldSuite"}
+_SUITES = {
+    "metaworld": "lram_sim.metaworld:MetaworldSuite",
+    "dmcontrol": "lram_sim.dmcontrol:UnionSuite",
+    **{
+        f"dmcontrol-{domain.replace('_', '-')}": f"lram_sim.dmcontrol:RobotSuite:{domain}"
+        for domain in (
+            *("walker", "cheetah", "cartpole", "finger", "reacher", "point_mass"),
+            *("ball_in_cup", "hopper", "fish", "pendulum"),
+        )
+    },
+}
+"""Name → module and class, and what the class is called with."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +114,12 @@ class Task(Protocol):
         ...
 
     def joint_state(self) -> tuple[tuple[str, ...], Array, Array]:
-        """Return the arm's joint names, positions (rad) and velocities (rad/s)."""
+        """Return the joints' names, positions (rad, m) and velocities (rad/s, m/s)."""
         ...
 
-    def expert(self) -> Expert: ...
+    def expert(self) -> Expert:
+        """Return a new expert for one episode. Raises TaskError where there is none."""
+        ...
 
     def close(self) -> None: ...
 
@@ -147,9 +161,9 @@ def get_suite(name: str) -> Suite:
     """Return the suite called ``name``. Raises TaskError listing the suites there are."""
     if name not in _SUITES:
         raise TaskError(f"unknown suite '{name}'; available: {listed(suite_names())}")
-    module, attribute = _SUITES[name].split(":")
+    module, attribute, *arguments = _SUITES[name].split(":")
     try:
-        suite: Suite = getattr(importlib.import_module(module), attribute)()
+        suite: Suite = getattr(importlib.import_module(module), attribute)(*arguments)
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("lram_"):
             raise
@@ -196,6 +210,36 @@ def dataset_schema(suite: Suite) -> DatasetSchema:
         reward=suite.reward,
         max_episode_steps=suite.max_episode_steps,
     )
+
+
+def reference_returns(suite: Suite) -> Mapping[str, float]:
+    """Return task → return that counts as 1, of a suite that is measured by its returns.
+
+    It is the suite's optional attribute of that name. Without one, or with an empty one, what
+    counts is the tasks' success flag.
+    """
+    found: Mapping[str, float] = getattr(suite, "reference_returns", {})
+    return found
+
+
+def demonstration_return(task: Task) -> float | None:
+    """Return from which return on an episode counts as a success in a demonstration.
+
+    It is the task's optional attribute of that name; None where the task has a success flag.
+    """
+    found: float | None = getattr(task, "demonstration_return", None)
+    return found
+
+
+def package_versions(*packages: str) -> dict[str, str]:
+    """Return package → version, ``unknown`` for one that was copied without its metadata."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
 
 
 def check_seed(seed: int) -> int:
