@@ -178,9 +178,7 @@ def evaluate(
     }
     references = reference_returns(found)
     evaluation.write_results(out, outcomes, parameters, references)
-    evaluation_table(
-        summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}"
-    )
+    evaluation_table(summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}")
 
 
 @click.command()
