@@ -161,6 +161,8 @@ class PolicyContract:
         context: length of a training window in control ticks.
         max_episode_steps: longest episode of the task suite in control ticks.
         format_version: version of this schema.
+        controller: what carried the actions out in the demonstrations, where the same actions can
+            be carried out in several ways; another one is refused. Empty: not said.
     """
 
     suite: str
@@ -174,6 +176,7 @@ class PolicyContract:
     context: int
     max_episode_steps: int
     format_version: int = FORMAT_VERSION
+    controller: str = ""
 
     @property
     def observation_size(self) -> int:
@@ -210,7 +213,7 @@ class PolicyContract:
                 f"{where}: format_version {data.get('format_version')!r} found, "
                 f"this release reads {FORMAT_VERSION}"
             )
-        raw = _mapping(cls, data, where)
+        raw = _mapping(cls, data, where, optional=("controller",))
         targets = raw["target_returns"]
         if not isinstance(targets, Mapping) or "default" not in targets:
             raise ContractError(f"{where}.target_returns: expected a mapping with a 'default'")
@@ -228,6 +231,7 @@ class PolicyContract:
             },
             context=_count(raw["context"], f"{where}.context", 1),
             max_episode_steps=_count(raw["max_episode_steps"], f"{where}.max_episode_steps", 1),
+            controller=str(raw.get("controller", "")),
         )
         return contract
 

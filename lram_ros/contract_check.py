@@ -36,10 +36,11 @@ def check_contract(robot: RobotContract, policy: PolicyContract) -> None:
 def disagreements(robot: RobotContract, policy: PolicyContract) -> Iterator[str]:
     """Yield a line for each thing that does not fit.
 
-    Compared are robot, gripper, control rate; names, sizes and units of observation fields; names,
-    kinds, units and limits of action fields; and the message types with what they hold.
+    Compared are robot, gripper, control rate, and the controller where the bundle names one; names,
+    sizes and units of observation fields; names, kinds, units and limits of action fields; and the
+    message types with what they hold.
     """
-    for what in ("robot", "gripper"):
+    for what in ("robot", "gripper", *(["controller"] if policy.controller else [])):
         found, expected = getattr(robot, what), getattr(policy, what)
         if found != expected:
             yield f"{robot.source}: {what} is '{found}', the bundle was trained on '{expected}'"

@@ -117,6 +117,7 @@ class RobotContract:
             constant that stands for it on a robot that measures none; 0 where nothing is said.
         episode: topic announcing episodes; None: one episode without end.
         sinks: topics for commands, each with its adapter.
+        controller: what carries the commands out, where that makes a difference to a policy.
     """
 
     source: str
@@ -128,6 +129,7 @@ class RobotContract:
     reward: InputTopic | float
     episode: InputTopic | None
     sinks: tuple[CommandSink, ...]
+    controller: str = ""
 
     @property
     def topics(self) -> tuple[InputTopic, ...]:
@@ -203,6 +205,7 @@ class RobotContract:
             reward=_reward(root.section("reward")) if root.has("reward") else 0.0,
             episode=_single(root.section("episode"), None) if root.has("episode") else None,
             sinks=_sinks(root, Path(source).parent),
+            controller=root.text("controller") if root.has("controller") else "",
         )
         root.finish()
         _check_history(contract)

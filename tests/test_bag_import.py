@@ -23,7 +23,11 @@ from arm_recording import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap_ros2.writer import Writer as FoxgloveWriter
+from rclpy.qos import qos_profile_system_default
+from rclpy.service_introspection import ServiceIntrospectionState
+from ros_graph import Peer
 from std_msgs.msg import Bool, Empty, Float64, String
+from std_srvs.srv import Trigger
 
 from lram_core.data.store import Dataset
 from lram_core.errors import ContractError, DataError, LramError
@@ -150,8 +154,34 @@ def test_episodes_are_cut_by_a_topic(tmp_path, kind, marks, episodes):
         np.testing.assert_array_equal(part, whole[first : first + count])
 
 
-def test_episodes_are_cut_by_calls_of_a_service(tmp_path):
-    """Service introspection records each call four times; the request as received counts."""
+def service_events():
+    """What introspection publishes of one call, as it is on the wire: four messages."""
+    with Peer() as peer:
+        found = []
+        qos, all_of_it = 10, ServiceIntrospectionState.METADATA
+        peer.node.create_subscription(
+            Trigger.Event,
+            "reset/_service_event",
+            lambda data: found.append(bytes(data)),
+            qos,
+            raw=True,
+        )
+        service = peer.node.create_service(Trigger, "reset", lambda request, answer: answer)
+        client = peer.node.create_client(Trigger, "reset")
+        for side in (service, client):
+            side.configure_introspection(
+                peer.node.get_clock(), qos_profile_system_default, all_of_it
+            )
+        peer.until(client.service_is_ready)
+        client.call_async(Trigger.Request())
+        peer.until(lambda: len(found) == 4)
+    return sorted(found, key=lambda data: data[4])
+
+
+@pytest.mark.parametrize("recorded", [(0, 1, 2, 3), (1, 2), (0, 3)])
+def test_episodes_are_cut_by_calls_of_a_service(ros_domain, tmp_path, recorded):
+    """Of both sides, of the service's, of the client's: each call cuts once."""
+    events = service_events()
     bag = write_bag(tmp_path / "bag", recording(2.0), "sqlite3")
     with sqlite3.connect(bag / "bag.db3") as database:
         database.execute(
@@ -162,12 +192,10 @@ def test_episodes_are_cut_by_calls_of_a_service(tmp_path):
         database.execute("UPDATE messages SET id = -id")
         place = "(SELECT max(id) + 1 FROM messages WHERE timestamp <= ?)"
         for seconds in (0.35, 0.95):
-            for event in range(4):
-                time = START + int(seconds * SECOND) + event
-                data = bytes([0, 1, 0, 0, event]) + bytes(40)
-                database.execute(
-                    f"INSERT INTO messages VALUES ({place}, 9, ?, ?)", (time, time, data)
-                )
+            for number in recorded:
+                time = START + int(seconds * SECOND) + number
+                values = (time, time, events[number])
+                database.execute(f"INSERT INTO messages VALUES ({place}, 9, ?, ?)", values)
     data, _ = load(tmp_path, bag / "bag.db3", cut="reset")
     assert data.column("length").tolist() == [6, 10]
 

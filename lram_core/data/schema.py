@@ -35,6 +35,7 @@ class DatasetSchema:
     action: tuple[ActionField, ...]
     reward: RewardSpec
     max_episode_steps: int
+    controller: str = ""
 
     @property
     def observation_size(self) -> int:
@@ -80,6 +81,7 @@ class DatasetSchema:
                 action=action_fields(data["action"], "schema.action"),
                 reward=RewardSpec.from_dict(data["reward"], "schema.reward"),
                 max_episode_steps=int(data["max_episode_steps"]),
+                controller=str(data.get("controller", "")),
             )
         except KeyError as error:
             raise DataError(f"dataset schema: key {error} is missing") from None

@@ -48,6 +48,8 @@ class InverseKinematics:
                 f"pip install 'lram_ros[ik]'"
             ) from None
         self._mink = mink
+        # The mink that robosuite pins (0.0.5) has no error of its own for this: it asserts.
+        self._no_solution = getattr(mink, "NoSolutionFound", AssertionError)
         self._sink = sink
         self._options = sink.cartesian
         self._step = period / _STEPS
@@ -112,7 +114,7 @@ class InverseKinematics:
                     damping=_DAMPING,
                     limits=self._limits,
                 )
-            except self._mink.NoSolutionFound:
+            except self._no_solution:
                 raise IkError(
                     f"{self._sink.topic}: no motion within the limits moves "
                     f"{self._options.frame} by {delta.tolist()} from {joints.tolist()}"

@@ -214,7 +214,7 @@ class SinkMapper:
         for i, ours in enumerate(_consumed(self.sink)):
             if not self._relative[i]:
                 ends = np.array([self._bundle[i].low, self._bundle[i].high])
-                low, high = (ends * self._gain[i] + self._offset[i]).tolist()
+                low, high = sorted((ends * self._gain[i] + self._offset[i]).tolist())
                 found.append((ours.name, (ours.low, ours.high), (low, high)))
         return found
 

@@ -9,7 +9,7 @@ from lram_core.errors import DataError, listed
 from lram_ros.bags.recording import Bag, BagMessage
 
 EVENTS = "/_service_event"  # what service introspection appends to the service's name
-_REQUEST_RECEIVED = 1
+_REQUEST_SENT, _REQUEST_RECEIVED = 0, 1
 # Message types that cut, and how.
 TOPIC_TYPES = {
     "std_msgs/msg/Bool": "true begins an episode, false ends it",
@@ -26,11 +26,13 @@ class Cut:
         time: record time in ns; what comes after it belongs to the next episode.
         begins: whether an episode begins there.
         task: its task, where the recording says it.
+        sent: it is a service's request as its client sent it, not as it was received.
     """
 
     time: int
     begins: bool
     task: str = ""
+    sent: bool = False
 
 
 class CutSource:
@@ -69,10 +71,18 @@ class CutSource:
         if self._service:
             # The event's kind is its first byte, after the four that say how it is encoded: the
             # types of request and response need not be known.
-            received = message.data[4] == _REQUEST_RECEIVED
-            return [Cut(message.time, True)] if received else []
+            event = message.data[4]
+            if event not in (_REQUEST_SENT, _REQUEST_RECEIVED):
+                return []
+            return [Cut(message.time, True, sent=event == _REQUEST_SENT)]
         if self._kind == "std_msgs/msg/Empty":
             return [Cut(message.time, True)]
         value: Any = bag.decode(message).data
         task = value if isinstance(value, str) else ""
         return [Cut(message.time, bool(value), task)]
+
+
+def each_once(cuts: list[Cut]) -> list[Cut]:
+    """Leave out requests as they were sent, where those that were received are recorded as well."""
+    received = [cut for cut in cuts if not cut.sent]
+    return received or cuts

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lram_core.errors import DataError, listed
 from lram_ros.adapters.registry import make_adapters
-from lram_ros.bags.cuts import Cut, CutSource
+from lram_ros.bags.cuts import Cut, CutSource, each_once
 from lram_ros.bags.file_order import JUMP, check_order
 from lram_ros.bags.recording import SECOND, Bag, BagMessage
 from lram_ros.message_fields import InputError, has_header, message_class
@@ -224,6 +224,7 @@ def _read_times(
                 f"{bag.path}: {name}: {bag.topics[name].count} messages by its description, none "
                 f"in its files"
             )
+    found.cuts = each_once(found.cuts)
     found.times = {name: np.array(values, np.int64) for name, values in times.items()}
     found.clock = tuple(np.array(clock, np.int64).reshape(-1, 2).T)
     for name, rows in commands.items():

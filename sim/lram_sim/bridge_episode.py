@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -37,7 +37,8 @@ class Snapshot:
         reward: of the action executed in the tick before; 0 at tick 0.
         episode_return: sum of the rewards so far.
         sensors: sensor → reading, float64.
-        joints: names, positions (rad) and velocities (rad/s) of the arm.
+        joints: names, positions (rad, m) and velocities (rad/s, m/s) of arm and hand.
+        failure: why the episode was aborted; empty otherwise.
     """
 
     stamp: int
@@ -51,12 +52,14 @@ class Snapshot:
     episode_return: float
     sensors: dict[str, Array]
     joints: tuple[tuple[str, ...], Array, Array]
+    failure: str = ""
 
 
 class Simulation:
     """Runs episodes of a suite's tasks and keeps simulation time.
 
-    An episode ends at its first success or at its step limit. All calls must come from one
+    An episode ends at its first success, at its step limit, or where its simulator becomes unstable
+    (it is aborted then). All calls must come from one
     thread.
     """
 
@@ -104,16 +107,19 @@ class Simulation:
             raise RuntimeError("step without a running episode")
         result = task.step(action)
         tick = before.tick + 1
-        if result.success:
+        if result.failure:
+            state = State.ABORTED
+        elif result.success:
             state = State.SUCCEEDED
         elif result.truncated or tick >= self._limit:
             state = State.TRUNCATED
         else:
             state = State.RUNNING
         total = before.episode_return + result.reward
-        self.current = self._snapshot(
+        snapshot = self._snapshot(
             task, before.episode, tick, before.seed, state, result.success, result.reward, total
         )
+        self.current = replace(snapshot, failure=result.failure) if result.failure else snapshot
         return self.current
 
     def close(self) -> None:

@@ -2,82 +2,61 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
-import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PointStamped, PoseStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import JointState
 
-from lram_core.contract import ActionField, sensor_sizes
-from lram_core.errors import ContractError, listed
-from lram_ros.msg import ActionCommand, EpisodeStatus, Reward
+from lram_core.errors import ContractError
+from lram_ros.msg import EpisodeStatus, Reward
 from lram_sim.bridge_episode import Snapshot, State
-from lram_sim.suite import Array, Suite
+from lram_sim.suite import Suite
+from lram_sim.topics import JOINT_STATES, SensorField, SensorTopic, check_topics
 
 FRAME = "world"
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """Reliable: lockstep must not lose a message."""
 
-# topic → (sensor with a position, sensor with an orientation or None)
-_POSES = {
-    "end_effector/pose": ("ee_position", None),
-    "object_1/pose": ("object_1_position", "object_1_orientation"),
-    "object_2/pose": ("object_2_position", "object_2_orientation"),
-}
-_POINTS = {"goal": "goal_position"}
-_OPENINGS = {"gripper/state": ("gripper", "gripper_opening")}
+Filler = Callable[[Any, Snapshot], None]
 
 
 class SnapshotPublisher:
-    """Publishes snapshots; message objects are built once and refilled.
-
-    Every sensor of the suite must have its topic above.
+    """Publishes snapshots on the suite's topics; message objects are built once and refilled.
 
     Raises:
-        ContractError: the suite has a sensor that no topic carries.
+        ContractError: the suite's topics do not carry its sensors, or a message type is unknown or
+            has no such field.
     """
 
     def __init__(self, node: Node, suite: Suite) -> None:
         self._suite = suite
         self._stamp = Time()
         self._last: Snapshot | None = None
-        self._fillers: list[tuple[Any, Any, Callable[[Any, Snapshot], None]]] = []
-        sensors = set(sensor_sizes(suite.observation_fields))
-        carried: set[str] = set()
+        self._fillers: list[tuple[Any, Any, Filler]] = []
+        check_topics(suite.name, suite.topics, suite.observation_fields)
         self._clock = node.create_publisher(Clock, "/clock", QOS)
         self._clock_message = Clock(clock=self._stamp)
 
-        def add(kind: Any, topic: str, fill: Callable[[Any, Snapshot], None], *names: str) -> None:
-            if not set(names) <= sensors:
-                return
-            carried.update(names)
+        def add(kind: Any, topic: str, fill: Filler) -> None:
             message = kind()
             message.header.stamp = self._stamp
             message.header.frame_id = FRAME
             self._fillers.append((node.create_publisher(kind, topic, QOS), message, fill))
 
-        for topic, (position, orientation) in _POSES.items():
-            names = [position] if orientation is None else [position, orientation]
-            add(PoseStamped, topic, _pose_filler(position, orientation), *names)
-        for topic, point in _POINTS.items():
-            add(PointStamped, topic, _point_filler(point), point)
-        for topic, (joint, sensor) in _OPENINGS.items():
-            add(JointState, topic, _opening_filler(joint, sensor), sensor)
-        add(JointState, "joint_states", _fill_joints)
+        for topic in suite.topics:
+            kind = message_class(topic.type)
+            add(kind, topic.topic, _topic_filler(topic, kind))
         add(Reward, "reward", _fill_reward)
         add(EpisodeStatus, "episode", self._fill_status)
-        left = sorted(sensors - carried)
-        if left:
-            raise ContractError(f"suite '{suite.name}': no topic for the sensors {listed(left)}")
 
     def publish(self, snapshot: Snapshot) -> None:
         """Publish /clock, then every topic with the snapshot's stamp; the episode comes last.
@@ -124,60 +103,59 @@ class SnapshotPublisher:
         message.episode_return = snapshot.episode_return
 
 
-class CommandReader:
-    """Reads an action out of an ActionCommand by field name."""
-
-    def __init__(self, fields: tuple[ActionField, ...]) -> None:
-        self._names = [field.name for field in fields]
-        self._low = np.array([field.low for field in fields])
-        self._high = np.array([field.high for field in fields])
-
-    def read(self, message: ActionCommand) -> Array:
-        """Return the action, float64 (action_size,), clipped to the suite's limits.
-
-        Raises:
-            ContractError: names and values do not pair up, a field is missing, unknown or
-                doubled, or a value is not finite.
-        """
-        names, values = list(message.name), np.array(message.value, dtype=np.float64)
-        if len(names) != len(values):
-            raise ContractError(f"command: {len(names)} names, but {len(values)} values")
-        if names != self._names:
-            if sorted(names) != sorted(self._names):
-                raise ContractError(
-                    f"command: fields {listed(names)}, expected {listed(self._names)}"
-                )
-            values = values[[names.index(name) for name in self._names]]
-        if not np.isfinite(values).all():
-            raise ContractError(f"command: not finite: {values.tolist()}")
-        return np.clip(values, self._low, self._high)
+def message_class(type_name: str) -> Any:
+    """Return the class of ``package/msg/Name``. Raises ContractError where it is not installed."""
+    package, _, name = type_name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except (ModuleNotFoundError, AttributeError):
+        raise ContractError(f"message type {type_name} is not installed") from None
 
 
-def _pose_filler(position: str, orientation: str | None) -> Callable[[Any, Snapshot], None]:
+def _topic_filler(topic: SensorTopic, kind: Any) -> Filler:
+    if topic.topic == JOINT_STATES:
+        return _fill_joints
+    parts = [_field_filler(field, topic, kind()) for field in topic.fields]
+    names = list(dict.fromkeys(name for field in topic.fields for name in field.names))
+
     def fill(message: Any, snapshot: Snapshot) -> None:
-        point = message.pose.position
-        point.x, point.y, point.z = snapshot.sensors[position].tolist()
-        if orientation is not None:
-            turn = message.pose.orientation
-            turn.x, turn.y, turn.z, turn.w = snapshot.sensors[orientation].tolist()
+        if names:
+            message.name = names
+        for part in parts:
+            part(message, snapshot)
 
     return fill
 
 
-def _point_filler(sensor: str) -> Callable[[Any, Snapshot], None]:
-    def fill(message: Any, snapshot: Snapshot) -> None:
-        point = message.point
-        point.x, point.y, point.z = snapshot.sensors[sensor].tolist()
+def _field_filler(field: SensorField, topic: SensorTopic, sample: Any) -> Filler:
+    """What writes a sensor into its place: an array, a number, or a message of numbers."""
+    sensor, (holder, _, leaf) = field.sensor, field.path.rpartition(".")
+    try:
+        found = attrgetter(field.path)(sample)
+    except AttributeError:
+        raise ContractError(f"{topic.topic}: {topic.type} has no field '{field.path}'") from None
+    parent: Callable[[Any], Any] = attrgetter(holder) if holder else lambda message: message
+    if hasattr(found, "get_fields_and_field_types"):
+        leaves = list(found.get_fields_and_field_types())
+        place = attrgetter(field.path)
 
-    return fill
+        def fill_parts(message: Any, snapshot: Snapshot) -> None:
+            target = place(message)
+            for name, value in zip(leaves, snapshot.sensors[sensor].tolist(), strict=True):
+                setattr(target, name, value)
 
+        return fill_parts
+    if isinstance(found, float):
 
-def _opening_filler(joint: str, sensor: str) -> Callable[[Any, Snapshot], None]:
-    def fill(message: Any, snapshot: Snapshot) -> None:
-        message.name = [joint]
-        message.position = array("d", snapshot.sensors[sensor].tobytes())
+        def fill_number(message: Any, snapshot: Snapshot) -> None:
+            setattr(parent(message), leaf, float(snapshot.sensors[sensor][0]))
 
-    return fill
+        return fill_number
+
+    def fill_array(message: Any, snapshot: Snapshot) -> None:
+        setattr(parent(message), leaf, array("d", snapshot.sensors[sensor].tobytes()))
+
+    return fill_array
 
 
 def _fill_joints(message: Any, snapshot: Snapshot) -> None:

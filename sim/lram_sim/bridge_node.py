@@ -21,10 +21,13 @@ from lram_core.errors import CommandError, LramError
 from lram_core.signals import StopRequest, run_process
 from lram_ros.msg import ActionCommand
 from lram_ros.srv import ResetEpisode
+from lram_sim.bridge_commands import CommandReader, subscribe_controllers
 from lram_sim.bridge_episode import Simulation, Snapshot, State
-from lram_sim.bridge_messages import QOS, CommandReader, SnapshotPublisher
+from lram_sim.bridge_messages import QOS, SnapshotPublisher
 from lram_sim.bridge_pace import Command, Lockstep, Pace, RealTime
-from lram_sim.suite import get_suite
+from lram_sim.bridge_scene import CameraPublisher, FramePublisher, publish_description
+from lram_sim.drive import Targets
+from lram_sim.suite import Suite, get_suite
 from lram_sim.video import EpisodeVideo
 
 MODES = ("lockstep", "realtime")
@@ -32,10 +35,15 @@ _PARAMETERS: dict[str, tuple[Any, str]] = {
     "suite": ("metaworld", "Task suite."),
     "mode": ("lockstep", "lockstep: a step a command; realtime: by the wall clock."),
     "video_path": ("", "MP4 of all episodes; empty: none."),
-    "video_camera": ("corner2", "Camera of the video."),
+    "video_camera": ("", "Camera of the video; empty: the one the suite recommends."),
     "video_fps": (20.0, "Frames a second of the video."),
     "video_width": (480, "Width of the video in pixels."),
     "video_height": (360, "Height of the video in pixels."),
+    "frames": (False, "Publish objects, hand and base as frames (TF)."),
+    "camera": ("", "Camera to publish pictures of; empty: none."),
+    "camera_rate": (5.0, "Pictures a second of simulation time."),
+    "camera_width": (84, "Width of the pictures in pixels."),
+    "camera_height": (84, "Height of the pictures in pixels."),
 }
 _IDLE_S = 0.25
 _SPIN_S = 0.1
@@ -61,17 +69,23 @@ class BridgeNode(Node):
             raise CommandError(
                 f"parameter mode: found '{values['mode']}', available: {', '.join(MODES)}"
             )
-        if values["video_path"]:
-            # Read when MuJoCo is imported, which the suite does. Without a video no GL is needed.
+        if values["video_path"] or values["camera"]:
+            # Read when MuJoCo is imported, which the suite does. Without pictures no GL is needed.
             os.environ.setdefault("MUJOCO_GL", "egl")
         suite = get_suite(values["suite"])
-        self._video = _video(values, suite.control_rate)
+        self._video = _video(values, suite)
         self._publisher = SnapshotPublisher(self, suite)
+        self._description = publish_description(self, suite)
+        self._frames = FramePublisher(self) if values["frames"] else None
+        self._camera = _camera(self, values, suite.control_rate)
         self._reader = CommandReader(suite.action_fields)
-        self._simulation = Simulation(suite, self._detach_video)
+        self._simulation = Simulation(suite, self._detach_pictures)
+        self._targets = Targets(suite.drive, suite.action_fields) if suite.drive else None
         self._pace = self._make_pace(values["mode"])
         self._skipped = 0
         self.create_subscription(ActionCommand, "command", self._on_command, QOS)
+        if self._targets is not None and values["mode"] == "realtime":
+            subscribe_controllers(self, self._targets)
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
         self.create_timer(_IDLE_S, self._idle, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._pace.start()  # last: nothing can fail any more that would leave its thread behind
@@ -100,12 +114,22 @@ class BridgeNode(Node):
     def _make_pace(self, mode: str) -> Pace:
         if mode == "lockstep":
             return Lockstep(self._simulation, self._show)
-        return RealTime(self._simulation, self._show, self._finish_video, self._on_failure)
+        return RealTime(
+            self._simulation, self._show, self._finish_video, self._on_failure, self._targets
+        )
 
     def _show(self, snapshot: Snapshot) -> None:
         self._publisher.publish(snapshot)
+        if snapshot.failure:
+            self.get_logger().error(f"episode aborted: {snapshot.failure}")
         task = self._simulation.task
-        if self._video is not None and task is not None:
+        if task is None:
+            return
+        if self._frames is not None:
+            self._frames.show(task, snapshot)
+        if self._camera is not None:
+            self._camera.show(task, snapshot)
+        if self._video is not None:
             self._draw(task, snapshot)
 
     def _draw(self, task: Any, snapshot: Snapshot) -> None:
@@ -129,9 +153,11 @@ class BridgeNode(Node):
         if video is not None:
             video.discard()
 
-    def _detach_video(self) -> None:
+    def _detach_pictures(self) -> None:
         if self._video is not None:
             self._video.detach()
+        if self._camera is not None:
+            self._camera.detach()
 
     def _finish_video(self) -> None:
         if self._video is not None:
@@ -187,19 +213,32 @@ class BridgeNode(Node):
             self._publisher.abort()
 
 
-def _video(values: dict[str, Any], rate: float) -> EpisodeVideo | None:
+def _video(values: dict[str, Any], suite: Suite) -> EpisodeVideo | None:
     if not values["video_path"]:
         return None
     video = EpisodeVideo(
         Path(values["video_path"]),
-        rate,
+        suite.control_rate,
         fps=values["video_fps"],
-        camera=values["video_camera"],
+        camera=values["video_camera"] or suite.camera,
         width=values["video_width"],
         height=values["video_height"],
     )
     video.probe()
     return video
+
+
+def _camera(node: Node, values: dict[str, Any], rate: float) -> CameraPublisher | None:
+    if not values["camera"]:
+        return None
+    if not 0 < values["camera_rate"] <= rate:
+        raise CommandError(
+            f"parameter camera_rate: above 0 and at most {rate:g}, found {values['camera_rate']:g}"
+        )
+    every = max(1, round(rate / values["camera_rate"]))
+    return CameraPublisher(
+        node, values["camera"], every, values["camera_width"], values["camera_height"]
+    )
 
 
 def _spin(node: Node, stopped: Callable[[], bool]) -> None:

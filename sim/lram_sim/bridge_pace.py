@@ -14,13 +14,12 @@ from typing import Protocol
 from lram_core.errors import LramError, TaskError
 from lram_core.pacing import Pacer
 from lram_sim.bridge_episode import Simulation, Snapshot, Standstill, State
+from lram_sim.drive import HOLD_S, Targets
 from lram_sim.suite import Array
 
 REPEAT_S = 1.0
 """Lockstep: wait for a command after which the newest snapshot is shown again, to those who joined
 late or whose answer was lost."""
-HOLD_S = 0.1
-"""Real time: how long a command is applied before the robot stops."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +119,8 @@ class RealTime:
         finish: called on that thread at its end.
         failed: called on that thread with the error that ended it, if one did. The node is then
             of no more use.
+        targets: commands of controllers, followed while there is no young :class:`Command`; None
+            for a suite without.
     """
 
     def __init__(
@@ -128,11 +129,13 @@ class RealTime:
         show: Callable[[Snapshot], None],
         finish: Callable[[], None],
         failed: Callable[[Exception], None],
+        targets: Targets | None = None,
     ) -> None:
         self._simulation = simulation
         self._show = show
         self._finish = finish
         self._failed = failed
+        self._targets = targets
         self._standstill = Standstill(simulation.suite.action_fields)
         self._pacer = Pacer(simulation.suite.control_rate)
         self._requests: queue.SimpleQueue[tuple[Future[Snapshot], str, int, int] | None]
@@ -202,6 +205,8 @@ class RealTime:
             snapshot = self._simulation.reset(task, seed, max_steps)
             self._command = None
             self._last = None
+            if self._targets is not None:
+                self._targets.clear()
             self._show(snapshot)
         except LramError as error:
             answer.set_exception(error)
@@ -213,11 +218,17 @@ class RealTime:
         self._pacer.restart()
 
     def _action(self) -> Array:
-        """The newest command of this episode while it is young, then standstill."""
+        """The newest command of this episode while it is young, then the controllers' targets, then
+        standstill."""
         now = self._simulation.current
         newest = self._command
         if newest is not None and now is not None and newest[0].episode == now.episode:
             self._last = newest[0].action
             if time.monotonic() - newest[1] <= HOLD_S:
                 return self._last
+        if self._targets is not None and now is not None:
+            names, positions, _ = now.joints
+            followed = self._targets.action(dict(zip(names, positions.tolist(), strict=True)))
+            if followed is not None:
+                return followed
         return self._standstill.after(self._last)

@@ -69,7 +69,7 @@ def collect(
     workers: int | None,
     out: Path,
 ) -> None:
-    """Collect demonstrations of SUITE (metaworld, dmcontrol-cartpole, …) from its experts.
+    """Collect demonstrations of SUITE (metaworld, robosuite-panda, …) from its experts.
 
     Only successful episodes are kept, up to their success. The same command goes on where an
     interrupted one was.

@@ -16,9 +16,11 @@ from metaworld.env_dict import ALL_V3_ENVIRONMENTS, ML10_V3, ML45_V3, MT10_V3
 
 from lram_core.contract import ActionField, ObservationField, PolicyContract, RewardSpec
 from lram_core.errors import TaskError, listed
+from lram_sim.drive import Drive
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld_env import EpisodeSource, build_env
 from lram_sim.suite import Array, StepResult, check_seed, dataset_schema, package_versions
+from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
 
 ROBOT = "sawyer"
 GRIPPER = "metaworld_parallel"
@@ -44,6 +46,17 @@ ACTION_FIELDS = (
         for name in ("ee_dx", "ee_dy", "ee_dz")
     ),
     ActionField("gripper", unit="1", kind="gripper", low=-1.0, high=1.0),
+)
+# Orientations are passed on in Meta-World's own order, so they are nothing to build a frame from.
+TOPICS = (
+    pose_topic("end_effector/pose", "ee_position"),
+    SensorTopic(
+        "gripper/state", JOINT_STATE, (SensorField("gripper_opening", "position", ("gripper",)),)
+    ),
+    pose_topic("object_1/pose", "object_1_position", "object_1_orientation"),
+    pose_topic("object_2/pose", "object_2_position", "object_2_orientation"),
+    SensorTopic("goal", POINT, (SensorField("goal_position", "point"),)),
+    SensorTopic(JOINT_STATES, JOINT_STATE, ()),
 )
 REWARD = RewardSpec(
     definition=(
@@ -129,6 +142,10 @@ class MetaworldTask:
         data = self._env.data
         return self._joint_names, data.qpos[self._qpos].copy(), data.qvel[self._qvel].copy()
 
+    def frames(self) -> dict[str, tuple[Array, Array]]:
+        """No frames: Meta-World's orientations are not in one order."""
+        return {}
+
     def expert(self) -> MetaworldExpert:
         """Return a new scripted expert for one episode."""
         return MetaworldExpert(self.name)
@@ -144,11 +161,15 @@ class MetaworldSuite:
     name = "metaworld"
     robot = ROBOT
     gripper = GRIPPER
+    controller = ""
     control_rate = CONTROL_RATE
     max_episode_steps = MAX_EPISODE_STEPS
     observation_fields = OBSERVATION_FIELDS
     action_fields = ACTION_FIELDS
     reward = REWARD
+    topics: tuple[SensorTopic, ...] = TOPICS
+    camera = "corner2"
+    drive: Drive | None = None
 
     @cached_property
     def splits(self) -> Mapping[str, list[str]]:
@@ -171,6 +192,10 @@ class MetaworldSuite:
                 f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
             )
         return MetaworldTask(task)
+
+    def robot_description(self) -> str:
+        """There is none: the arm hangs on a mocap weld."""
+        return ""
 
     def versions(self) -> dict[str, str]:
         return package_versions("metaworld", "mujoco", "numpy")

@@ -108,12 +108,12 @@ def run_episode(
     policy.reset(task.name, target_return)
     observations, actions = [], []
     rewards: list[float] = []
-    reward, success = 0.0, False
-    while not success and len(rewards) < limit:
+    reward, success, broken = 0.0, False, False
+    while not success and not broken and len(rewards) < limit:
         observation = assembler.assemble(task.sensors())
         action = np.asarray(policy.act(observation, reward).values, dtype=np.float64)
         result = task.step(action)
-        reward, success = result.reward, result.success
+        reward, success, broken = result.reward, result.success, bool(result.failure)
         observations.append(observation)
         actions.append(action)
         rewards.append(reward)
@@ -134,6 +134,7 @@ def check_contract(contract: PolicyContract, suite: Suite) -> None:
         "suite": (contract.suite, suite.name),
         "robot": (contract.robot, suite.robot),
         "gripper": (contract.gripper, suite.gripper),
+        "controller": (contract.controller, suite.controller),
         "control rate": (f"{contract.control_rate:g} Hz", f"{suite.control_rate:g} Hz"),
         "actions": (_actions(contract), _actions(suite)),
     }

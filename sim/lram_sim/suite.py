@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,11 @@ import numpy.typing as npt
 from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.data.schema import DatasetSchema
 from lram_core.errors import TaskError, listed
+from lram_sim.robosuite_names import suite_names as robosuite_names
+from lram_sim.topics import SensorTopic
+
+if TYPE_CHECKING:
+    from lram_sim.drive import Drive
 
 Array = npt.NDArray[np.float64]
 
@@ -30,6 +35,7 @@ _SUITES = {
             *("ball_in_cup", "hopper", "fish", "pendulum"),
         )
     },
+    **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
 }
 """Name → module and class, and what the class is called with."""
 
@@ -42,13 +48,16 @@ class StepResult:
         observation: float64 (observation_size,), after the tick.
         reward: the suite's own reward of the executed action.
         success: the task's success flag at this tick (a task may lose it again).
-        truncated: the step limit is reached; only ``reset`` may follow.
+        truncated: the episode cannot go on (the step limit, or ``failure``); only ``reset`` may
+            follow.
+        failure: what broke the simulation, in one line; empty while it is sound.
     """
 
     observation: Array
     reward: float
     success: bool
     truncated: bool
+    failure: str = ""
 
 
 class Expert(Protocol):
@@ -114,7 +123,11 @@ class Task(Protocol):
         ...
 
     def joint_state(self) -> tuple[tuple[str, ...], Array, Array]:
-        """Return the joints' names, positions (rad, m) and velocities (rad/s, m/s)."""
+        """Return joint names, positions (rad, m) and velocities (rad/s, m/s): arm, then hand."""
+        ...
+
+    def frames(self) -> dict[str, tuple[Array, Array]]:
+        """Return frame → position (3,) in m and orientation (x, y, z, w) in the world, for TF."""
         ...
 
     def expert(self) -> Expert:
@@ -125,16 +138,28 @@ class Task(Protocol):
 
 
 class Suite(Protocol):
-    """A family of tasks on one robot with one observation and one action layout."""
+    """A family of tasks on one embodiment: one robot, hand, controller, observation, action.
+
+    Attributes:
+        controller: what turns actions into torques, with the gains that matter; empty where the
+            suite has only one way.
+        topics: where the bridge publishes each sensor; checked by :func:`check_topics`.
+        camera: the camera that shows the scene best.
+        drive: how commands of joint and gripper controllers become actions; None where they cannot.
+    """
 
     name: str
     robot: str
     gripper: str
+    controller: str
     control_rate: float
     max_episode_steps: int
     observation_fields: tuple[ObservationField, ...]
     action_fields: tuple[ActionField, ...]
     reward: RewardSpec
+    topics: tuple[SensorTopic, ...]
+    camera: str
+    drive: Drive | None
 
     @property
     def splits(self) -> Mapping[str, list[str]]:
@@ -145,6 +170,13 @@ class Suite(Protocol):
 
     def make(self, task: str) -> Task:
         """Build a task. Raises TaskError listing the tasks there are."""
+        ...
+
+    def robot_description(self) -> str:
+        """Return the robot's URDF, whose joints are those of ``joint_state``; empty: there is none.
+
+        Mesh files are named by absolute ``file://`` addresses.
+        """
         ...
 
     def versions(self) -> dict[str, str]:
@@ -204,6 +236,7 @@ def dataset_schema(suite: Suite) -> DatasetSchema:
         suite=suite.name,
         robot=suite.robot,
         gripper=suite.gripper,
+        controller=suite.controller,
         control_rate=suite.control_rate,
         observation=suite.observation_fields,
         action=suite.action_fields,

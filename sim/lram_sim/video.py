@@ -46,7 +46,9 @@ class Camera:
         try:
             self._renderer = mujoco.Renderer(model, height=height, width=width)
         except Exception as error:  # the GL backends raise whatever they like
-            raise CommandError(f"cannot render offscreen (is EGL installed?): {error}") from None
+            raise CommandError(
+                f"cannot render offscreen (Debian and Ubuntu: libegl1, libgl1): {error}"
+            ) from None
         self._place = _PLACES.get(name)
         self.model = model
         flags = self._renderer.scene.flags
@@ -190,18 +192,8 @@ class EpisodeVideo:
         Raises:
             CommandError: nothing can be rendered or encoded here.
         """
-        import mujoco
-
         prepare_encoder(self._path)
-        width, height = self._size
-        model = mujoco.MjModel.from_xml_string(_EMPTY.format(width=width, height=height))
-        data = mujoco.MjData(model)
-        mujoco.mj_forward(model, data)
-        camera = Camera(model, "probe", width, height)
-        try:
-            camera.render(data)
-        finally:
-            camera.close()
+        probe(*self._size)
 
     def show(self, model: Any, data: Any, tick: int, title: str, last: bool) -> None:
         """Draw this tick if it is due.
@@ -250,6 +242,20 @@ class EpisodeVideo:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()
+
+
+def probe(width: int, height: int) -> None:
+    """Draw an empty scene. Raises CommandError where nothing can be rendered here."""
+    import mujoco
+
+    model = mujoco.MjModel.from_xml_string(_EMPTY.format(width=width, height=height))
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    camera = Camera(model, "probe", width, height)
+    try:
+        camera.render(data)
+    finally:
+        camera.close()
 
 
 def with_title(image: Image, title: str) -> Image:

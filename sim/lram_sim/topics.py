@@ -1,0 +1,87 @@
+"""Which topic of the bridge carries which sensor. Free of ROS: names of types, not types.
+
+A suite declares its topics once; the bridge publishes by them and the robot contract is written
+from them, so the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lram_core.contract import ObservationField, sensor_sizes
+from lram_core.errors import ContractError, listed
+
+JOINT_STATE = "sensor_msgs/msg/JointState"
+POINT = "geometry_msgs/msg/PointStamped"
+POSE = "geometry_msgs/msg/PoseStamped"
+JOINT_STATES = "joint_states"
+"""The topic of the task's ``joint_state()``: all joints, of which sensors may be a part."""
+
+
+@dataclass(frozen=True)
+class SensorField:
+    """A place inside a message.
+
+    Attributes:
+        sensor: the suite's sensor.
+        path: dotted path to a part with as many numbers, in their order, or to an array.
+        names: for JointState: the joints, one a value.
+    """
+
+    sensor: str
+    path: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SensorTopic:
+    """A topic, published once a control tick.
+
+    Attributes:
+        topic: name, relative to the bridge's namespace.
+        type: interface name of a message with a header.
+        fields: the sensors it carries.
+    """
+
+    topic: str
+    type: str
+    fields: tuple[SensorField, ...]
+
+
+def pose_topic(topic: str, position: str, orientation: str = "") -> SensorTopic:
+    """A PoseStamped of a position (m) and, if there is one, an orientation (x, y, z, w)."""
+    fields = [SensorField(position, "pose.position")]
+    if orientation:
+        fields.append(SensorField(orientation, "pose.orientation"))
+    return SensorTopic(topic, POSE, tuple(fields))
+
+
+def check_topics(
+    where: str, topics: Iterable[SensorTopic], observation: tuple[ObservationField, ...]
+) -> None:
+    """Check that the topics carry every sensor of the observation, each once.
+
+    Raises:
+        ContractError: a sensor has no topic, or several, or is none of the observation's, or a
+            JointState field has another number of names than its sensor has values.
+    """
+    sizes = sensor_sizes(observation)
+    fields = [field for topic in topics for field in topic.fields]
+    carried = [field.sensor for field in fields]
+    twice = sorted({name for name in carried if carried.count(name) > 1})
+    left = [name for name in sizes if name not in carried]
+    extra = [name for name in carried if name not in sizes]
+    for problem, names in (
+        ("no topic for", left),
+        ("several topics for", twice),
+        ("topics for, but no", extra),
+    ):
+        if names:
+            raise ContractError(f"suite '{where}': {problem} sensors {listed(names)}")
+    for field in fields:
+        if field.names and len(field.names) != sizes[field.sensor]:
+            raise ContractError(
+                f"suite '{where}': {len(field.names)} names for the {sizes[field.sensor]} values "
+                f"of sensor {field.sensor}"
+            )
