@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lram_core.backbones import BACKBONES, Backbone, State, make_config
+from lram_core.data.mapped import MappedRows
 from lram_core.errors import BundleError
 
 TOKENS_PER_TICK = 3
@@ -76,9 +77,12 @@ class InputNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
 
-    def set(self, values: Tensor) -> None:
+    def set(self, values: Tensor | MappedRows) -> None:
         """Take the statistics of ``values`` (N, size); constant inputs keep a std of 1."""
-        std, mean = torch.std_mean(values.double(), dim=0, correction=0)
+        if isinstance(values, MappedRows):
+            std, mean = values.std_mean()
+        else:
+            std, mean = torch.std_mean(values.double(), dim=0, correction=0)
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
 

@@ -279,10 +279,13 @@ def test_manual_is_filled_between_its_marks(latency, tmp_path):
 
 
 def test_the_manual_shows_the_reports():
+    found = document.tables(document.RESULTS)
+    for page in document.MANUALS:
+        text = page.read_text()
+        assert document.filled(text, found) == text
+        for name in document.MARKED.findall(text):
+            assert name[1].split("/")[0] in document.REPORTS
     text = document.MANUAL.read_text()
-    assert document.filled(text, document.tables(document.RESULTS)) == text
-    for name in document.MARKED.findall(text):
-        assert name[1].split("/")[0] in document.REPORTS
     for figure in Path(document.MANUAL.parent).glob("*.svg"):
         assert figure.name in text
 

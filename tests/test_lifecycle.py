@@ -10,6 +10,7 @@ from loop_rig import COMMANDS, MIDDLE, Arm, ArmScript, within_limits
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_graph import Peer
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
@@ -157,6 +158,19 @@ def test_a_second_publisher_of_commands_stops_the_robot(make, peer):
     assert arm.fault == "second_publisher"
 
 
+def test_a_second_publisher_of_an_input_stops_the_robot(make, peer):
+    arm = running(make())
+    other = peer.node.create_publisher(JointState, "joint_states", 10)
+    arm.until_mode("holding")
+    assert arm.fault == "input_ambiguous"
+    refused = peer.call(Trigger, "policy/rearm")
+    assert (refused.success, "on joint_states" in refused.message) == (False, True)
+    peer.node.destroy_publisher(other)
+    peer.until(lambda: peer.call(Trigger, "policy/rearm").success)
+    arm.until_mode("running")
+    assert within_limits(arm.commands)
+
+
 def test_not_finite_action_latches_and_the_state_starts_anew(make, peer):
     arm = running(make())
     arm.script.next = np.array([0.0, np.nan, 0.0])
@@ -292,7 +306,7 @@ def test_services_say_why_they_do_nothing(make, peer):
 )
 def test_simulated_time_that_does_not_go_on_stops_the_robot(make, fault, reason):
     mock = MockOptions(faults=(fault,), sim_time=True)
-    arm = running(make(mock=mock, use_sim_time=True))
+    arm = running(make(mock=mock, use_sim_time=True, watchdog=2.0))
     arm.until_mode("holding")
     assert arm.fault == reason
     assert within_limits(arm.commands)

@@ -236,22 +236,45 @@ def _results(title: str, path: Path) -> str:
         mean, tasks, parameters = data["mean"], data["tasks"], data["parameters"]
         blocks, seeds = parameters["episodes"], listed(parameters["first_seeds"])
         suite = f"{parameters['suite']}: " if parameters.get("suite") else ""
-        rows = [
-            f"| {r['name']} | {r['episodes']} | {r['success_rate']:.3f} "
-            f"| {r['low']:.2f} – {r['high']:.2f} | {r['success_rate_200']:.3f} "
-            f"| {r['mean_return']:.0f} | {r['mean_steps']:.0f} |"
-            for r in [mean, *tasks]
-        ]
+        by_return = "normalised_return" in mean
+        rows = [(_return_row if by_return else _success_row)(r) for r in [mean, *tasks]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: not a result of 'lram eval' ({error!r})") from None
     lines = "\n".join(rows)
+    what, columns = _RETURN_TABLE if by_return else _SUCCESS_TABLE
     return f"""
 ## {title}
 
 {suite}{blocks} episodes a task and block of seeds, from seed {seeds} (demonstrations use seeds \
-below 1000000000), success within 500 and within 200 ticks, 95 % Wilson intervals.
+below 1000000000), {what}.
 
-| task | episodes | success | 95 % | success in 200 | return | ticks |
+{columns}
 |---|---|---|---|---|---|---|
 {lines}
 """
+
+
+_SUCCESS_TABLE = (
+    "success within 500 and within 200 ticks, 95 % Wilson intervals",
+    "| task | episodes | success | 95 % | success in 200 | return | ticks |",
+)
+_RETURN_TABLE = (
+    "return as a share of the task's reference return, 95 % bootstrap intervals",
+    "| task | episodes | normalised | 95 % | return | least return | ticks |",
+)
+
+
+def _success_row(row: dict[str, Any]) -> str:
+    return (
+        f"| {row['name']} | {row['episodes']} | {row['success_rate']:.3f} "
+        f"| {row['low']:.2f} – {row['high']:.2f} | {row['success_rate_200']:.3f} "
+        f"| {row['mean_return']:.0f} | {row['mean_steps']:.0f} |"
+    )
+
+
+def _return_row(row: dict[str, Any]) -> str:
+    return (
+        f"| {row['name']} | {row['episodes']} | {row['normalised_return']:.3f} "
+        f"| {row['low']:.2f} – {row['high']:.2f} | {row['mean_return']:.0f} "
+        f"| {row['least_return']:.0f} | {row['mean_steps']:.0f} |"
+    )

@@ -122,6 +122,7 @@ def train(
     evaluate_every: int,
 ) -> None:
     from lram_core.training.train import train as run_training
+    from lram_core.training.validation import brief
 
     name, options = _shape(backbone, size, init)
     config = TrainConfig(
@@ -131,7 +132,8 @@ def train(
         compile=compile, evaluate_every=evaluate_every,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
-    click.echo(f"{out}: held-out " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+    told = ", ".join(f"{name} {value:.4f}" for name, value in brief(metrics).items())
+    click.echo(f"{out}: held-out {told}")
 
 
 def _shape(backbone: str | None, size: str | None, init: str | None) -> tuple[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ from lram_core.training.domains import Domain, load_domains
 from lram_core.training.optimizers import learning_rate, make_optimizers, set_learning_rate
 from lram_core.training.progress import progress_bar
 from lram_core.training.start import freeze_shared, set_input_norms, start_from
-from lram_core.training.validation import metric_names, validate_all
+from lram_core.training.validation import brief, metric_names, validate_all
 
 LOG_COLUMNS = ("step", "seconds", "ticks_per_s", "lr", "train_loss")
 """The first columns of ``metrics.csv``; what is measured on held-out episodes follows."""
@@ -145,8 +145,7 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
                 row = {"seconds": trainee.seconds, "ticks_per_s": speed, "lr": lr, **metrics}
                 log.writerow([trainee.step, *(f"{row[name]:.6g}" for name in columns[1:])])
                 file.flush()
-                brief = {k: v for k, v in row.items() if "/" not in k or k.endswith("/loss")}
-                progress.report(trainee.step, **brief)
+                progress.report(trainee.step, **brief(row))
                 losses, seen, speed_mark = [], 0, time.monotonic()
             if last or trainee.step % config.checkpoint_every == 0:
                 trainee.save(run)

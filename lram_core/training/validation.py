@@ -27,6 +27,11 @@ def metric_names(domains: list[Domain]) -> tuple[str, ...]:
     return (*OVERALL, *(f"{domain.name}/{name}" for domain in domains for name in METRICS))
 
 
+def brief(metrics: dict[str, float]) -> dict[str, float]:
+    """Return what fits on a line: of the single embodiments, the losses."""
+    return {k: v for k, v in metrics.items() if "/" not in k or k.endswith("/loss")}
+
+
 def validate_all(
     model: JointModel, domains: list[Domain], config: TrainConfig, device: torch.device
 ) -> dict[str, float]:

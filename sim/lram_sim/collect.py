@@ -232,7 +232,7 @@ def _provenance(
     return {
         "selection": selection or ",".join(parameters["tasks"]),
         "roll_in_bundle": str(bundle) if bundle else None,
-        "source": "scripted experts, perturbed; labels are the experts' own clipped actions",
+        "source": "the suite's experts, perturbed; labels are the experts' own clipped actions",
         "parameters": parameters,
         "tasks": {task: asdict(tally) for task, tally in tallies.items()},
     }
