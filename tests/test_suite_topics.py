@@ -57,6 +57,15 @@ def test_metaworlds_contract_says_the_same_as_its_topics(tmp_path: Path) -> None
     assert replace(written, source="") == replace(shipped, source="")
 
 
+@pytest.mark.parametrize("name", ["dmcontrol", "dmcontrol-walker", "dmcontrol-finger"])
+def test_a_contract_is_written_for_any_suite(name: str, tmp_path: Path) -> None:
+    suite = get_suite(name)
+    path = tmp_path / "contract.yaml"
+    path.write_text(contract_text(suite))
+    policy = dataset_schema(suite).contract({"default": 1.0}, context=50)
+    check_contract(RobotContract.load(path), policy)
+
+
 @pytest.mark.parametrize("what", ["robot", "gripper", "controller"])
 def test_another_embodiment_is_refused(what: str) -> None:
     policy = dataset_schema(get_suite("robosuite-iiwa")).contract({"default": 1.0}, context=50)

@@ -144,7 +144,7 @@ class Suite(Protocol):
         controller: what turns actions into torques, with the gains that matter; empty where the
             suite has only one way.
         topics: where the bridge publishes each sensor; checked by :func:`check_topics`.
-        camera: the camera that shows the scene best.
+        camera: the camera that shows the scene best; empty: the model's first.
         drive: how commands of joint and gripper controllers become actions; None where they cannot.
     """
 

@@ -32,10 +32,18 @@ class Camera:
     """
 
     def __init__(self, model: Any, name: str, width: int, height: int) -> None:
-        """Raises CommandError where the model has no such camera or nothing can render here."""
+        """Args:
+            model: the simulator's model.
+            name: of its camera; empty for the first.
+            width, height: of the pictures, in pixels.
+
+        Raises:
+            CommandError: the model has no such camera, or nothing can render here.
+        """
         import mujoco
 
         names = [model.camera(i).name for i in range(model.ncam)]
+        name = name or next(iter(names), "")
         if name not in names:
             raise CommandError(f"no camera '{name}'; the task has {', '.join(names)}")
         self._index = names.index(name)
