@@ -32,6 +32,7 @@ class ExpertPolicy:
         self._suite = MetaworldSuite()
         self._tasks: dict[str, Any] = {}
         self._expert: Any = None
+        self._first = True
 
     def warm_up(self) -> float:
         return 0.0
@@ -43,6 +44,7 @@ class ExpertPolicy:
         if task not in self._tasks:
             self._tasks[task] = self._suite.make(task)
         self._expert = self._tasks[task].expert()
+        self.return_to_go, self._first = 0.0, True
 
     def observe_reward(self, reward: float) -> None:
         """An expert does not look at rewards."""
@@ -50,6 +52,9 @@ class ExpertPolicy:
     def act(self, observation: npt.NDArray[np.float32], reward: float | None) -> Action:
         """Return the expert's action, rounded like an in-process demonstration's."""
         values = self._expert.act(observation.astype(np.float64))
+        if not self._first:
+            self.return_to_go -= reward or 0.0
+        self._first = False
         stages = dict.fromkeys(("tokenise", "step", "decode"), 0.0)
         return Action(values, np.zeros(len(values), dtype=np.int64), stages)
 
