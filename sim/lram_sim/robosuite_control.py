@@ -48,11 +48,15 @@ class _Arm:
         self.dofs = slice(int(first), int(last) + 1)
         self.positions = slice(int(controller.qpos_index[0]), int(controller.qpos_index[-1]) + 1)
         self.inertia = np.zeros((self.model.nv, self.model.nv))
+        # Views: a look at an attribute of MjData makes an array each time.
+        self.q, self.qd = self.data.qpos[self.positions], self.data.qvel[self.dofs]
+        self.bias, self.mass = self.data.qfrc_bias[self.dofs], self.inertia[self.dofs, self.dofs]
+        self._sparse = self.data.qM
         self.step = np.array(controller.output_max, dtype=np.float64)
         self.kp, self.kd = np.array(controller.kp), np.array(controller.kd)
 
     def update(self) -> None:
-        mujoco.mj_fullM(self.model, self.inertia, self.data.qM)
+        mujoco.mj_fullM(self.model, self.inertia, self._sparse)
 
 
 class JointLaw:
@@ -63,14 +67,13 @@ class JointLaw:
         self._goal = np.zeros(0)
 
     def aim(self, action: Array) -> None:
-        self._goal = self._arm.data.qpos[self._arm.positions] + action * self._arm.step
+        self._goal = self._arm.q + action * self._arm.step
 
     def torques(self) -> Array:
-        arm, data = self._arm, self._arm.data
+        arm = self._arm
         arm.update()
-        error = self._goal - data.qpos[arm.positions]
-        wanted = error * arm.kp - data.qvel[arm.dofs] * arm.kd
-        torques: Array = arm.inertia[arm.dofs, arm.dofs] @ wanted + data.qfrc_bias[arm.dofs]
+        wanted = (self._goal - arm.q) * arm.kp - arm.qd * arm.kd
+        torques: Array = arm.mass @ wanted + arm.bias
         return torques
 
 
@@ -85,38 +88,40 @@ class PoseLaw:
         self._jacp, self._jacr = np.zeros((3, arm.model.nv)), np.zeros((3, arm.model.nv))
         self._goal, self._turn = np.zeros(3), np.eye(3)
         self._home = np.zeros(0)
+        self._place = arm.data.site_xpos[self._site]
+        self._facing = arm.data.site_xmat[self._site].reshape(3, 3)
 
     def start(self) -> None:
         """Keep the posture of an episode's start: the arm's spare joint is drawn to it."""
-        self._home = self._arm.data.qpos[self._arm.positions].copy()
+        self._home = self._arm.q.copy()
 
     def aim(self, action: Array) -> None:
         data, delta = self._arm.data, action * self._arm.step
         base = data.site_xmat[self._base].reshape(3, 3)
-        self._goal = data.site_xpos[self._site] + base @ delta[:3]
+        self._goal = self._place + base @ delta[:3]
         turn = base @ rotation(delta[3:]) @ base.T
-        self._turn = np.ascontiguousarray(turn @ data.site_xmat[self._site].reshape(3, 3))
+        self._turn = np.ascontiguousarray(turn @ self._facing)
 
     def torques(self) -> Array:
-        arm, data = self._arm, self._arm.data
+        arm = self._arm
         arm.update()
-        mujoco.mj_jacSite(arm.model, data, self._jacp, self._jacr, self._site)
+        mujoco.mj_jacSite(arm.model, arm.data, self._jacp, self._jacr, self._site)
         torques: Array = _pose_torques(
             arm.inertia,
             self._jacp,
             self._jacr,
             arm.dofs.start,
-            data.site_xpos[self._site],
-            data.site_xmat[self._site].reshape(3, 3),
+            self._place,
+            self._facing,
             self._goal,
             self._turn,
-            data.qpos[arm.positions],
-            data.qvel[arm.dofs],
+            arm.q,
+            arm.qd,
             self._home,
             arm.kp,
             arm.kd,
         )
-        return torques + data.qfrc_bias[arm.dofs]
+        return torques + arm.bias
 
 
 @numba.njit(cache=True)
@@ -183,10 +188,11 @@ class Stepper:
         self._law: Law = JointLaw(env) if controller == "joint" else PoseLaw(env)
         robot = env.robots[0]
         self._gripper = robot.gripper["right"]
-        self._arm_motors = np.array(robot._ref_actuators_indexes_dict["right"])
+        arm_motors = np.array(robot._ref_actuators_indexes_dict["right"])
+        self._arm_controls = self.data.ctrl[arm_motors[0] : arm_motors[-1] + 1]
         self._grip_motors = np.array(robot._ref_joint_gripper_actuator_indexes["right"])
         limits = self.model.actuator_ctrlrange
-        self._low, self._high = limits[self._arm_motors].T
+        self._low, self._high = np.ascontiguousarray(limits[arm_motors].T)
         grip = limits[self._grip_motors]
         self._middle, self._half = grip.mean(axis=1), np.diff(grip, axis=1)[:, 0] / 2
         self._substeps = int(env.control_timestep / env.model_timestep)
@@ -212,7 +218,9 @@ class Stepper:
             if index == 0:
                 law.aim(action[:-1])
                 data.ctrl[self._grip_motors] = self._middle + self._half * grip
-            data.ctrl[self._arm_motors] = np.clip(law.torques(), self._low, self._high)
+            # In place, and without numpy.clip, which takes as long as the law itself.
+            np.maximum(law.torques(), self._low, out=self._arm_controls)
+            np.minimum(self._arm_controls, self._high, out=self._arm_controls)
             mujoco.mj_step2(model, data)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)

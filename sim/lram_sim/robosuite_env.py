@@ -101,7 +101,9 @@ def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-def build_env(task: str, arm: Arm, controller: str, stiffness: float = STIFFNESS) -> Any:
+def build_env(
+    task: str, arm: Arm, controller: str, stiffness: float = STIFFNESS, observed: bool = False
+) -> Any:
     """Build the environment of a task that is known to exist, without a renderer.
 
     What a constructor draws (the size of a cube) is the same each time.
@@ -111,6 +113,7 @@ def build_env(task: str, arm: Arm, controller: str, stiffness: float = STIFFNESS
         arm: which arm and gripper.
         controller: ``joint`` or ``osc``.
         stiffness: the controller's proportional gain (1/s²); it is critically damped.
+        observed: with robosuite's own observation of the objects, which the suites do not use.
     """
     robosuite = import_robosuite()
     config = robosuite.load_composite_controller_config(controller="BASIC", robot=arm.model)
@@ -124,7 +127,7 @@ def build_env(task: str, arm: Arm, controller: str, stiffness: float = STIFFNESS
         has_renderer=False,
         has_offscreen_renderer=False,
         use_camera_obs=False,
-        use_object_obs=False,
+        use_object_obs=observed,
         reward_shaping=False,
         control_freq=CONTROL_RATE,
         horizon=MAX_EPISODE_STEPS,

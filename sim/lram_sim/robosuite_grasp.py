@@ -335,7 +335,8 @@ class PickPlacePlan(PickPlan):
         along = np.abs(axis[:2])
         reach = _PALM_HALF[0] * along + _PALM_HALF[1] * along[::-1]
         room = _BIN_HALF - np.abs(self.position[:2] - _BIN_MIDDLE)
-        return super().penalty(axis) + 30.0 * max(0.0, *(reach - room))
+        over = float((reach - room).max()) + 0.005
+        return super().penalty(axis) + (2.0 + 30.0 * over if over > 0 else 0.0)
 
     def candidates(self) -> list[Array]:
         """Also along the bin's walls: what is small enough turns between the fingers."""
