@@ -16,7 +16,9 @@ from lram_sim.suite import dataset_schema, get_suite
 from lram_sim.topics import check_topics, pose_topic
 
 CONFIG = Path(__file__).parents[1] / "config"
-SHIPPED = sorted(path.stem for path in CONFIG.glob("robosuite_*.yaml"))
+SHIPPED = sorted(
+    path.stem for kind in ("robosuite", "composuite") for path in CONFIG.glob(f"{kind}_*.yaml")
+)
 
 
 @pytest.mark.parametrize("stem", SHIPPED)

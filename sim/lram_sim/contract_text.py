@@ -59,7 +59,8 @@ def contract_text(suite: Suite) -> str:
             rate=float(suite.control_rate),
         )
     ]
-    lines += [_input(topic, units) for topic in suite.topics if topic.fields]
+    anchors: dict[tuple[str, ...], str] = {}
+    lines += [_input(topic, units, anchors) for topic in suite.topics if topic.fields]
     lines.append(_TAIL.format(age=MAX_AGE))
     for field in suite.action_fields:
         lines.append(
@@ -69,10 +70,9 @@ def contract_text(suite: Suite) -> str:
     return "".join(lines)
 
 
-def _input(topic: SensorTopic, units: dict[str, str]) -> str:
+def _input(topic: SensorTopic, units: dict[str, str], anchors: dict[tuple[str, ...], str]) -> str:
     lines = [f"  - topic: {topic.topic}\n", f"    type: {topic.type}\n"]
     lines += [f"    max_age: {MAX_AGE} # s\n", "    fields:\n"]
-    anchors: dict[tuple[str, ...], str] = {}
     for field in topic.fields:
         unit = _unit(units[field.sensor])
         if len(field.names) < 2:

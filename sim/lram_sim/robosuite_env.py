@@ -54,12 +54,12 @@ class Arm:
 
 
 _PANDA_HAND = Gripper("PandaGripper", "panda_hand", "finger_joint1", (0.0, 0.04))
-_RETHINK = Gripper("RethinkGripper", "rethink", "l_finger_joint", (-0.0118, 0.0115))
+RETHINK = Gripper("RethinkGripper", "rethink", "l_finger_joint", (-0.0118, 0.0115))
 _ROBOTIQ = Gripper("Robotiq85Gripper", "robotiq85", "finger_joint", (0.515, -0.027))
 
 ARMS = {
     "panda": Arm("Panda", tuple(f"panda_joint{i}" for i in range(1, 8)), _PANDA_HAND),
-    "sawyer": Arm("Sawyer", tuple(f"right_j{i}" for i in range(7)), _RETHINK),
+    "sawyer": Arm("Sawyer", tuple(f"right_j{i}" for i in range(7)), RETHINK),
     "iiwa": Arm("IIWA", tuple(f"joint_{i}" for i in range(1, 8)), _ROBOTIQ),
     "ur5e": Arm(
         "UR5e",
@@ -74,7 +74,7 @@ ARMS = {
         _ROBOTIQ,
     ),
     "kinova3": Arm("Kinova3", tuple(f"joint_{i}" for i in range(1, 8)), _ROBOTIQ),
-    "jaco": Arm("Jaco", tuple(f"j2s7s300_joint_{i}" for i in range(1, 8)), _RETHINK),
+    "jaco": Arm("Jaco", tuple(f"j2s7s300_joint_{i}" for i in range(1, 8)), RETHINK),
 }
 _PARTS = {"joint": "JOINT_POSITION", "osc": "OSC_POSE"}
 _MODEL_ARRAYS = ("body_pos", "body_quat", "site_rgba", "geom_rgba")
@@ -96,29 +96,37 @@ def build_env(task: str, arm: Arm, controller: str) -> Any:
     What a constructor draws (the size of a cube) is the same each time.
     """
     robosuite = import_robosuite()
-    config = robosuite.load_composite_controller_config(controller="BASIC", robot=arm.model)
-    part = robosuite.load_part_controller_config(default_controller=_PARTS[controller])
-    config["body_parts"]["right"] = {**part, "gripper": {"type": "GRIP"}}
     env = robosuite.make(
         ENVIRONMENTS[task],
-        robots=arm.model,
-        gripper_types=arm.gripper.model,
-        controller_configs=config,
-        has_renderer=False,
-        has_offscreen_renderer=False,
-        use_camera_obs=False,
         use_object_obs=False,
         reward_shaping=False,
-        control_freq=CONTROL_RATE,
-        horizon=MAX_EPISODE_STEPS,
-        ignore_done=True,
-        hard_reset=False,
-        renderer="mujoco",
-        seed=0,
+        **arguments(arm, controller),
     )
     if arm.model == "Sawyer":
         _free_the_sawyers_base(env.sim.model._model)
     return env
+
+
+def arguments(arm: Arm, controller: str) -> dict[str, Any]:
+    """Return what every environment of an arm is built with: its controller, and no renderer."""
+    robosuite = import_robosuite()
+    config = robosuite.load_composite_controller_config(controller="BASIC", robot=arm.model)
+    part = robosuite.load_part_controller_config(default_controller=_PARTS[controller])
+    config["body_parts"]["right"] = {**part, "gripper": {"type": "GRIP"}}
+    return {
+        "robots": arm.model,
+        "gripper_types": arm.gripper.model,
+        "controller_configs": config,
+        "has_renderer": False,
+        "has_offscreen_renderer": False,
+        "use_camera_obs": False,
+        "control_freq": CONTROL_RATE,
+        "horizon": MAX_EPISODE_STEPS,
+        "ignore_done": True,
+        "hard_reset": False,
+        "renderer": "mujoco",
+        "seed": 0,
+    }
 
 
 def _free_the_sawyers_base(model: Any) -> None:
