@@ -1,0 +1,293 @@
+"""Where an arm can go: inverse kinematics and paths of joint positions that touch nothing.
+
+It looks at a copy of the simulation, so that the episode goes on undisturbed.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from lram_sim.composuite_scene import ComposuiteScene
+from lram_sim.robosuite_motion import rotation_vector
+
+Array = npt.NDArray[np.float64]
+
+_NEAR = 0.012
+"""Distance (m) from walls and furniture that counts as a touch."""
+_STEP = 0.06
+"""Joint distance (rad, largest joint) between the checks along a path."""
+_LIMIT = 0.03
+"""Distance (rad) kept from the joints' limits."""
+_ARENA, _ARM, _THING, _OTHER = range(4)
+
+
+@dataclass(frozen=True)
+class Grip:
+    """The object's pose in the hand: position (3,) in m and rotation (3, 3)."""
+
+    position: Array
+    turn: Array
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A pose of the grip site in the world: position (3,) in m and rotation (3, 3)."""
+
+    position: Array
+    turn: Array
+
+    def moved(self, way: Array) -> Pose:
+        """Return the pose displaced by ``way`` (3,) in m."""
+        return Pose(self.position + way, self.turn)
+
+
+class Planner:
+    """Plans for one arm in one scene.
+
+    Args:
+        scene: the simulation at the start of an episode.
+        seed: of the random tree that is tried last.
+    """
+
+    def __init__(self, scene: ComposuiteScene, seed: int) -> None:
+        self._scene = scene
+        self._model = copy.deepcopy(scene.model)
+        self._data = mujoco.MjData(self._model)
+        self._rng = np.random.default_rng(seed)
+        self._jacp, self._jacr = (np.zeros((3, self._model.nv)) for _ in range(2))
+        self._home = scene.data.qpos[scene.qpos].copy()
+        low, high = scene.arm_range.T
+        self._low, self._high = low + _LIMIT, high - _LIMIT
+        joint = self._model.body_jntadr[scene.thing]
+        self._thing = int(self._model.jnt_qposadr[joint])
+        self._kinds = self._geom_kinds()
+        # Touches of the fixed things are noticed from this far.
+        self._model.geom_margin[self._kinds == _ARENA] = _NEAR
+        self._data.qpos[:] = scene.data.qpos
+
+    def _geom_kinds(self) -> npt.NDArray[np.int64]:
+        model = self._model
+        kinds = np.full(model.ngeom, _ARENA)
+        moving = set(model.jnt_bodyid[[self._joint(dof) for dof in self._scene.dofs]])
+        for geom in range(model.ngeom):
+            body = model.geom_bodyid[geom]
+            chain = []
+            while body:
+                chain.append(body)
+                body = model.body_parentid[body]
+            if self._scene.thing in chain:
+                kinds[geom] = _THING
+            elif moving & set(chain):
+                kinds[geom] = _ARM
+            elif any(model.body(b).name.startswith(("robot", "fixed", "left", "right", "goal"))
+                     for b in chain):
+                kinds[geom] = _OTHER
+        return kinds
+
+    def _joint(self, dof: int) -> int:
+        return int(self._model.dof_jntid[dof])
+
+    def watch(self) -> None:
+        """Take over where the object and the fingers are now."""
+        self._data.qpos[:] = self._scene.data.qpos
+
+    def now(self) -> Array:
+        """Return the arm's joint positions in the episode, rad."""
+        return np.array(self._scene.data.qpos[self._scene.qpos])
+
+    def hand(self, q: Array) -> Pose:
+        """Return the hand's pose at joint positions ``q`` (rad)."""
+        self._data.qpos[self._scene.qpos] = q
+        mujoco.mj_kinematics(self._model, self._data)
+        site = self._scene.grip_site
+        return Pose(
+            self._data.site_xpos[site].copy(), self._data.site_xmat[site].reshape(3, 3).copy()
+        )
+
+    def solve(self, start: Array, goal: Pose, rounds: int = 80) -> Array | None:
+        """Return joint positions (rad) near ``start`` that put the hand at a pose, or None."""
+        model, data, scene = self._model, self._data, self._scene
+        q = start.copy()
+        identity = np.eye(6)
+        for _ in range(rounds):
+            hand = self.hand(q)
+            way, turn = goal.position - hand.position, rotation_vector(goal.turn @ hand.turn.T)
+            if np.abs(way).max() < 5e-4 and np.abs(turn).max() < 5e-3:
+                return q
+            mujoco.mj_comPos(model, data)
+            mujoco.mj_jacSite(model, data, self._jacp, self._jacr, scene.grip_site)
+            jacobian = np.vstack((self._jacp, self._jacr))[:, scene.dofs]
+            share = max(1.0, float(np.linalg.norm(way)) / 0.1, float(np.linalg.norm(turn)) / 0.4)
+            wanted = np.concatenate((way, turn)) / share
+            free = np.ones(len(q), dtype=bool)
+            for _ in range(2):
+                part = jacobian * free
+                inverse = part.T @ np.linalg.inv(part @ part.T + 1e-3 * identity)
+                move = inverse @ wanted
+                stuck = ((q >= self._high) & (move > 0)) | ((q <= self._low) & (move < 0))
+                if not (stuck & free).any():
+                    break
+                free &= ~stuck
+            spare = (np.eye(len(q)) - inverse @ part) @ (self._home - q)
+            move = move * free + np.clip(0.05 * spare, -0.02, 0.02)
+            largest = np.abs(move).max()
+            q = np.clip(q + move * min(1.0, 0.3 / largest), self._low, self._high)
+        return None
+
+    def clear(self, q: Array, grip: Grip | None = None, near_thing: bool = False) -> bool:
+        """Tell whether nothing touches at ``q``, with the object in the hand if there is a grip.
+
+        Args:
+            q: joint positions, rad.
+            grip: how the hand holds the object; None where it does not.
+            near_thing: whether the hand may touch the object that it does not hold.
+        """
+        data = self._data
+        hand = self.hand(q)
+        if grip is not None:
+            place = data.qpos[self._thing : self._thing + 7]
+            place[:3] = hand.position + hand.turn @ grip.position
+            quaternion = np.zeros(4)
+            mujoco.mju_mat2Quat(quaternion, (hand.turn @ grip.turn).reshape(-1))
+            place[3:] = quaternion
+            mujoco.mj_kinematics(self._model, data)
+        mujoco.mj_collision(self._model, data)
+        if not data.ncon:
+            return True
+        pairs = self._kinds[data.contact.geom]
+        first, second = pairs.min(axis=1), pairs.max(axis=1)
+        bad = (first == _ARENA) & (second == _ARM)
+        if grip is not None:
+            bad |= (first == _ARENA) & (second == _THING)
+        elif not near_thing:
+            bad |= (first == _ARM) & (second == _THING)
+        return not bad.any()
+
+    def straight(self, a: Array, b: Array, grip: Grip | None = None) -> bool:
+        """Tell whether the straight way from ``a`` to ``b`` (joints) is clear; ``a`` may not be."""
+        count = int(np.ceil(np.abs(b - a).max() / _STEP))
+        # The ends of a move are where it fails most often.
+        order = sorted(range(1, count + 1), key=lambda i: (i * 0.618) % 1.0)
+        return all(self.clear(a + (b - a) * i / count, grip) for i in order)
+
+    def line(
+        self, start: Array, poses: list[Pose], spacing: float = 0.025
+    ) -> list[Array] | None:
+        """Return joint positions along straight lines of the hand through poses, or None."""
+        found: list[Array] = []
+        q, hand = start, self.hand(start)
+        for pose in poses:
+            way = pose.position - hand.position
+            turn = rotation_vector(pose.turn @ hand.turn.T)
+            count = max(
+                1,
+                int(np.ceil(np.linalg.norm(way) / spacing)),
+                int(np.ceil(np.linalg.norm(turn) / 0.2)),
+            )
+            for i in range(1, count + 1):
+                partial = _turned(turn * i / count) @ hand.turn
+                goal = self.solve(q, Pose(hand.position + way * i / count, partial), 30)
+                if goal is None:
+                    return None
+                found.append(goal)
+                q = goal
+            hand = pose
+        return found
+
+    def path(self, a: Array, b: Array, grip: Grip | None = None) -> list[Array] | None:
+        """Return joint positions after ``a`` to ``b`` whose straight connections are clear."""
+        if self.straight(a, b, grip):
+            return [b]
+        for via in self._detours(a, b):
+            if self.clear(via, grip) and self.straight(a, via, grip):
+                if self.straight(via, b, grip):
+                    return [via, b]
+        found = self._tree(a, b, grip)
+        return self._shortened(a, found, grip) if found else None
+
+    def _detours(self, a: Array, b: Array) -> list[Array]:
+        """Return postures that are often worth going through: high above the way, and the start."""
+        first, last = self.hand(a), self.hand(b)
+        found = []
+        for height in (1.15, 1.25):
+            for share in (0.5, 0.15, 0.85):
+                turn = rotation_vector(last.turn @ first.turn.T)
+                middle = first.position + (last.position - first.position) * share
+                pose = Pose(
+                    np.array([*middle[:2], max(height, middle[2])]),
+                    _turned(turn * share) @ first.turn,
+                )
+                q = self.solve(a + (b - a) * share, pose, 40)
+                if q is not None:
+                    found.append(q)
+        return [*found, self._home]
+
+    def _tree(self, a: Array, b: Array, grip: Grip | None) -> list[Array] | None:
+        """Grow two random trees towards each other (RRT-Connect: Kuffner and LaValle, 2000)."""
+        low = np.maximum(np.minimum(a, b) - 0.7, self._low)
+        high = np.minimum(np.maximum(a, b) + 0.7, self._high)
+        trees: list[list[tuple[Array, int]]] = [[(a, -1)], [(b, -1)]]
+        for turn in range(400):
+            here, there = trees[turn % 2], trees[1 - turn % 2]
+            reached = self._grow(here, self._rng.uniform(low, high), grip, 0.4)
+            if reached is None:
+                continue
+            met = self._grow(there, here[reached][0], grip, np.inf)
+            if met is not None and np.array_equal(there[met][0], here[reached][0]):
+                one, other = _branch(here, reached)[::-1], _branch(there, met)
+                whole = one + other[1:] if turn % 2 == 0 else other[::-1] + one[::-1][1:]
+                return whole[1:]
+        return None
+
+    def _grow(
+        self, tree: list[tuple[Array, int]], goal: Array, grip: Grip | None, reach: float
+    ) -> int | None:
+        """Extend a tree from its nearest node towards ``goal``; return the last new node."""
+        nearest = int(np.argmin([np.abs(goal - q).max() for q, _ in tree]))
+        q, last = tree[nearest][0], None
+        length = float(np.abs(goal - q).max())
+        end = goal if length <= reach else q + (goal - q) * reach / length
+        count = max(1, int(np.ceil(np.abs(end - q).max() / _STEP)))
+        for i in range(1, count + 1):
+            step = end if i == count else q + (end - q) * i / count
+            if not self.clear(step, grip):
+                break
+            tree.append((step, nearest))
+            nearest = last = len(tree) - 1
+        return last
+
+    def _shortened(self, a: Array, path: list[Array], grip: Grip | None) -> list[Array]:
+        """Cut corners."""
+        points = [a, *path]
+        for _ in range(60):
+            if len(points) < 3:
+                break
+            i, j = sorted(self._rng.choice(len(points), 2, replace=False))
+            if j > i + 1 and self.straight(points[i], points[j], grip):
+                del points[i + 1 : j]
+        return points[1:]
+
+
+def _branch(tree: list[tuple[Array, int]], node: int) -> list[Array]:
+    """Return the nodes from ``node`` back to the root."""
+    found = []
+    while node >= 0:
+        q, node = tree[node]
+        found.append(q)
+    return found
+
+
+def _turned(vector: Array) -> Array:
+    """Return the rotation matrix (3, 3) of a rotation vector."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    quaternion, matrix = np.zeros(4), np.zeros(9)
+    mujoco.mju_axisAngle2Quat(quaternion, vector / angle, angle)
+    mujoco.mju_quat2Mat(matrix, quaternion)
+    return matrix.reshape(3, 3)
