@@ -208,5 +208,5 @@ def _build_env(task: str, arm: Arm) -> Any:
         hindrance=hindrance,
         objective=objective,
         initialization_noise=None,
-        **arguments(arm, "joint"),
+        **arguments(arm, "joint", _STIFFNESS),
     )

@@ -36,12 +36,16 @@ class Gripper:
         name: name in contracts.
         joint: the joint whose position tells how far it is open, without robosuite's prefix.
         span: positions (m or rad) of that joint, closed and open.
+        width: what fits between the open fingers, m.
+        depth: how far below the pads' middle the grip site is, m.
     """
 
     model: str
     name: str
     joint: str
     span: tuple[float, float]
+    width: float
+    depth: float
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,9 @@ class Arm:
     gripper: Gripper
 
 
-_PANDA_HAND = Gripper("PandaGripper", "panda_hand", "finger_joint1", (0.0, 0.04))
-RETHINK = Gripper("RethinkGripper", "rethink", "l_finger_joint", (-0.0118, 0.0115))
-_ROBOTIQ = Gripper("Robotiq85Gripper", "robotiq85", "finger_joint", (0.515, -0.027))
+_PANDA_HAND = Gripper("PandaGripper", "panda_hand", "finger_joint1", (0.0, 0.04), 0.078, 0.0)
+RETHINK = Gripper("RethinkGripper", "rethink", "l_finger_joint", (-0.0118, 0.0115), 0.046, 0.004)
+_ROBOTIQ = Gripper("Robotiq85Gripper", "robotiq85", "finger_joint", (0.515, -0.027), 0.085, 0.008)
 
 ARMS = {
     "panda": Arm("Panda", tuple(f"panda_joint{i}" for i in range(1, 8)), _PANDA_HAND),
@@ -77,6 +81,9 @@ ARMS = {
     "jaco": Arm("Jaco", tuple(f"j2s7s300_joint_{i}" for i in range(1, 8)), RETHINK),
 }
 _PARTS = {"joint": "JOINT_POSITION", "osc": "OSC_POSE"}
+STIFFNESS = 150.0
+"""Of both controllers. robosuite's default for joints is 50, with which a joint moves at no more
+than 0.18 rad/s, a third of the hand's speed under OSC; 150 makes that 0.31."""
 _MODEL_ARRAYS = ("body_pos", "body_quat", "site_rgba", "geom_rgba")
 
 
@@ -90,29 +97,35 @@ def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-def build_env(task: str, arm: Arm, controller: str) -> Any:
+def build_env(task: str, arm: Arm, controller: str, stiffness: float = STIFFNESS) -> Any:
     """Build the environment of a task that is known to exist, without a renderer.
 
     What a constructor draws (the size of a cube) is the same each time.
+
+    Args:
+        task: key of ENVIRONMENTS.
+        arm: which arm and gripper.
+        controller: ``joint`` or ``osc``.
+        stiffness: the controller's proportional gain (1/s²); it is critically damped.
     """
     robosuite = import_robosuite()
     env = robosuite.make(
         ENVIRONMENTS[task],
         use_object_obs=False,
         reward_shaping=False,
-        **arguments(arm, controller),
+        **arguments(arm, controller, stiffness),
     )
     if arm.model == "Sawyer":
         _free_the_sawyers_base(env.sim.model._model)
     return env
 
 
-def arguments(arm: Arm, controller: str) -> dict[str, Any]:
+def arguments(arm: Arm, controller: str, stiffness: float) -> dict[str, Any]:
     """Return what every environment of an arm is built with: its controller, and no renderer."""
     robosuite = import_robosuite()
     config = robosuite.load_composite_controller_config(controller="BASIC", robot=arm.model)
     part = robosuite.load_part_controller_config(default_controller=_PARTS[controller])
-    config["body_parts"]["right"] = {**part, "gripper": {"type": "GRIP"}}
+    config["body_parts"]["right"] = {**part, "kp": stiffness, "gripper": {"type": "GRIP"}}
     return {
         "robots": arm.model,
         "gripper_types": arm.gripper.model,

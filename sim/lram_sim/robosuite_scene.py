@@ -43,9 +43,9 @@ class Scene:
         objects: body numbers of the first and the second object; None for one that is not there.
         grip_site: site between the finger pads; its z axis points out of the hand, the fingers
             move along its x axis.
-        dofs: the arm's part of the velocities.
+        arm_qpos, dofs: the arm's places in the positions and in the velocities.
         goal: (3,) where the object is to go, m; zero in a task without.
-        pads: geoms of the left and the right finger pad.
+        fingers: geoms of the left and of the right finger.
     """
 
     def __init__(self, env: Any, task: str, arm: Arm) -> None:
@@ -60,17 +60,18 @@ class Scene:
         self._qpos = np.array([joint.qposadr[0] for joint in (*joints, *fingers)])
         self._qvel = np.array([joint.dofadr[0] for joint in (*joints, *fingers)])
         count = len(joints)
-        self._arm_qpos, self.dofs = self._qpos[:count], self._qvel[:count]
+        self.arm_qpos, self.dofs = self._qpos[:count], self._qvel[:count]
         self.arm_range = self.model.jnt_range[[joint.id for joint in joints]].copy()
         limited = self.model.jnt_limited[[joint.id for joint in joints]].astype(bool)
         self.arm_range[~limited] = -np.inf, np.inf
         leading = hand.joints[[n.endswith(arm.gripper.joint) for n in hand.joints].index(True)]
         self._leading = int(self.model.joint(leading).qposadr[0])
         self.grip_site = int(robot.eef_site_id["right"])
-        self.pads = tuple(
-            self.model.geom(hand.important_geoms[side][0]).id
-            for side in ("left_fingerpad", "right_fingerpad")
+        self.fingers = tuple(
+            np.array([self.model.geom(name).id for name in hand.important_geoms[side]])
+            for side in ("left_finger", "right_finger")
         )
+        self.gripper = arm.gripper
         first, second = _OBJECTS[task]
         self.objects = (self._body(first), self._body(second) if second else None)
         self._handle = self.model.site(_HANDLE).id if task == "door" else None
@@ -83,7 +84,7 @@ class Scene:
 
     def arm_positions(self) -> Array:
         """Return the arm's joint positions, rad."""
-        return np.array(self.data.qpos[self._arm_qpos])
+        return np.array(self.data.qpos[self.arm_qpos])
 
     def opening(self) -> float:
         """Return how far the hand is open, about 0 (closed) to 1."""
@@ -101,7 +102,7 @@ class Scene:
         position = data.xpos[first] if self._handle is None else data.site_xpos[self._handle]
         none = second is None
         return {
-            "joint_position": data.qpos[self._arm_qpos],
+            "joint_position": data.qpos[self.arm_qpos],
             "joint_velocity": data.qvel[self.dofs],
             "gripper_opening": np.array([self.opening()]),
             "ee_position": data.site_xpos[self.grip_site].copy(),

@@ -21,10 +21,12 @@ from lram_sim.robosuite_env import (
     CONTROL_RATE,
     ENVIRONMENTS,
     MAX_EPISODE_STEPS,
+    STIFFNESS,
     Arm,
     EpisodeSource,
     build_env,
 )
+from lram_sim.robosuite_experts import make_expert
 from lram_sim.robosuite_names import split_name
 from lram_sim.robosuite_scene import Scene, finger_name
 from lram_sim.suite import Array, Expert, StepResult, check_seed, package_versions
@@ -41,10 +43,9 @@ REWARD = RewardSpec(
     horizon=MAX_EPISODE_STEPS,
 )
 _GRIPPER = ActionField("gripper", unit="1", kind="gripper", low=-1.0, high=1.0)
-_CONTROLLERS = {"joint": "joint_position_delta_kp50", "osc": "osc_pose_delta_kp150"}
-# Gains and steps of robosuite's default configuration; a test compares them.
+_CONTROLLERS = {"joint": "joint_position_delta_kp150", "osc": "osc_pose_delta_kp150"}
+# Steps of robosuite's default configuration; a test compares them.
 _STEPS = {"joint": (0.05,), "osc": (0.05, 0.05, 0.05, 0.5, 0.5, 0.5)}
-_STIFFNESS = {"joint": 50.0, "osc": 150.0}
 
 
 def observation_fields(arm: Arm) -> tuple[ObservationField, ...]:
@@ -161,7 +162,7 @@ class RobosuiteTask:
 
     def expert(self) -> Expert:
         """Return a new scripted expert for one episode."""
-        raise TaskError(f"task '{self.name}' of suite 'robosuite' has no expert yet")
+        return make_expert(self)
 
     def close(self) -> None:
         """Free the simulation; the task cannot be used afterwards."""
@@ -224,7 +225,7 @@ def _drive(arm: Arm, mode: str) -> Drive:
         joints=arm.joints if mode == "joint" else (),
         steps=_STEPS[mode] * (len(arm.joints) if mode == "joint" else 1),
         # Damper over spring of a critically damped controller: the time it lags behind a ramp.
-        lag=2.0 / float(np.sqrt(_STIFFNESS[mode])),
+        lag=2.0 / float(np.sqrt(STIFFNESS)),
         gripper_joint=finger_name(arm, arm.gripper.joint),
         gripper_range=arm.gripper.span,
     )

@@ -1,0 +1,170 @@
+"""From where the hand should be to the action that takes it there, for both action spaces.
+
+A target is Cartesian. For joint actions it is turned into joint positions by damped least squares on
+MuJoCo's Jacobian, from where the arm is, and the joints go there in step: the fastest way there is
+with joints that all have the same limit. (mink solves the same as a quadratic programme over every
+degree of freedom of the scene, objects included, at about 1 ms an iteration; a control tick's physics
+takes two.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from lram_sim.robosuite_scene import Scene
+
+Array = npt.NDArray[np.float64]
+
+OPEN, CLOSE = -1.0, 1.0
+
+_GAIN = 1.6
+"""Of the remaining way asked for each tick. The controllers are critically damped at 1; more is
+faster while the action is at its limit and costs a few per cent of overshoot at the end."""
+_ITERATIONS = 8
+_LEAP = 0.4
+"""Largest change (rad) of a joint in one iteration."""
+_CLOSE = 1e-4
+_DAMPING = 0.02
+_POSTURE = 0.1
+"""Share of the way back to the posture of the start that a spare joint takes in an iteration."""
+_MARGIN = 0.05
+"""Distance (rad) from a joint's limit at which it moves no further."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the hand should be.
+
+    Attributes:
+        position: (3,) of the grip site, m.
+        turn: (3, 3) rotation of the grip site.
+        grip: OPEN or CLOSE.
+        speed: largest action, 0 to 1.
+        free_yaw: the hand may turn about the vertical as the arm likes.
+    """
+
+    position: Array
+    turn: Array
+    grip: float
+    speed: float = 1.0
+    free_yaw: bool = False
+
+
+class Mover:
+    """Turns targets into actions.
+
+    Args:
+        scene: the simulation, just reset.
+        mode: ``joint`` or ``osc``.
+    """
+
+    def __init__(self, scene: Scene, mode: str) -> None:
+        self._scene, self._joints = scene, mode == "joint"
+        self._home = scene.arm_positions()
+        base = scene.model.site("robot0_right_center").id
+        self._base = scene.data.site_xmat[base].reshape(3, 3).copy()
+        self._inverse = InverseKinematics(scene, self._home)
+
+    def action(self, target: Target) -> Array:
+        """Return the action, float64 (action_size,), rounded to single precision."""
+        if self._joints:
+            now = self._scene.arm_positions()
+            moves = _GAIN * (self._inverse.solve(now, target) - now) / 0.05
+        else:
+            way, turn = error(self._scene.data, self._scene.grip_site, target)
+            moves = _GAIN * np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
+        largest = np.abs(moves).max()
+        if largest > target.speed:
+            moves *= target.speed / largest
+        return np.append(moves, target.grip).astype(np.float32).astype(np.float64)
+
+
+class InverseKinematics:
+    """Joint positions that bring the hand to a target.
+
+    Args:
+        scene: the simulation.
+        home: posture that a redundant arm is drawn to.
+    """
+
+    def __init__(self, scene: Scene, home: Array) -> None:
+        self._scene, self._home = scene, home
+        self._data = mujoco.MjData(scene.model)  # to try positions in
+        nv = scene.model.nv
+        self._jacp, self._jacr = np.zeros((3, nv)), np.zeros((3, nv))
+
+    def solve(self, start: Array, target: Target) -> Array:
+        """Return joint positions (n,) near ``start``, as close to the target as they come."""
+        scene, data = self._scene, self._data
+        model, site = scene.model, scene.grip_site
+        rows = slice(0, 5 if target.free_yaw else 6)
+        low, high = scene.arm_range.T
+        q = start.copy()
+        for index in range(_ITERATIONS):
+            data.qpos[scene.arm_qpos] = q
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            left = np.concatenate(error(data, site, target))[rows]
+            if np.abs(left).max() < _CLOSE:
+                break
+            mujoco.mj_jacSite(model, data, self._jacp, self._jacr, site)
+            jacobian = np.vstack((self._jacp, self._jacr))[rows, scene.dofs]
+            q = np.clip(q + self._step(jacobian, left, q, index), low + _MARGIN, high - _MARGIN)
+        return q
+
+    def miss(self, q: Array, target: Target) -> float:
+        """Return how far joint positions (n,) are from the target, m and rad taken together."""
+        self._data.qpos[self._scene.arm_qpos] = q
+        mujoco.mj_kinematics(self._scene.model, self._data)
+        way, turn = error(self._data, self._scene.grip_site, target)
+        return float(np.linalg.norm(way) + np.linalg.norm(turn))
+
+    def _step(self, jacobian: Array, left: Array, q: Array, index: int) -> Array:
+        low, high = self._scene.arm_range.T
+        damping = _DAMPING**2 * np.eye(len(left))
+        free = np.ones(len(q))
+        for _ in range(2):
+            part = jacobian * free
+            inverse = part.T @ np.linalg.inv(part @ part.T + damping)
+            # What does not move the hand draws the arm back to a good posture; the last iterations
+            # are left to the target alone.
+            posture = _POSTURE if index < _ITERATIONS // 2 else 0.0
+            spare = free * (self._home - q) * posture
+            moves = inverse @ (left - part @ spare) + spare
+            stuck = ((q >= high - _MARGIN) & (moves > 0)) | ((q <= low + _MARGIN) & (moves < 0))
+            if not stuck.any():
+                break
+            free = free * ~stuck
+        moves = moves * free
+        largest = np.abs(moves).max()
+        found: Array = moves if largest <= _LEAP else moves * (_LEAP / largest)
+        return found
+
+
+def error(data: Any, site: int, target: Target) -> tuple[Array, Array]:
+    """Return the way (3,) in m and the rotation vector (3,) in rad that are left."""
+    turn = rotation_vector(target.turn @ data.site_xmat[site].reshape(3, 3).T)
+    if target.free_yaw:
+        turn[2] = 0.0
+    return target.position - data.site_xpos[site], turn
+
+
+def rotation_vector(turn: Array) -> Array:
+    """Return the rotation vector (3,) in rad of a rotation matrix (3, 3)."""
+    quaternion, vector = np.zeros(4), np.zeros(3)
+    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(turn).reshape(-1))
+    mujoco.mju_quat2Vel(vector, quaternion, 1.0)
+    return vector
+
+
+def pointing_down(finger_axis: Array) -> Array:
+    """Return the rotation (3, 3) of a hand that points down and closes along ``finger_axis``."""
+    x = np.array([finger_axis[0], finger_axis[1], 0.0])
+    x /= np.linalg.norm(x)
+    z = np.array([0.0, 0.0, -1.0])
+    return np.column_stack((x, np.cross(z, x), z))
