@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_sim.composuite_scene import ComposuiteScene
+from lram_sim.robosuite_control import rotation
 from lram_sim.robosuite_motion import rotation_vector
 
 Array = npt.NDArray[np.float64]
@@ -50,17 +51,14 @@ class Planner:
     """Plans for one arm in one scene.
 
     Args:
-        scene: the simulation at the start of an episode.
-        seed: of the random tree that is tried last.
+        scene: the simulation, of any episode.
     """
 
-    def __init__(self, scene: ComposuiteScene, seed: int) -> None:
+    def __init__(self, scene: ComposuiteScene) -> None:
         self._scene = scene
         self._model = copy.deepcopy(scene.model)
         self._data = mujoco.MjData(self._model)
-        self._rng = np.random.default_rng(seed)
         self._jacp, self._jacr = (np.zeros((3, self._model.nv)) for _ in range(2))
-        self._home = scene.data.qpos[scene.qpos].copy()
         low, high = scene.arm_range.T
         self._low, self._high = low + _LIMIT, high - _LIMIT
         joint = self._model.body_jntadr[scene.thing]
@@ -68,7 +66,17 @@ class Planner:
         self._kinds = self._geom_kinds()
         # Touches of the fixed things are noticed from this far.
         self._model.geom_margin[self._kinds == _ARENA] = _NEAR
-        self._data.qpos[:] = scene.data.qpos
+        self.begin(0)
+
+    def begin(self, seed: int) -> None:
+        """Begin an episode that is at its start.
+
+        Args:
+            seed: of the random tree that is tried where nothing simpler helps.
+        """
+        self._rng = np.random.default_rng(seed)
+        self.home = self.now()
+        self.watch()
 
     def _geom_kinds(self) -> npt.NDArray[np.int64]:
         model = self._model
@@ -84,8 +92,10 @@ class Planner:
                 kinds[geom] = _THING
             elif moving & set(chain):
                 kinds[geom] = _ARM
-            elif any(model.body(b).name.startswith(("robot", "fixed", "left", "right", "goal"))
-                     for b in chain):
+            elif any(
+                model.body(b).name.startswith(("robot", "fixed", "left", "right", "goal"))
+                for b in chain
+            ):
                 kinds[geom] = _OTHER
         return kinds
 
@@ -133,7 +143,7 @@ class Planner:
                 if not (stuck & free).any():
                     break
                 free &= ~stuck
-            spare = (np.eye(len(q)) - inverse @ part) @ (self._home - q)
+            spare = (np.eye(len(q)) - inverse @ part) @ (self.home - q)
             move = move * free + np.clip(0.05 * spare, -0.02, 0.02)
             largest = np.abs(move).max()
             q = np.clip(q + move * min(1.0, 0.3 / largest), self._low, self._high)
@@ -175,9 +185,7 @@ class Planner:
         order = sorted(range(1, count + 1), key=lambda i: (i * 0.618) % 1.0)
         return all(self.clear(a + (b - a) * i / count, grip) for i in order)
 
-    def line(
-        self, start: Array, poses: list[Pose], spacing: float = 0.025
-    ) -> list[Array] | None:
+    def line(self, start: Array, poses: list[Pose], spacing: float = 0.025) -> list[Array] | None:
         """Return joint positions along straight lines of the hand through poses, or None."""
         found: list[Array] = []
         q, hand = start, self.hand(start)
@@ -190,7 +198,7 @@ class Planner:
                 int(np.ceil(np.linalg.norm(turn) / 0.2)),
             )
             for i in range(1, count + 1):
-                partial = _turned(turn * i / count) @ hand.turn
+                partial = rotation(turn * i / count) @ hand.turn
                 goal = self.solve(q, Pose(hand.position + way * i / count, partial), 30)
                 if goal is None:
                     return None
@@ -204,9 +212,9 @@ class Planner:
         if self.straight(a, b, grip):
             return [b]
         for via in self._detours(a, b):
-            if self.clear(via, grip) and self.straight(a, via, grip):
-                if self.straight(via, b, grip):
-                    return [via, b]
+            ends = self.straight(a, via, grip) and self.straight(via, b, grip)
+            if ends:
+                return [via, b]
         found = self._tree(a, b, grip)
         return self._shortened(a, found, grip) if found else None
 
@@ -220,12 +228,12 @@ class Planner:
                 middle = first.position + (last.position - first.position) * share
                 pose = Pose(
                     np.array([*middle[:2], max(height, middle[2])]),
-                    _turned(turn * share) @ first.turn,
+                    rotation(turn * share) @ first.turn,
                 )
                 q = self.solve(a + (b - a) * share, pose, 40)
                 if q is not None:
                     found.append(q)
-        return [*found, self._home]
+        return [*found, self.home]
 
     def _tree(self, a: Array, b: Array, grip: Grip | None) -> list[Array] | None:
         """Grow two random trees towards each other (RRT-Connect: Kuffner and LaValle, 2000)."""
@@ -280,14 +288,3 @@ def _branch(tree: list[tuple[Array, int]], node: int) -> list[Array]:
         q, node = tree[node]
         found.append(q)
     return found
-
-
-def _turned(vector: Array) -> Array:
-    """Return the rotation matrix (3, 3) of a rotation vector."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    quaternion, matrix = np.zeros(4), np.zeros(9)
-    mujoco.mju_axisAngle2Quat(quaternion, vector / angle, angle)
-    mujoco.mju_quat2Mat(matrix, quaternion)
-    return matrix.reshape(3, 3)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lram_core.contract import ObservationField
 from lram_core.errors import TaskError, listed
+from lram_sim.composuite_experts import ComposuiteExpert
 from lram_sim.composuite_names import (
     OBJECTIVES,
     OBJECTS,
@@ -26,6 +27,7 @@ from lram_sim.composuite_names import (
     split_task,
     task_names,
 )
+from lram_sim.composuite_planner import Planner
 from lram_sim.composuite_scene import SENSORS, ComposuiteScene
 from lram_sim.drive import Drive
 from lram_sim.robosuite_control import Stepper
@@ -120,6 +122,7 @@ class ComposuiteTask(RobosuiteTask):
         self._source = EpisodeSource(self._env)
         self._stepper = Stepper(self._env, "joint")
         self.scene = ComposuiteScene(self._env, suite.robot, name, suite.arm)
+        self._planner: Planner | None = None
         self._steps: int | None = None
 
     def step(self, action: npt.ArrayLike) -> StepResult:
@@ -136,7 +139,9 @@ class ComposuiteTask(RobosuiteTask):
         Raises:
             TaskError: there is none for the task; lists those that have one.
         """
-        raise TaskError(f"task '{self.name}' of suite '{self.suite}' has no expert")
+        if self._planner is None:
+            self._planner = Planner(self.scene)
+        return ComposuiteExpert(self, self._planner)
 
 
 class ComposuiteSuite:

@@ -1,0 +1,238 @@
+"""The scripted expert of Composuite: take the object, carry it clear of everything, put it down.
+
+It plans from where everything is, in joint space: each part of the way is as fast as its slowest
+joint. When the object has slipped, or a push has moved it, it begins again from there.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lram_sim.composuite_grasps import Grasp, Placement, grasps, placements
+from lram_sim.composuite_names import split_task
+from lram_sim.composuite_planner import Grip, Planner, Pose
+
+if TYPE_CHECKING:
+    from lram_sim.composuite_suite import ComposuiteTask
+
+Array = npt.NDArray[np.float64]
+
+_OPEN, _CLOSE = -1.0, 1.0
+_DELTA = 0.05
+_GAIN = 2.0
+"""Of the remaining way asked for each tick; more overshoots."""
+_PASSED, _THERE = 0.04, 0.006
+"""Distance (rad, largest joint) at which a point of a path is passed, and its end reached."""
+_CLOSING, _OPENING = 9, 6
+_TRIED = 8
+"""Number of ways that are looked at in full before the quickest is taken."""
+
+
+class ComposuiteExpert:
+    """Acts for one episode; actions are within the limits and rounded to single precision."""
+
+    def __init__(self, task: ComposuiteTask, planner: Planner) -> None:
+        self._scene, self._planner = task.scene, planner
+        self.thing, self.obstacle, self.objective = split_task(task.name)
+        self._stage = ""
+        self._path: list[Array] = []
+        self._grip: Grip | None = None
+        self._ticks = 0
+        self._finger = _OPEN
+
+    def act(self, observation: Array) -> Array:
+        """Return the action for the simulation as it stands, float64 (8,)."""
+        if not self._stage:
+            self._planner.begin(zlib.crc32(self._scene.data.qpos.tobytes()))
+            self._start()
+        self._advance()
+        moves = self._follow()
+        return np.append(moves, self._finger).astype(np.float32).astype(np.float64)
+
+    def _follow(self) -> Array:
+        q = self._planner.now()
+        while len(self._path) > 1 and np.abs(self._path[0] - q).max() < _PASSED:
+            del self._path[0]
+        if not self._path:
+            return np.zeros(len(q))
+        moves = _GAIN * (self._path[0] - q) / _DELTA
+        return np.asarray(moves / max(1.0, float(np.abs(moves).max())))
+
+    def _arrived(self) -> bool:
+        if not self._path:
+            return True
+        if len(self._path) > 1:
+            return False
+        return bool(np.abs(self._path[0] - self._planner.now()).max() < _THERE)
+
+    def _advance(self) -> None:
+        """Go on to the next stage where this one is done, or back where it has failed."""
+        self._ticks += 1
+        if self._stage == "reach":
+            if self._moved() > 0.02:
+                self._start()
+            elif self._arrived() or self._ticks > 250:
+                self._enter("close", [], _CLOSE)
+        elif self._stage == "close":
+            if self._ticks > _CLOSING:
+                self._lift()
+        elif self._stage in ("lift", "carry"):
+            if self._slipped():
+                self._start()
+            elif self._arrived() or self._ticks > 300:
+                self._carry() if self._stage == "lift" else self._end()
+        elif self._stage == "release" and self._ticks > _OPENING:
+            self._retreat()
+        elif self._stage in ("retreat", "wait") and self._ticks > 20:
+            if self._arrived() or self._ticks > 60:
+                self._start()
+
+    def _enter(self, stage: str, path: list[Array], finger: float) -> None:
+        self._stage, self._path, self._finger, self._ticks = stage, path, finger, 0
+
+    def _place(self) -> tuple[Array, Array]:
+        data = self._scene.data
+        thing = self._scene.thing
+        return data.xpos[thing].copy(), data.xmat[thing].reshape(3, 3).copy()
+
+    def _moved(self) -> float:
+        return float(np.linalg.norm(self._place()[0] - self._seen))
+
+    def _slipped(self) -> bool:
+        if self._grip is None:
+            return False
+        found = self._held()
+        return bool(np.linalg.norm(found.position - self._grip.position) > 0.03)
+
+    def _held(self) -> Grip:
+        """Return the object's pose in the hand as it is now."""
+        data, site = self._scene.data, self._scene.grip_site
+        turn = data.site_xmat[site].reshape(3, 3)
+        place, pose = self._place()
+        return Grip(turn.T @ (place - data.site_xpos[site]), turn.T @ pose)
+
+    def _start(self) -> None:
+        """Plan how to take the object from where it is."""
+        planner = self._planner
+        planner.watch()
+        self._grip = None
+        place, turn = self._place()
+        self._seen = place
+        q = planner.now()
+        found = []
+        for grasp in grasps(self.thing, place, turn):
+            before = planner.solve(q, grasp.before)
+            if before is None or not planner.clear(before):
+                continue
+            line = planner.line(before, [grasp.pose])
+            if line and all(planner.clear(point, near_thing=True) for point in line):
+                found.append((float(np.abs(before - q).max()), before, line, grasp))
+        found.sort(key=lambda row: row[0])
+        best: tuple[float, list[Array]] = (np.inf, [])
+        looked = 0
+        for cost, before, line, grasp in found:
+            if cost >= best[0] or looked >= _TRIED:
+                break
+            more = self._cost_of_placing(line[-1], grasp, place, turn)
+            looked += more is not None
+            if more is None or cost + more >= best[0]:
+                continue
+            path = planner.path(q, before)
+            if path is not None:
+                best = cost + more, [*path, *line]
+        if best[1]:
+            self._enter("reach", best[1], _OPEN)
+        else:
+            self._enter("wait", [planner.home], _OPEN)
+
+    def _cost_of_placing(self, q: Array, grasp: Grasp, place: Array, turn: Array) -> float | None:
+        """Return the joint way (rad) to the quickest of the first ways to put it; None if none."""
+        up = np.array([0.0, 0.0, self._height()])
+        line = self._planner.line(q, [grasp.pose.moved(up)])
+        if line is None:
+            return None
+        grip = grasp.grip(place, turn)
+        choice = self._placing(line[-1], grip, grasp.pose.turn, place + up)
+        return None if choice is None else choice[0]
+
+    def _placing(
+        self, q: Array, grip: Grip, hand: Array, place: Array
+    ) -> tuple[float, Array, list[Array]] | None:
+        """Return way, first joint positions and the line after them, of the quickest placement."""
+        best, count = None, 0
+        ways = placements(self.objective, self.obstacle, self.thing, grip, hand, place)
+        for placement in ways:
+            line = self._line_to(q, placement, grip)
+            if line is None:
+                continue
+            cost = float(np.abs(line[0] - q).max())
+            if best is None or cost < best[0]:
+                best = cost, line[0], line[1:]
+            count += 1
+            if count >= 4:
+                break
+        return best
+
+    def _line_to(self, q: Array, placement: Placement, grip: Grip) -> list[Array] | None:
+        planner = self._planner
+        if self.objective == "push":
+            line = planner.line(q, list(placement.poses))
+        else:
+            first = planner.solve(q, placement.poses[0])
+            if first is None or not planner.clear(first, grip):
+                return None
+            rest = planner.line(first, list(placement.poses[1:]))
+            line = None if rest is None else [first, *rest]
+        if line is None or not all(planner.clear(point, grip) for point in line):
+            return None
+        return line
+
+    def _height(self) -> float:
+        return 0.015 if self.objective == "push" else 0.03
+
+    def _lift(self) -> None:
+        planner = self._planner
+        planner.watch()
+        self._grip = self._held()
+        hand = planner.hand(planner.now())
+        up = planner.line(planner.now(), [hand.moved(np.array([0, 0, self._height()]))])
+        if up is None:
+            self._start()
+        else:
+            self._enter("lift", up, _CLOSE)
+
+    def _carry(self) -> None:
+        planner = self._planner
+        planner.watch()
+        place, _ = self._place()
+        if place[2] < self._seen[2] + 0.006:
+            self._start()
+            return
+        q = planner.now()
+        self._grip = grip = self._held()
+        hand = planner.hand(q).turn
+        choice = self._placing(q, grip, hand, place)
+        if choice is not None:
+            _, first, rest = choice
+            path = [first] if self.objective == "push" else planner.path(q, first, grip)
+            if path is not None:
+                self._enter("carry", [*path, *rest], _CLOSE)
+                return
+        self._start()
+
+    def _end(self) -> None:
+        """The object is where it was to go."""
+        if self.objective == "trashcan":
+            self._enter("release", self._path, _OPEN)
+        else:
+            self._carry()
+
+    def _retreat(self) -> None:
+        planner = self._planner
+        hand = planner.hand(planner.now())
+        back = Pose(hand.position - 0.08 * hand.turn[:, 2] + np.array([0, 0, 0.02]), hand.turn)
+        self._enter("retreat", planner.line(planner.now(), [back]) or [planner.home], _OPEN)
