@@ -75,7 +75,7 @@ class ComposuiteExpert:
         if self._stage == "reach":
             if self._moved() > 0.02:
                 self._start()
-            elif self._arrived() or self._ticks > 250:
+            elif self._arrived() or self._ticks > 330:
                 self._enter("close", [], _CLOSE)
         elif self._stage == "close":
             if self._ticks > _CLOSING:
@@ -118,14 +118,14 @@ class ComposuiteExpert:
     def _start(self) -> None:
         """Plan how to take the object from where it is."""
         planner = self._planner
-        planner.watch()
+        planner.watch(opened=True)
         self._grip = None
         place, turn = self._place()
         self._seen = place
         q = planner.now()
         found = []
         for grasp in grasps(self.thing, place, turn):
-            before = planner.solve(q, grasp.before)
+            before = planner.reach(q, grasp.before)
             if before is None or not planner.clear(before):
                 continue
             line = planner.line(before, [grasp.pose])
@@ -182,7 +182,7 @@ class ComposuiteExpert:
         if self.objective == "push":
             line = planner.line(q, list(placement.poses))
         else:
-            first = planner.solve(q, placement.poses[0])
+            first = planner.reach(q, placement.poses[0])
             if first is None or not planner.clear(first, grip):
                 return None
             rest = planner.line(first, list(placement.poses[1:]))

@@ -74,22 +74,22 @@ def _above(thing: str, place: Array, yaw: float) -> Iterator[Grasp]:
 
 
 def _bar(place: Array) -> Iterator[Grasp]:
-    for down in (0.35, 0.2):
-        for azimuth in np.arange(12) * np.pi / 6:
+    for down in (0.4, 0.2):
+        for azimuth in np.arange(15) * np.pi / 7.5:
             turn = _hand(azimuth, down)
             at = place - 0.008 * _UP + 0.006 * turn[:, 2]
             yield from _both_ways(at, turn)
 
 
 def _rim(place: Array) -> Iterator[Grasp]:
-    for down in (0.25,):
-        for azimuth in np.arange(12) * np.pi / 6:
+    for down, height in ((0.25, 0.053), (0.45, 0.0515)):
+        for azimuth in np.arange(15) * np.pi / 7.5:
             level = _hand(azimuth, down)
             # A quarter turn about the hand's own axis: one finger above the other.
             turn = np.column_stack((level[:, 1], -level[:, 0], level[:, 2]))
             outward = -np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
             at = place + 0.036 * outward
-            at = np.array([at[0], at[1], SURFACE + 0.053])
+            at = np.array([at[0], at[1], SURFACE + height])
             yield from _both_ways(at, turn)
 
 

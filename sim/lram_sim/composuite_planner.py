@@ -18,8 +18,14 @@ from lram_sim.robosuite_motion import rotation_vector
 
 Array = npt.NDArray[np.float64]
 
-_NEAR = 0.012
-"""Distance (m) from walls and furniture that counts as a touch."""
+_NEAR, _CLOSE = 0.012, 0.002
+"""Distance (m) from walls and furniture that counts as a touch: on the way, and at the object."""
+_BESIDE = 0.006
+"""Distance (m) from the object that counts as a touch on the way."""
+_SEEDS = 3
+"""Number of other postures that inverse kinematics starts from where the first does not do."""
+_OPENING = 0.0115
+"""Position (m) of a finger's joint when the hand is open."""
 _STEP = 0.06
 """Joint distance (rad, largest joint) between the checks along a path."""
 _LIMIT = 0.03
@@ -66,6 +72,7 @@ class Planner:
         self._kinds = self._geom_kinds()
         # Touches of the fixed things are noticed from this far.
         self._model.geom_margin[self._kinds == _ARENA] = _NEAR
+        self._model.geom_margin[self._kinds == _THING] = _BESIDE
         self.begin(0)
 
     def begin(self, seed: int) -> None:
@@ -76,6 +83,8 @@ class Planner:
         """
         self._rng = np.random.default_rng(seed)
         self.home = self.now()
+        spread = np.random.default_rng(0).uniform(-1.0, 1.0, (_SEEDS, len(self.home)))
+        self._seeds = np.clip(self.home + spread, self._low, self._high)
         self.watch()
 
     def _geom_kinds(self) -> npt.NDArray[np.int64]:
@@ -102,9 +111,12 @@ class Planner:
     def _joint(self, dof: int) -> int:
         return int(self._model.dof_jntid[dof])
 
-    def watch(self) -> None:
-        """Take over where the object and the fingers are now."""
+    def watch(self, opened: bool = False) -> None:
+        """Take over where the object and the fingers are now, or the fingers as when open."""
         self._data.qpos[:] = self._scene.data.qpos
+        self._resting = self._data.qpos[self._thing : self._thing + 7].copy()
+        if opened:
+            self._data.qpos[self._scene.finger_qpos] = _OPENING, -_OPENING
 
     def now(self) -> Array:
         """Return the arm's joint positions in the episode, rad."""
@@ -119,7 +131,18 @@ class Planner:
             self._data.site_xpos[site].copy(), self._data.site_xmat[site].reshape(3, 3).copy()
         )
 
-    def solve(self, start: Array, goal: Pose, rounds: int = 80) -> Array | None:
+    def reach(self, start: Array, goal: Pose) -> Array | None:
+        """Return joint positions (rad) that put the hand at a pose, or None.
+
+        They are near ``start`` where that leads there, else from one of a few other postures.
+        """
+        for seed in (start, *self._seeds):
+            q = self.solve(seed, goal)
+            if q is not None:
+                return q
+        return None
+
+    def solve(self, start: Array, goal: Pose, rounds: int = 60) -> Array | None:
         """Return joint positions (rad) near ``start`` that put the hand at a pose, or None."""
         model, data, scene = self._model, self._data, self._scene
         q = start.copy()
@@ -155,12 +178,13 @@ class Planner:
         Args:
             q: joint positions, rad.
             grip: how the hand holds the object; None where it does not.
-            near_thing: whether the hand may touch the object that it does not hold.
+            near_thing: whether the hand is to go as near to everything as a grasp does.
         """
         data = self._data
+        place = data.qpos[self._thing : self._thing + 7]
+        place[:] = self._resting
         hand = self.hand(q)
         if grip is not None:
-            place = data.qpos[self._thing : self._thing + 7]
             place[:3] = hand.position + hand.turn @ grip.position
             quaternion = np.zeros(4)
             mujoco.mju_mat2Quat(quaternion, (hand.turn @ grip.turn).reshape(-1))
@@ -171,12 +195,16 @@ class Planner:
             return True
         pairs = self._kinds[data.contact.geom]
         first, second = pairs.min(axis=1), pairs.max(axis=1)
-        bad = (first == _ARENA) & (second == _ARM)
+        arena = (first == _ARENA) & (second == _ARM)
+        if near_thing:
+            arena &= data.contact.dist < _CLOSE
         if grip is not None:
-            bad |= (first == _ARENA) & (second == _THING)
-        elif not near_thing:
-            bad |= (first == _ARM) & (second == _THING)
-        return not bad.any()
+            thing = (first == _ARENA) & (second == _THING)
+        else:
+            thing = (first == _ARM) & (second == _THING)
+            if near_thing:
+                thing &= data.contact.dist < 0.0
+        return not (arena | thing).any()
 
     def straight(self, a: Array, b: Array, grip: Grip | None = None) -> bool:
         """Tell whether the straight way from ``a`` to ``b`` (joints) is clear; ``a`` may not be."""

@@ -53,6 +53,7 @@ class ComposuiteScene:
         grip_site: site between the finger pads; its z axis points out of the hand, the fingers
             move along its x axis.
         qpos, dofs: the arm's part of the positions and velocities.
+        finger_qpos: the fingers' part of the positions, left and right.
         arm_range: (7, 2) limits of the arm's joints, rad; infinite where there are none.
         goal: (3,) where the object's origin is to go, m.
         joint_names: names of the arm's joints on the wire, then of the fingers'.
@@ -65,7 +66,7 @@ class ComposuiteScene:
         hand = body.gripper["right"]
         fingers = [model.joint(name) for name in hand.joints]
         self.joint_names = (*arm.joints, *(finger_name(arm, name) for name in hand.joints))
-        self.qpos, self._finger_qpos = (
+        self.qpos, self.finger_qpos = (
             np.array([joint.qposadr[0] for joint in some]) for some in (joints, fingers)
         )
         self.dofs, self._finger_dofs = (
@@ -92,7 +93,7 @@ class ComposuiteScene:
         qpos, qvel = self.data.qpos, self.data.qvel
         return (
             self.joint_names,
-            np.concatenate((qpos[self.qpos], qpos[self._finger_qpos])),
+            np.concatenate((qpos[self.qpos], qpos[self.finger_qpos])),
             np.concatenate((qvel[self.dofs], qvel[self._finger_dofs])),
         )
 
@@ -111,7 +112,7 @@ class ComposuiteScene:
         found["joint_position_cos"], found["joint_position_sin"] = np.cos(q), np.sin(q)
         found["joint_velocity"] = data.qvel[self.dofs]
         found["ee_position"], found["ee_orientation"] = hand.copy(), xyzw(turn, DOWN)
-        found["gripper_position"] = data.qpos[self._finger_qpos]
+        found["gripper_position"] = data.qpos[self.finger_qpos]
         found["gripper_velocity"] = data.qvel[self._finger_dofs]
         return found
 
