@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.composuite_kinematics import Chain
 from lram_sim.composuite_scene import ComposuiteScene
 from lram_sim.robosuite_control import rotation
 from lram_sim.robosuite_motion import rotation_vector
@@ -22,7 +23,7 @@ _NEAR, _CLOSE = 0.012, 0.002
 """Distance (m) from walls and furniture that counts as a touch: on the way, and at the object."""
 _BESIDE = 0.006
 """Distance (m) from the object that counts as a touch on the way."""
-_SEEDS = 3
+_SEEDS = 5
 """Number of other postures that inverse kinematics starts from where the first does not do."""
 _OPENING = 0.0115
 """Position (m) of a finger's joint when the hand is open."""
@@ -64,7 +65,8 @@ class Planner:
         self._scene = scene
         self._model = copy.deepcopy(scene.model)
         self._data = mujoco.MjData(self._model)
-        self._jacp, self._jacr = (np.zeros((3, self._model.nv)) for _ in range(2))
+        joints = np.array([self._joint(dof) for dof in scene.dofs])
+        self._chain = Chain(self._model, joints, scene.grip_site)
         low, high = scene.arm_range.T
         self._low, self._high = low + _LIMIT, high - _LIMIT
         joint = self._model.body_jntadr[scene.thing]
@@ -124,12 +126,7 @@ class Planner:
 
     def hand(self, q: Array) -> Pose:
         """Return the hand's pose at joint positions ``q`` (rad)."""
-        self._data.qpos[self._scene.qpos] = q
-        mujoco.mj_kinematics(self._model, self._data)
-        site = self._scene.grip_site
-        return Pose(
-            self._data.site_xpos[site].copy(), self._data.site_xmat[site].reshape(3, 3).copy()
-        )
+        return Pose(*self._chain.pose(q))
 
     def reach(self, start: Array, goal: Pose) -> Array | None:
         """Return joint positions (rad) that put the hand at a pose, or None.
@@ -144,33 +141,8 @@ class Planner:
 
     def solve(self, start: Array, goal: Pose, rounds: int = 60) -> Array | None:
         """Return joint positions (rad) near ``start`` that put the hand at a pose, or None."""
-        model, data, scene = self._model, self._data, self._scene
-        q = start.copy()
-        identity = np.eye(6)
-        for _ in range(rounds):
-            hand = self.hand(q)
-            way, turn = goal.position - hand.position, rotation_vector(goal.turn @ hand.turn.T)
-            if np.abs(way).max() < 5e-4 and np.abs(turn).max() < 5e-3:
-                return q
-            mujoco.mj_comPos(model, data)
-            mujoco.mj_jacSite(model, data, self._jacp, self._jacr, scene.grip_site)
-            jacobian = np.vstack((self._jacp, self._jacr))[:, scene.dofs]
-            share = max(1.0, float(np.linalg.norm(way)) / 0.1, float(np.linalg.norm(turn)) / 0.4)
-            wanted = np.concatenate((way, turn)) / share
-            free = np.ones(len(q), dtype=bool)
-            for _ in range(2):
-                part = jacobian * free
-                inverse = part.T @ np.linalg.inv(part @ part.T + 1e-3 * identity)
-                move = inverse @ wanted
-                stuck = ((q >= self._high) & (move > 0)) | ((q <= self._low) & (move < 0))
-                if not (stuck & free).any():
-                    break
-                free &= ~stuck
-            spare = (np.eye(len(q)) - inverse @ part) @ (self.home - q)
-            move = move * free + np.clip(0.05 * spare, -0.02, 0.02)
-            largest = np.abs(move).max()
-            q = np.clip(q + move * min(1.0, 0.3 / largest), self._low, self._high)
-        return None
+        limits = self._low, self._high
+        return self._chain.solve(start, goal.position, goal.turn, limits, self.home, rounds)
 
     def clear(self, q: Array, grip: Grip | None = None, near_thing: bool = False) -> bool:
         """Tell whether nothing touches at ``q``, with the object in the hand if there is a grip.
@@ -183,13 +155,14 @@ class Planner:
         data = self._data
         place = data.qpos[self._thing : self._thing + 7]
         place[:] = self._resting
-        hand = self.hand(q)
+        data.qpos[self._scene.qpos] = q
         if grip is not None:
+            hand = self.hand(q)
             place[:3] = hand.position + hand.turn @ grip.position
             quaternion = np.zeros(4)
             mujoco.mju_mat2Quat(quaternion, (hand.turn @ grip.turn).reshape(-1))
             place[3:] = quaternion
-            mujoco.mj_kinematics(self._model, data)
+        mujoco.mj_kinematics(self._model, data)
         mujoco.mj_collision(self._model, data)
         if not data.ncon:
             return True
