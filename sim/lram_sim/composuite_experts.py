@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.composuite_grasps import Grasp, Placement, grasps, placements
+from lram_sim.composuite_grasps import WIDTHS, Grasp, Placement, grasps, placements
 from lram_sim.composuite_names import split_task
 from lram_sim.composuite_planner import Grip, Planner, Pose
 
@@ -25,7 +25,7 @@ _OPEN, _CLOSE = -1.0, 1.0
 _DELTA = 0.05
 _GAIN = 2.0
 """Of the remaining way asked for each tick; more overshoots."""
-_PASSED, _THERE = 0.04, 0.006
+_PASSED, _THERE = 0.02, 0.006
 """Distance (rad, largest joint) at which a point of a path is passed, and its end reached."""
 _CLOSING, _OPENING = 9, 6
 _TRIED, _PLACED = 10, 8
@@ -117,7 +117,7 @@ class ComposuiteExpert:
     def _start(self) -> None:
         """Plan how to take the object from where it is."""
         planner = self._planner
-        planner.watch(opened=True)
+        planner.watch(WIDTHS[self.thing])
         self._grip = None
         place, turn = self._place()
         self._seen = place
@@ -141,8 +141,8 @@ class ComposuiteExpert:
             if more is None or cost + more >= best[0]:
                 continue
             path = planner.path(q, before)
-            if path is not None:
-                best = cost + more, [*path, *line]
+            if path is not None and _length(q, path) + more < best[0]:
+                best = _length(q, path) + more, [*path, *line]
         if best[1]:
             self._enter("reach", best[1], _OPEN)
         else:
@@ -236,3 +236,9 @@ class ComposuiteExpert:
         hand = planner.hand(planner.now())
         back = Pose(hand.position - 0.08 * hand.turn[:, 2] + np.array([0, 0, 0.02]), hand.turn)
         self._enter("retreat", planner.line(planner.now(), [back]) or [planner.home], _OPEN)
+
+
+def _length(start: Array, path: list[Array]) -> float:
+    """Return the joint way (rad, of the largest joint in each part) of a path."""
+    points = np.array([start, *path])
+    return float(np.abs(np.diff(points, axis=0)).max(axis=1).sum())

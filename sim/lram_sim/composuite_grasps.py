@@ -24,6 +24,9 @@ _CAN_TOP = 0.9855
 _BACK = 0.07
 """Distance (m) from which the hand moves straight to its grasp."""
 
+WIDTHS = {"box": 0.04, "dumbbell": 0.04, "plate": 0.014, "hollowbox": 0.016}
+"""What is between the fingers when an object is held, m."""
+
 
 @dataclass(frozen=True)
 class Grasp:
@@ -126,16 +129,18 @@ def placements(
     elif objective == "pickplace":
         for turn in _turned(hand, (0.0, 0.8, -0.8, 1.57, -1.57)):
             for x, y in ((0.1, 0.15), (0.1, 0.22), (0.0, 0.18), (0.18, 0.18)):
-                low = lowest(thing, turn @ grip.turn)
-                end = np.array([x, y, min(SURFACE + 0.015 - low, 0.885)])
-                yield _from(end + 0.1 * _UP, end, grip, turn)
+                end = np.array([x, y, 0.887])  # below 0.9, where it counts
+                yield _from(end + 0.085 * _UP, end, grip, turn)
     elif objective == "shelf":
         for turn in _turned(hand, (0.0, 0.5, -0.5, 1.0, -1.0, 1.57, -1.57, 2.2, -2.2)):
             for tilted in _tilted_to(turn, thing):
                 for x in (0.0, 0.1, 0.2, -0.05):
                     low = lowest(thing, tilted @ grip.turn)
                     high = -lowest(thing, -tilted @ grip.turn)
-                    end = np.array([x, 0.15, 0.945 + 0.0775 - (low + high) / 2])
+                    z = 0.945 + 0.0775 - (low + high) / 2
+                    if thing == "plate":  # the finger above it needs the room
+                        z = 0.945 + 0.02 - low
+                    end = np.array([x, 0.14, z])
                     yield _from(end - np.array([0.0, 0.16, 0.0]), end, grip, tilted)
     else:
         for turn in _turned(hand, (0.0, 0.8, -0.8, 1.57, -1.57)):

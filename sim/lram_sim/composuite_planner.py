@@ -25,8 +25,8 @@ _BESIDE = 0.006
 """Distance (m) from the object that counts as a touch on the way."""
 _SEEDS = 5
 """Number of other postures that inverse kinematics starts from where the first does not do."""
-_OPENING = 0.0115
-"""Position (m) of a finger's joint when the hand is open."""
+_OPENING, _PADS = 0.0115, 0.0186
+"""Position (m) of a finger's joint when the hand is open, and of its pad when the joint is at 0."""
 _STEP = 0.06
 """Joint distance (rad, largest joint) between the checks along a path."""
 _LIMIT = 0.03
@@ -113,12 +113,20 @@ class Planner:
     def _joint(self, dof: int) -> int:
         return int(self._model.dof_jntid[dof])
 
-    def watch(self, opened: bool = False) -> None:
-        """Take over where the object and the fingers are now, or the fingers as when open."""
+    def watch(self, width: float | None = None) -> None:
+        """Take over where the object and the fingers are now.
+
+        Args:
+            width: of what the hand is going to take, m: the fingers are then open on the way to
+                it, and this far apart when they hold it.
+        """
         self._data.qpos[:] = self._scene.data.qpos
         self._resting = self._data.qpos[self._thing : self._thing + 7].copy()
-        if opened:
-            self._data.qpos[self._scene.finger_qpos] = _OPENING, -_OPENING
+        fingers = float(self._scene.data.qpos[self._scene.finger_qpos[0]])
+        self._free, self._holding = fingers, fingers
+        if width is not None:
+            self._free = _OPENING
+            self._holding = max(-_OPENING, width / 2 - _PADS)
 
     def now(self) -> Array:
         """Return the arm's joint positions in the episode, rad."""
@@ -156,6 +164,8 @@ class Planner:
         place = data.qpos[self._thing : self._thing + 7]
         place[:] = self._resting
         data.qpos[self._scene.qpos] = q
+        finger = self._free if grip is None else self._holding
+        data.qpos[self._scene.finger_qpos] = finger, -finger
         if grip is not None:
             hand = self.hand(q)
             place[:3] = hand.position + hand.turn @ grip.position
