@@ -70,7 +70,7 @@ def _above(thing: str, place: Array, yaw: float) -> Iterator[Grasp]:
             across = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
             # Of a hollow box one wall is taken, a finger inside.
             for side in (1, -1) if hollow else (0,):
-                at = place + (0.03 * side * across + 0.058 * _UP if hollow else 0.004 * _UP)
+                at = place + (0.03 * side * across + 0.05 * _UP if hollow else 0.004 * _UP)
                 yield from _both_ways(at, turn)
             if tilt == 0.0 and quarter == 1:
                 break
@@ -134,7 +134,7 @@ def placements(
     elif objective == "shelf":
         for turn in _turned(hand, (0.0, 0.5, -0.5, 1.0, -1.0, 1.57, -1.57, 2.2, -2.2)):
             for tilted in _tilted_to(turn, thing):
-                for x in (0.0, 0.1, 0.2, -0.05):
+                for x in (0.2, 0.24, 0.16) if obstacle == "goalwall" else (0.0, 0.1, 0.2, -0.05):
                     low = lowest(thing, tilted @ grip.turn)
                     high = -lowest(thing, -tilted @ grip.turn)
                     z = 0.945 + 0.0775 - (low + high) / 2

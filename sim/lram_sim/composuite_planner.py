@@ -19,9 +19,9 @@ from lram_sim.robosuite_motion import rotation_vector
 
 Array = npt.NDArray[np.float64]
 
-_NEAR, _CLOSE = 0.012, 0.002
+_NEAR, _CLOSE = 0.006, 0.002
 """Distance (m) from walls and furniture that counts as a touch: on the way, and at the object."""
-_BESIDE = 0.006
+_BESIDE = 0.005
 """Distance (m) from the object that counts as a touch on the way."""
 _SEEDS = 5
 """Number of other postures that inverse kinematics starts from where the first does not do."""
