@@ -168,6 +168,15 @@ def test_unknown_names_say_what_a_task_is() -> None:
         get_suite("composuite-jaco").make("box-none-stack")
 
 
+def test_tasks_without_a_reliable_expert_are_refused() -> None:
+    suite = ComposuiteSuite("composuite-panda")
+    claimed = suite.splits["expert"]
+    assert {"box-none-pickplace"} <= set(claimed) <= set(suite.tasks())
+    hard = next(task for task in suite.tasks() if task not in claimed)
+    with pytest.raises(TaskError, match=rf"'{hard}'.* has no expert.*: box-none-pickplace"):
+        suite.make(hard).expert()
+
+
 if __name__ == "__main__":
     for suite_name, task_name in product(suite_names(), task_names()):
         print(suite_name, task_name, flush=True)

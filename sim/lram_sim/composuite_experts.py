@@ -41,6 +41,7 @@ class ComposuiteExpert:
         self.thing, self.obstacle, self.objective = split_task(task.name)
         self._stage = ""
         self._path: list[Array] = []
+        self._last = self._seen = np.zeros(0)
         self._grip: Grip | None = None
         self._ticks = 0
         self._finger = _OPEN

@@ -37,7 +37,7 @@ class Chain:
     def __init__(self, model: Any, joints: npt.NDArray[np.int64], site: int) -> None:
         data = mujoco.MjData(model)
         mujoco.mj_kinematics(model, data)
-        # New data has all joints at their reference: every hinge's place and axis are read off at once.
+        # New data has all joints at their reference, where places and axes are read off.
         self._rest = np.array([model.qpos0[model.jnt_qposadr[joint]] for joint in joints])
         self._anchors = data.xanchor[joints].copy()
         self._axes = data.xaxis[joints].copy()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lram_core.contract import ObservationField
 from lram_core.errors import TaskError, listed
+from lram_sim.composuite_claims import CLAIMED
 from lram_sim.composuite_experts import ComposuiteExpert
 from lram_sim.composuite_names import (
     OBJECTIVES,
@@ -114,7 +115,7 @@ class ComposuiteTask(RobosuiteTask):
 
     def __init__(self, name: str, suite: ComposuiteSuite) -> None:
         self.name = name
-        self.suite = suite.name
+        self.suite, self._claimed = suite.name, suite.splits["expert"]
         self.arm, self.mode = suite.arm, "joint"
         self.observation_fields = suite.observation_fields
         self.action_fields = suite.action_fields
@@ -137,8 +138,17 @@ class ComposuiteTask(RobosuiteTask):
         """Return a new scripted expert for one episode.
 
         Raises:
-            TaskError: there is none for the task; lists those that have one.
+            TaskError: it does not succeed reliably in this task; lists those in which it does.
         """
+        if self.name not in self._claimed:
+            raise TaskError(
+                f"task '{self.name}' of suite '{self.suite}' has no expert that was measured to "
+                f"succeed in 95 % of the episodes; tasks with one: {listed(self._claimed)}"
+            )
+        return self.attempt()
+
+    def attempt(self) -> Expert:
+        """Return the expert, whether it succeeds reliably in this task or not."""
         if self._planner is None:
             self._planner = Planner(self.scene)
         return ComposuiteExpert(self, self._planner)
@@ -175,12 +185,14 @@ class ComposuiteSuite:
 
     @property
     def splits(self) -> Mapping[str, list[str]]:
-        """``all``; ``train`` and ``heldout`` (Panda with an object's wall); and by component."""
+        """``all``; ``train`` and ``heldout`` (Panda with an object's wall); those with an
+        ``expert``; and by component."""
         tasks = self.tasks()
         held_out = [task for task in tasks if is_held_out(self.robot, task)]
         found = {"all": tasks, "train": [task for task in tasks if task not in held_out]}
         if held_out:
             found["heldout"] = held_out
+        found["expert"] = list(CLAIMED.get(self.robot, ()))
         for index, names in enumerate((OBJECTS, OBSTACLES, OBJECTIVES)):
             for name in names:
                 found[name] = [task for task in tasks if split_task(task)[index] == name]
