@@ -17,12 +17,12 @@ PINS := -c requirements/constraints.txt
 INTERFACES := CMakeLists.txt package.xml $(wildcard cmake/* msg/* srv/*)
 NATIVE := $(wildcard lram_core/native/src/*)
 
-.PHONY: demo test lint format env system-deps clean
+.PHONY: demo test lint format env system-deps test-deps clean
 
 demo: env
 	$(BIN)/lram demo $(ARGS)
 
-test: env
+test: env test-deps
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: env
@@ -41,6 +41,9 @@ system-deps:
 	@$(PYTHON) -c '$(FITS)' || { echo "$(PYTHON) is not Python 3.10, 3.11 or 3.12" >&2; exit 2; }
 	@requirements/system.sh $(PYTHON)
 
+test-deps:
+	@requirements/system.sh $(PYTHON) test
+
 # COLCON_IGNORE: the ROS 2 wheels bring packages that colcon would take for the workspace's own.
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
@@ -51,7 +54,7 @@ $(VENV)/.requirements: $(VENV)/.created requirements/ros-kilted.txt requirements
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml setup.py $(INTERFACES) $(NATIVE)
-	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,dev]"
+	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,data,dev]"
 	touch $@
 
 clean:

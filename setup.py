@@ -210,6 +210,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
         (share, ["package.xml"]),
         (f"{share}/launch", sorted(glob("launch/*.launch.py"))),
         (f"{share}/config", sorted(glob("config/*.yaml"))),
+        (f"{share}/config/params", sorted(glob("config/params/*.yaml"))),
         ("lib/lram_ros", sorted(glob("scripts/*"))),
     ]
     for bundle in sorted(glob("models/*/policy.yaml")):
@@ -222,11 +223,10 @@ setup(
     packages=find_packages(include=["lram_core*", "lram_ros*"]) + find_packages("sim"),
     package_dir={"lram_sim": "sim/lram_sim"},
     package_data={
-        "lram_core": ["py.typed", "native/*.so"],
-        "lram_sim": ["py.typed"],
+        "lram_core": ["py.typed", "native/*.so", "report/*.jinja"],
+        "lram_sim": ["py.typed", "expert_weights/*.safetensors"],
         "lram_ros": [
-            *("py.typed", "report/*.jinja", "report/*.css"),
-            *("*.so", "_lib/*.so", "msg/*", "srv/*"),
+            *("py.typed", "*.so", "_lib/*.so", "msg/*", "srv/*"),
         ],
     },
     data_files=shared_files(),

@@ -1,6 +1,6 @@
 """Fills the manual's tables from the reports: nothing in them is typed by hand.
 
-    python -m benchmarks.document            # rewrites docs/benchmarks.md and its figures
+    python -m benchmarks.document            # rewrites the pages of the manual and their figures
     python -m benchmarks.document --check    # exit code 1 if that would change the text
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; reports lie in
@@ -17,10 +17,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batch_throughput, int8_agreement, latency_tables, plots, soak_table
+from benchmarks import (
+    batch_throughput,
+    control_loop,
+    fault_tables,
+    int8_agreement,
+    latency_tables,
+    plots,
+    soak_table,
+)
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
+MANUALS = (MANUAL, ROOT / "docs" / "safety.md")
 RESULTS = Path(__file__).with_name("results")
 
 Tables = Callable[[dict[str, Any]], dict[str, str]]
@@ -35,6 +44,8 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "batch_throughput": (batch_throughput.markdown, plots.throughput_plot),
     "batch_throughput_cuda": (batch_throughput.markdown, plots.throughput_plot),
     "int8_agreement": (int8_agreement.markdown, None),
+    "control_loop": (control_loop.markdown, control_loop.plot),
+    "fault_campaign": (fault_tables.markdown, None),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -74,15 +85,17 @@ def draw(results: Path, folder: Path) -> list[Path]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--manual", type=Path, default=MANUAL)
+    parser.add_argument("--manual", type=Path, nargs="+", default=MANUALS, help="its pages")
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
-    text = args.manual.read_text()
-    new = filled(text, tables(args.results))
+    found = tables(args.results)
+    pages = {page: page.read_text() for page in args.manual}
+    new = {page: filled(text, found) for page, text in pages.items()}
     if args.check:
-        sys.exit(int(new != text))
-    args.manual.write_text(new)
-    for path in draw(args.results, args.manual.parent):
+        sys.exit(int(new != pages))
+    for page, text in new.items():
+        page.write_text(text)
+    for path in draw(args.results, args.manual[0].parent):
         print(path)
 
 

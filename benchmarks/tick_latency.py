@@ -34,8 +34,10 @@ from benchmarks.limit import StreamLimit, state_bytes, weight_bytes
 from benchmarks.output import add_output_options, write
 from benchmarks.plots import latency_plot
 from lram_core.action_model import ActionModel
+from lram_core.backbones.sizes import SIZES
 from lram_core.bench.inputs import RandomWalk
 from lram_core.device import resolve_device
+from lram_core.errors import listed
 from lram_core.machine import machine_name
 from lram_core.runtimes.base import RuntimeOptions
 
@@ -221,6 +223,20 @@ def _announce(group: dict[str, Any]) -> None:
         print(f"  {name:38s} p50 {row['p50_ms']:9.3f}  p99 {row['p99_ms']:9.3f} ms{over}")
 
 
+def _refuse_unknown(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """End with a list of what exists where a size or a model does not."""
+    sizes = list(SIZES["transformer"])
+    models = [f"{backbone}{kind}" for backbone in SIZES for kind in ("", "-7:1", "-h128")]
+    models = [name for name in models if any(exists(name, size) for size in sizes)]
+    for what, found, known in (
+        ("size", args.sizes, sizes),
+        ("model", [*args.models, *args.against], models),
+    ):
+        for name in found:
+            if name not in known:
+                parser.error(f"unknown {what} '{name}'; available: {listed(known)}")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["16M", "48M"])
@@ -235,6 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     add_output_options(parser)
     args = parser.parse_args(arguments)
+    _refuse_unknown(args, parser)
     report = run(args)
     write(report, args, markdown, latency_plot)
 

@@ -6,15 +6,15 @@ ros2 launch lram_ros sim_demo.launch.py --show-args
 
 from datetime import datetime
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
-SHARE = FindPackageShare("lram_ros")
+SHARE = get_package_share_directory("lram_ros")
 TASKS = "reach-v3,button-press-v3,drawer-open-v3,door-open-v3,window-close-v3,pick-place-v3"
 
 
@@ -28,12 +28,12 @@ def generate_launch_description():
     arguments = [
         DeclareLaunchArgument(
             "bundle",
-            default_value=PathJoinSubstitution([SHARE, "models", "metaworld-ml45"]),
+            default_value=f"{SHARE}/models/metaworld-ml45",
             description="Folder of the policy bundle.",
         ),
         DeclareLaunchArgument(
             "contract",
-            default_value=PathJoinSubstitution([SHARE, "config", "metaworld.yaml"]),
+            default_value=f"{SHARE}/config/metaworld.yaml",
             description="Robot contract: topics of the observation and of the command.",
         ),
         DeclareLaunchArgument(

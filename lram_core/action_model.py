@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lram_core.backbones import BACKBONES, State, make_config
+from lram_core.backbones import BACKBONES, Backbone, State, make_config
+from lram_core.data.mapped import MappedRows
 from lram_core.errors import BundleError
 
 TOKENS_PER_TICK = 3
 STATE, RETURN_TO_GO, REWARD = range(TOKENS_PER_TICK)
 INPUT_LIMIT = 10.0
+SHARED = ("embed_return", "embed_reward", "embed_norm", "backbone")
+"""Parts that do not depend on the layout of observations and actions."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,12 @@ class InputNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
 
-    def set(self, values: Tensor) -> None:
+    def set(self, values: Tensor | MappedRows) -> None:
         """Take the statistics of ``values`` (N, size); constant inputs keep a std of 1."""
-        std, mean = torch.std_mean(values.double(), dim=0, correction=0)
+        if isinstance(values, MappedRows):
+            std, mean = values.std_mean()
+        else:
+            std, mean = torch.std_mean(values.double(), dim=0, correction=0)
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
 
@@ -84,10 +90,31 @@ class InputNorm(nn.Module):
         return ((x - self.mean) / self.std).clamp(-INPUT_LIMIT, INPUT_LIMIT)
 
 
-class ActionModel(nn.Module):
-    """The policy network. Returns and rewards are given in scaled units (``RewardSpec.scale``)."""
+def reset_mask(episode_start: Tensor) -> Tensor:
+    """Return (B, 3 T) bool, True on the state token of each tick (B, T) that starts an episode."""
+    batch, ticks = episode_start.shape
+    mask = torch.zeros(
+        (batch, TOKENS_PER_TICK * ticks), dtype=torch.bool, device=episode_start.device
+    )
+    mask[:, STATE::TOKENS_PER_TICK] = episode_start
+    return mask
 
-    def __init__(self, config: ModelConfig) -> None:
+
+class ActionModel(nn.Module):
+    """The policy network. Returns and rewards are given in scaled units (``RewardSpec.scale``).
+
+    Args:
+        config: its shape.
+        shared: model whose :data:`SHARED` parts to use in place of new ones, see
+            :class:`lram_core.joint_model.JointModel`.
+    """
+
+    embed_return: nn.Linear
+    embed_reward: nn.Linear
+    embed_norm: nn.LayerNorm
+    backbone: Backbone
+
+    def __init__(self, config: ModelConfig, shared: ActionModel | None = None) -> None:
         super().__init__()
         self.config = config
         backbone_class, _ = BACKBONES[config.backbone]
@@ -96,10 +123,10 @@ class ActionModel(nn.Module):
         self.return_norm = InputNorm(1)
         self.reward_norm = InputNorm(1)
         self.embed_state = nn.Linear(config.observation_size, shape.d_model)
-        self.embed_return = nn.Linear(1, shape.d_model)
-        self.embed_reward = nn.Linear(1, shape.d_model)
-        self.embed_norm = nn.LayerNorm(shape.d_model)
-        self.backbone = backbone_class(shape)
+        self.embed_return = shared.embed_return if shared else nn.Linear(1, shape.d_model)
+        self.embed_reward = shared.embed_reward if shared else nn.Linear(1, shape.d_model)
+        self.embed_norm = shared.embed_norm if shared else nn.LayerNorm(shape.d_model)
+        self.backbone = shared.backbone if shared else backbone_class(shape)
         self.head = nn.Linear(shape.d_model, config.action_size * config.bins)
 
     def state_token(self, observation: Tensor) -> Tensor:
@@ -152,11 +179,8 @@ class ActionModel(nn.Module):
             Action logits (B, T, action_size, bins), and the state after the last reward token.
         """
         tokens = self.tokens(observation, return_to_go, reward)
-        reset_mask = None
-        if episode_start is not None:
-            reset_mask = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-            reset_mask[:, STATE::TOKENS_PER_TICK] = episode_start
-        hidden, state = self.backbone.forward(tokens, reset_mask, state)
+        starts = None if episode_start is None else reset_mask(episode_start)
+        hidden, state = self.backbone.forward(tokens, starts, state)
         return self.logits(hidden[:, RETURN_TO_GO::TOKENS_PER_TICK]), state
 
     def tick_tokens(
@@ -223,8 +247,8 @@ class ActionModel(nn.Module):
         """
         tokens = self.tick_tokens(observation, return_to_go, last_reward)
         never = torch.zeros_like(first)
-        reset_mask = torch.stack([never] * (tokens.shape[1] - 2) + [first, never], dim=1)
-        hidden, state = self.backbone.forward(tokens, reset_mask, state)
+        starts = torch.stack([never] * (tokens.shape[1] - 2) + [first, never], dim=1)
+        hidden, state = self.backbone.forward(tokens, starts, state)
         return self.logits(hidden[:, -1]), state
 
     def advance_reward(self, last_reward: Tensor, state: State, in_place: bool = False) -> State:

@@ -16,6 +16,7 @@ from lram_core.checks import count, finite32, flags, number, numbers
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.device import resolve_device
+from lram_core.embodiments import Choice
 from lram_core.errors import CommandError, ContractError, RuntimeUnavailable, listed
 from lram_core.runtimes import AUTO
 from lram_core.runtimes.base import RuntimeOptions
@@ -90,6 +91,7 @@ class BatchPolicy:
         device: str = "cpu",
         runtime: str = AUTO,
         precision: str = "",
+        embodiment: Choice = "",
     ) -> BatchPolicy:
         """Load a bundle.
 
@@ -99,14 +101,15 @@ class BatchPolicy:
             device: ``cpu``, ``cuda``, or ``auto`` (CUDA where there is one).
             runtime: one of RUNTIMES, or ``auto``: the graph where there is a GPU.
             precision: of the large weight matrices, ``fp32`` (the default) or ``bf16``.
+            embodiment: which of the bundle's, see :data:`lram_core.embodiments.Choice`.
 
         Raises:
-            BundleError, ContractError: the bundle is unusable.
+            BundleError, ContractError: the bundle is unusable, or has no such embodiment.
             CommandError: an unknown device or runtime, or no slot.
             RuntimeUnavailable: the runtime or the precision cannot be had here.
         """
         where = resolve_device(device)
-        model, contract = load_bundle(path, where)
+        model, contract = load_bundle(path, where, embodiment)
         return cls(model, contract, slots, where, runtime, precision)
 
     def describe(self) -> str:

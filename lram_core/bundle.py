@@ -3,6 +3,9 @@
 ``policy.yaml`` (contract), ``config.json`` (shape of the network), ``model.safetensors``
 (weights and input statistics) and ``README.md`` (model card). No pickle anywhere. ``lram export``
 adds ``model*.onnx``; writing the bundle anew removes them, since they hold the old weights.
+
+A bundle may serve several embodiments (:mod:`lram_core.embodiments`); the model of one is a plain
+:class:`ActionModel`, chosen when it is loaded.
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from lram_core import embodiments
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.contract import FORMAT_VERSION, PolicyContract
 from lram_core.data.files import atomic_folder, atomic_path, check_replaceable, sha256
+from lram_core.embodiments import Choice, Contracts
 from lram_core.errors import BundleError, listed
+from lram_core.joint_model import JointModel, configs_from_dict
 from lram_core.version import PACKAGE, version
 
 CONTRACT, CONFIG, WEIGHTS, CARD = "policy.yaml", "config.json", "model.safetensors", "README.md"
@@ -46,22 +52,37 @@ def save_bundle(
         BundleError: the contract's sizes are not the network's, or a weight is not finite.
         CommandError: the folder holds something else than a bundle.
     """
-    _check_sizes(model.config, contract, str(path))
+    joint = JointModel({contract.suite: model})
+    save_joint_bundle(path, joint, {contract.suite: contract}, card, training)
+
+
+def save_joint_bundle(
+    path: Path | str,
+    model: JointModel,
+    contracts: Contracts,
+    card: str,
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Write a bundle of the embodiments of ``model``, with a contract each; see save_bundle."""
+    for name, contract in contracts.items():
+        _check_sizes(model.select(name).config, contract, str(path))
     check_replaceable(Path(path), CONTRACT, "policy bundle")
-    check_finite(model.state_dict(), str(path))
+    check_finite(model.weights(), str(path))
     with atomic_folder(Path(path)) as folder:
-        weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+        weights = {name: value.detach().cpu() for name, value in model.weights().items()}
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)
         config = {
             "lram_version": version(),
-            "model": model.config.to_dict(),
+            "model": model.to_dict(),
             "sha256": {WEIGHTS: sha256(folder / WEIGHTS)},
             "training": training or {},
         }
         (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
         (folder / CONTRACT).write_text(
-            yaml.safe_dump(contract.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+            yaml.safe_dump(
+                embodiments.to_dict(contracts), sort_keys=False, allow_unicode=True, width=100
+            )
         )
         (folder / CARD).write_text(card)
 
@@ -88,41 +109,65 @@ def weights_checksum(path: Path | str) -> str:
     return _config(_folder(path))[1]
 
 
-def load_contract(path: Path | str) -> PolicyContract:
-    """Read a bundle's contract alone.
+def load_contract(path: Path | str, embodiment: Choice = "") -> PolicyContract:
+    """Read the contract of one embodiment alone.
+
+    Args:
+        path: the bundle's folder.
+        embodiment: see :data:`lram_core.embodiments.Choice`.
 
     Raises:
         BundleError: no bundle there, or ``policy.yaml`` is not YAML.
-        ContractError: a key of the contract is missing or wrong.
+        ContractError: a key of the contract is missing or wrong, or there is no such embodiment.
     """
+    contracts = load_contracts(path)
+    return contracts[embodiments.choose(contracts, embodiment, str(path))]
+
+
+def load_contracts(path: Path | str) -> dict[str, PolicyContract]:
+    """Read a bundle's contracts alone: embodiment name → contract. Raises as load_contract."""
     folder = _folder(path)
     try:
         data = yaml.safe_load((folder / CONTRACT).read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder / CONTRACT}: not valid YAML ({_line(error)})") from None
     where = str(folder / CONTRACT)
-    if isinstance(data, dict) and data.get("format_version") != FORMAT_VERSION:
+    known = (FORMAT_VERSION, embodiments.FORMAT_VERSION)
+    if isinstance(data, dict) and data.get("format_version") not in known:
         where += _writer(folder)
-    return PolicyContract.from_dict(data, where)
+    return embodiments.from_dict(data, where)
 
 
 def load_bundle(
-    path: Path | str, device: torch.device | str = "cpu"
+    path: Path | str, device: torch.device | str = "cpu", embodiment: Choice = ""
 ) -> tuple[ActionModel, PolicyContract]:
     """Read a bundle and check it end to end.
 
+    Args:
+        path: the bundle's folder.
+        device: where to put the network.
+        embodiment: see :data:`lram_core.embodiments.Choice`.
+
     Returns:
-        The network in evaluation mode on ``device``, and its contract.
+        The network of one embodiment in evaluation mode on ``device``, and its contract.
 
     Raises:
         BundleError: a file is missing, truncated or corrupt, or the files do not fit each other.
-        ContractError: the contract is malformed.
+        ContractError: a contract is malformed, or there is no such embodiment.
     """
+    model, contracts = load_joint_bundle(path)
+    name = embodiments.choose(contracts, embodiment, str(path))
+    return model.select(name).to(device).eval(), contracts[name]
+
+
+def load_joint_bundle(path: Path | str) -> tuple[JointModel, dict[str, PolicyContract]]:
+    """Read a bundle with all of its embodiments, on the CPU. Raises as :func:`load_bundle`."""
     folder = _folder(path)
-    contract = load_contract(folder)
+    contracts = load_contracts(folder)
     model_config, checksum, _ = _config(folder)
-    shape = ModelConfig.from_dict(model_config, str(folder / CONFIG))
-    _check_sizes(shape, contract, str(folder))
+    shapes = configs_from_dict(model_config, list(contracts), str(folder / CONFIG))
+    for name, contract in contracts.items():
+        _check_sizes(shapes[name], contract, str(folder))
     found = sha256(folder / WEIGHTS)
     if found != checksum:
         raise BundleError(
@@ -133,8 +178,8 @@ def load_bundle(
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise BundleError(f"{folder / WEIGHTS}: unreadable ({_line(error)})") from None
-    model = ActionModel(shape)
-    expected = model.state_dict()
+    model = JointModel.create(shapes)
+    expected = model.weights()
     wrong = [
         f"{name} is {tuple(weights[name].shape) if name in weights else 'missing'}, "
         f"expected {tuple(value.shape)}"
@@ -145,8 +190,8 @@ def load_bundle(
     if wrong:
         raise BundleError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {listed(wrong, 4)}")
     check_finite(weights, str(folder / WEIGHTS))
-    model.load_state_dict(weights)
-    return model.to(device).eval(), contract
+    model.load_weights(weights)
+    return model.eval(), contracts
 
 
 def _folder(path: Path | str) -> Path:
@@ -159,7 +204,24 @@ def _folder(path: Path | str) -> Path:
             f"{folder}: incomplete bundle: {listed(missing)} missing; "
             f"found {listed(sorted(p.name for p in folder.iterdir()), 8)}"
         )
+    for name in FILES:
+        check_link(folder / name)
     return folder
+
+
+def check_link(path: Path) -> None:
+    """Look where a file of a bundle really lies.
+
+    A bundle may come from anybody. A link to a file of the same name is what an install of links
+    makes (``colcon build --symlink-install``); any other could have whatever file of this machine
+    read in the bundle's place.
+
+    Raises:
+        BundleError: it is a link to a file of another name.
+    """
+    target = path.resolve()
+    if target.name != path.name:
+        raise BundleError(f"{path}: is a link that leads out of the bundle, to {target}")
 
 
 def _config(folder: Path) -> tuple[Any, str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from typing import Any
 
 import click
 
@@ -15,6 +16,8 @@ from lram_core.errors import LramError
 
 COMMANDS = {
     "collect": ("lram_sim.commands:collect", "Collect demonstrations from scripted experts."),
+    "train-expert": ("lram_sim.commands:train_expert", "Train an expert for a DMControl task."),
+    "data": ("lram_core.data.commands:data", "Inspect, merge, import and export datasets."),
     "train": ("lram_core.training.command:train", "Train a policy on a dataset; writes a bundle."),
     "card": ("lram_core.training.card_command:card", "Add measured results to a model card."),
     "eval": ("lram_sim.commands:evaluate", "Roll a bundle out in simulation, in-process."),
@@ -23,29 +26,40 @@ COMMANDS = {
     "contract": ("lram_ros.contract_commands:contract", "Show or check a robot contract."),
     "mock-robot": ("lram_ros.mock.command:mock_robot", "Serve a robot contract without a robot."),
     "monitor": ("lram_ros.monitor:monitor", "Show a running policy node live in the terminal."),
+    "replay": ("lram_ros.replay.command:replay", "Open a recording; ask a policy once more."),
     "demo": ("lram_ros.commands:demo", "Run simulator and policy as ROS 2 nodes, with a report."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on use, so that ``--help`` stays instant."""
+    """A group whose commands are imported on use, so that ``--help`` stays instant.
+
+    ``table`` is command → (``module:attribute``, one line of help).
+    """
+
+    def __init__(
+        self, *args: Any, table: dict[str, tuple[str, str]] | None = None, **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self._table = COMMANDS if table is None else table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._table:
             return None
-        module, attribute = COMMANDS[cmd_name][0].split(":")
+        module, attribute = self._table[cmd_name][0].split(":")
         try:
             command: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
-            raise LramError(_missing(cmd_name, error)) from None
+            path = " ".join([*ctx.command_path.split()[1:], cmd_name])
+            raise LramError(_missing(path, error)) from None
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in self._table.items()])
 
 
 def _missing(command: str, error: ModuleNotFoundError) -> str:

@@ -19,6 +19,7 @@ from lram_core.onnx_export.names import FILES
     default=None,
     help="File to write [default: in the bundle, where the runtime 'onnx' finds it].",
 )
+@click.option("--embodiment", default="", help="Which one, of a bundle with several.")
 @click.option(
     "--ticks",
     type=click.IntRange(1),
@@ -26,13 +27,15 @@ from lram_core.onnx_export.names import FILES
     show_default=True,
     help="Random ticks to compare with PyTorch.",
 )
-def export(bundle: Path, form: str, precision: str, out: Path | None, ticks: int) -> None:
+def export(
+    bundle: Path, form: str, precision: str, out: Path | None, embodiment: str, ticks: int
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from lram_core.onnx_export.export import export_bundle
 
-    path, parity = export_bundle(bundle, precision, out, ticks)
+    path, parity = export_bundle(bundle, precision, out, ticks, embodiment)
     table = Table("file", "MB", "ticks", "same bin as PyTorch", "largest logit error")
     table.add_row(
         str(path),

@@ -15,6 +15,7 @@ from lram_core.checks import count, finite32, number, numbers
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
 from lram_core.device import resolve_device
+from lram_core.embodiments import Choice
 from lram_core.errors import ContractError
 from lram_core.runtimes import AUTO, make_runtime
 from lram_core.runtimes.base import Runtime, RuntimeOptions, StateArrays
@@ -71,6 +72,7 @@ class Policy:
         runtime: str = AUTO,
         precision: str = "",
         threads: int = 1,
+        embodiment: Choice = "",
     ) -> Policy:
         """Load a bundle.
 
@@ -82,17 +84,18 @@ class Policy:
             precision: of the weights; empty for the runtime's default.
             threads: CPU threads of one tick. PyTorch has one number of threads for the whole
                 process: it is set to this.
+            embodiment: which of the bundle's, see :data:`lram_core.embodiments.Choice`.
 
         Raises:
-            BundleError, ContractError: the bundle is unusable.
+            BundleError, ContractError: the bundle is unusable, or has no such embodiment.
             CommandError: an unknown device, runtime or precision, CUDA was asked for and there is
                 none, or no thread was.
             RuntimeUnavailable: the runtime cannot run this bundle here.
         """
         where, threads = resolve_device(device), count("threads", threads)
         torch.set_num_threads(threads)
-        model, contract = load_bundle(path, where)
-        options = RuntimeOptions(where, precision, threads, Path(path))
+        model, contract = load_bundle(path, where, embodiment)
+        options = RuntimeOptions(where, precision, threads, Path(path), contract.suite)
         return cls(make_runtime(model, runtime, options), contract)
 
     def reset(self, task: str | None = None, target_return: float | None = None) -> None:

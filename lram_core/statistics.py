@@ -1,8 +1,12 @@
-"""Interval estimates for success rates."""
+"""Interval estimates for success rates and mean returns."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
@@ -24,3 +28,31 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
     low = 0.0 if successes == 0 else (centre - spread) / scale
     high = 1.0 if successes == trials else (centre + spread) / scale
     return low, high
+
+
+def bootstrap_interval(
+    groups: Sequence[npt.NDArray[np.float64]], resamples: int = 10_000, share: float = 0.95
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean over groups of the groups' means.
+
+    Values are resampled within their group (a task's episodes), as in Agarwal et al. 2021, "Deep
+    reinforcement learning at the edge of the statistical precipice". The same values give the same
+    interval.
+
+    Args:
+        groups: values by group, each (N,) with N >= 1.
+        resamples: number of bootstrap samples.
+        share: probability mass of the interval.
+
+    Raises:
+        ValueError: no group, or an empty one.
+    """
+    if not groups or not all(len(group) for group in groups):
+        raise ValueError("expected at least one group, and one value in each")
+    rng = np.random.default_rng(0)
+    means = np.zeros(resamples)
+    for group in groups:
+        drawn = rng.integers(0, len(group), (resamples, len(group)))
+        means += np.asarray(group, dtype=np.float64)[drawn].mean(axis=1) / len(groups)
+    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from lram_core.action_model import ActionModel, ModelConfig
-from lram_core.bundle import save_bundle
+from lram_core.bundle import save_bundle, save_joint_bundle
 from lram_core.contract import ActionField, ObservationField, PolicyContract, RewardSpec
 from lram_core.data.schema import DatasetSchema, Episode
 from lram_core.data.store import Dataset, merge_parts, write_part
+from lram_core.embodiments import by_name
+from lram_core.joint_model import JointModel
 
 SCHEMA = DatasetSchema(
     suite="testing",
@@ -31,6 +35,28 @@ SCHEMA = DatasetSchema(
     reward=RewardSpec("distance reward", scale=10.0, ceiling=1.0, horizon=40),
     max_episode_steps=60,
 )
+
+
+OTHER_SCHEMA = DatasetSchema(
+    suite="testing-gripper",
+    robot="one_joint_lift",
+    gripper="two_finger",
+    control_rate=20.0,
+    observation=(
+        ObservationField("height", 1, "m"),
+        ObservationField("finger_position", 2, "m"),
+        ObservationField("object_position", 3, "m"),
+        ObservationField("goal_position", 3, "m"),
+    ),
+    action=(
+        ActionField("lift", "m/s", "joint_velocity", -0.2, 0.2),
+        ActionField("slide", "m/s", "joint_velocity", -0.4, 0.4),
+        ActionField("gripper", "1", "gripper", -1.0, 1.0),
+    ),
+    reward=RewardSpec("1 at success", scale=1.0),
+    max_episode_steps=80,
+)
+"""Another embodiment: other fields, sizes, units, rate and reward."""
 
 
 def roughened(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -54,19 +80,22 @@ def small_model(d_model: int = 32, seed: int = 0, chunk_size: int = 75) -> Actio
     return ActionModel(ModelConfig(5, 2, backbone_options=options)).eval()
 
 
-def small_dataset(path: Path, episodes: int = 24, seed: int = 0) -> Dataset:
+def small_dataset(
+    path: Path, episodes: int = 24, seed: int = 0, schema: DatasetSchema = SCHEMA
+) -> Dataset:
     """Write and open a dataset whose action is a fixed function of the observation."""
     rng = np.random.default_rng(seed)
+    high = np.array([field.high for field in schema.action])
+    # The first action follows the first value, the last one the last.
+    columns = np.linspace(0, schema.observation_size - 1, schema.action_size).round().astype(int)
     collected = []
     for number in range(episodes):
         length = int(rng.integers(3, 40))
-        observations = rng.uniform(-1, 1, (length, 5)).astype(np.float32)
+        observations = rng.uniform(-1, 1, (length, schema.observation_size)).astype(np.float32)
         collected.append(
             Episode(
                 observations=observations,
-                actions=np.stack([0.9 * observations[:, 0], 0.4 * observations[:, 4]], -1).astype(
-                    np.float32
-                ),
+                actions=(0.9 * high * observations[:, columns]).astype(np.float32),
                 rewards=rng.uniform(0, 1, length).astype(np.float32),
                 task=("reach", "push")[number % 2],
                 seed=number,
@@ -76,7 +105,7 @@ def small_dataset(path: Path, episodes: int = 24, seed: int = 0) -> Dataset:
         )
     part = path.parent / f"{path.name}.part.npz"
     write_part(part, collected)
-    merge_parts([part], path, SCHEMA, {"command": "small_dataset"})
+    merge_parts([part], path, schema, {"command": "small_dataset"})
     part.unlink()
     return Dataset.open(path)
 
@@ -90,8 +119,35 @@ def random_bundle(path: Path, contract: PolicyContract, d_model: int = 32, seed:
         backbone_options={"d_model": d_model, "num_layers": 2, "num_heads": 2},
     )
     model = ActionModel(config)
-    # Wide logits, so that the chosen bin does not hang on the last bit of a sum.
-    with torch.no_grad():
-        model.head.weight.mul_(20)
+    _widen(model)
     save_bundle(path, model, contract, "# Random bundle for tests\n")
     return path
+
+
+def random_joint_bundle(
+    path: Path,
+    contracts: Sequence[PolicyContract],
+    backbone: str = "xlstm",
+    options: dict[str, Any] | None = None,
+) -> Path:
+    """Write a bundle with random weights and statistics, one embodiment a contract."""
+    torch.manual_seed(0)
+    shape = options or {"d_model": 32, "num_layers": 2, "num_heads": 2}
+    configs = {
+        c.suite: ModelConfig(c.observation_size, c.action_size, 64, backbone, shape)
+        for c in contracts
+    }
+    model = JointModel.create(configs)
+    for name in model.names:
+        member = model.select(name)
+        _widen(member)
+        member.observation_norm.set(torch.randn(50, member.config.observation_size))
+        member.return_norm.set(torch.rand(50, 1))
+    save_joint_bundle(path, model, by_name(contracts, str(path)), "# Random bundle for tests\n")
+    return path
+
+
+def _widen(model: ActionModel) -> None:
+    """Make logits wide, so that the chosen bin does not hang on the last bit of a sum."""
+    with torch.no_grad():
+        model.head.weight.mul_(20)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lram_core.checks import finite32
 from lram_core.contract import PolicyContract
 from lram_core.errors import LramError
 from lram_ros.contract_check import field_readers
@@ -23,7 +24,11 @@ from lram_ros.episode_state import EpisodeState
 from lram_ros.message_fields import Array, FieldReader, InputError
 from lram_ros.robot_contract import InputTopic, RobotContract
 
+END_OF_TIME = 2**31 * 1_000_000_000
+"""First stamp in ns that a message cannot carry: its seconds are int32."""
+
 _PENDING_SETS = 16
+_MOST = 2**63 - 1  # of an episode's number and ticks: they are noted and compared as int64
 _ENDLESS = SimpleNamespace(episode=0, tick=0, task="", seed=0, state=EpisodeState.RUNNING)
 
 
@@ -138,14 +143,20 @@ class LatestCollector:
     def ages(self, now: float, ros_now: int) -> list[float]:
         """Return the age of each topic's newest reading in seconds; infinite where none came.
 
+        A reading is as old as its stamp or its arrival says, whichever is older. One that is
+        stamped further ahead than it may be old has no age that could be told: it gets a negative
+        one, by how much.
+
         Args:
             now: steady time in seconds. A frozen ROS clock cannot make old readings look young.
             ros_now: ROS time in nanoseconds, compared with the stamps.
         """
-        return [
-            max(now - received, 0.0 if stamp is None else (ros_now - stamp) * 1e-9)
-            for received, stamp in zip(self._received, self._stamps, strict=True)
-        ]
+        ages = []
+        for topic, received, stamp in zip(self._topics, self._received, self._stamps, strict=True):
+            by_stamp = 0.0 if stamp is None else (ros_now - stamp) * 1e-9
+            ahead = by_stamp < -topic.max_age
+            ages.append(by_stamp if ahead else max(now - received, by_stamp))
+        return ages
 
     def newest(self, ages: Sequence[float], ros_now: int) -> InputSet:
         """Return the newest readings, however old; None stands for a message that never came."""
@@ -157,7 +168,7 @@ class LatestCollector:
 
         Raises:
             StaleInput: an input never came or is older than the contract allows, by its arrival
-                or by its stamp.
+                or by its stamp, or is stamped as far ahead.
         """
         ages = self.ages(now, ros_now)
         late = _late(self._topics, ages)
@@ -173,6 +184,8 @@ def _late(topics: Sequence[InputTopic], ages: Sequence[float]) -> list[str]:
             found.append(f"{topic.topic} missing")
         elif age > topic.max_age:
             found.append(f"{topic.topic} {age:.3g} s old (at most {topic.max_age:g})")
+        elif age < -topic.max_age:
+            found.append(f"{topic.topic} stamped {-age:.3g} s ahead (at most {topic.max_age:g})")
     return found
 
 
@@ -192,7 +205,9 @@ class InputReader:
         self._constant = reward if isinstance(reward, float) else None
         self._reward = None if isinstance(reward, float) else field_readers(robot, reward)[0]
         self._reward_index = len(robot.inputs)
+        self._scale = policy.reward.scale if policy is not None else 1.0
         self._announced = robot.episode is not None
+        self._status = f"{robot.source}: {robot.episode.topic}" if robot.episode else ""
 
     def sensors(self, inputs: InputSet) -> dict[str, Array]:
         """Return observation field → values, float64.
@@ -203,14 +218,25 @@ class InputReader:
         return {name: _read(reader, index, inputs) for index, name, reader in self._readers}
 
     def status(self, inputs: InputSet) -> Any:
-        """Return the EpisodeStatus; without such a topic, one of an episode that never ends."""
-        return inputs.messages[-1] if self._announced else _ENDLESS
+        """Return the EpisodeStatus; without such a topic, one of an episode that never ends.
+
+        Raises:
+            InputError: its counts are beyond what anybody counts to.
+        """
+        if not self._announced:
+            return _ENDLESS
+        status = inputs.messages[-1]
+        if max(status.episode, status.tick) > _MOST:
+            raise InputError(
+                f"{self._status}: episode {status.episode}, tick {status.tick}: at most {_MOST}"
+            )
+        return status
 
     def reward(self, inputs: InputSet) -> float:
         """Return the reward of the command before: of its topic, or the contract's constant.
 
         Raises:
-            InputError: it is not finite, or belongs to another episode than the status.
+            InputError: it is not finite in float32, or belongs to another episode than the status.
         """
         if self._reward is None:
             assert self._constant is not None
@@ -221,7 +247,10 @@ class InputReader:
             raise InputError(
                 f"{self._reward.where}: of episode {episode}, the status is of {status.episode}"
             )
-        return float(self._reward.read(message)[0])
+        value = float(self._reward.read(message)[0])
+        if not finite32(value, self._scale):
+            raise InputError(f"{self._reward.where}: {value:g} is too large for the model")
+        return value
 
 
 def _read(reader: FieldReader, index: int, inputs: InputSet) -> Array:

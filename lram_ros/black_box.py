@@ -215,11 +215,12 @@ class BlackBox:
         """Forget all ticks."""
         self._count = 0
 
-    def snapshot(self, reason: str) -> Recording:
+    def snapshot(self, reason: str, about: Mapping[str, str] | None = None) -> Recording:
         """Return a copy of what is kept, to be saved on any thread while the loop goes on.
 
         Args:
             reason: the fault that it is taken for.
+            about: more facts for the header.
         """
         kept = min(self._count, self._capacity)
         rows = np.arange(self._count - kept, self._count) % self._capacity
@@ -228,7 +229,7 @@ class BlackBox:
             {name: values[rows] for name, values in self._rows.items()},
             " ".join(reason.split()),
             datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            self._about,
+            {**self._about, **(about or {})},
         )
 
 

@@ -50,6 +50,7 @@ class Commander:
                     f"and no JointState input reads positions of {listed(sink.wire_names)}; "
                     f"name the topic with 'feedback'"
                 )
+        self._actions = policy.action_size
         wire = [field.name for sink in robot.sinks for field in sink.fields]
         direct = all(name in wire for name in policy.action_names)
         self._order = [wire.index(name) for name in policy.action_names] if direct else None
@@ -96,6 +97,26 @@ class Commander:
             np.concatenate([target.values for target in found]),
             np.concatenate([target.clipped for target in found]),
         )
+
+    def action(self, values: Array, measured: Measured) -> Array:
+        """Return the bundle's action behind values (size,) of the wire, the inverse of ``target``.
+
+        Float64 (actions,); NaN where inverse kinematics stands between them. Call it before
+        :meth:`sent`.
+
+        Raises:
+            NoReference: a delta has nothing to be taken from.
+        """
+        found = np.full(self._actions, np.nan)
+        for mapper, part, joints in zip(self._mappers, self._parts, measured, strict=True):
+            if mapper.sink.cartesian is None:
+                found[mapper.places] = mapper.action(values[part], mapper.reference(joints))
+        return found
+
+    def sent(self, values: Array) -> None:
+        """Take values (size,) of the wire for sent: the next delta starts from them."""
+        for mapper, part in zip(self._mappers, self._parts, strict=True):
+            mapper.sent(values[part])
 
     def messages(
         self, values: Array, moving: bool, stamp: int, episode: int, tick: int

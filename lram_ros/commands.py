@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lram_core.errors import CommandError
 from lram_core.runtimes import AUTO, RUNTIMES
-from lram_ros.demo import EPISODES, SEED, TASKS, DemoOptions, Stopped, run_demo
+from lram_ros.demo import EPISODES, SEED, SUITE, TASKS, DemoOptions, Stopped, run_demo
 from lram_ros.episode_driver import split_tasks
 
 
@@ -20,6 +20,12 @@ from lram_ros.episode_driver import split_tasks
     "--bundle",
     type=click.Path(path_type=Path),
     help="Folder of the policy bundle (default: the one that is shipped).",
+)
+@click.option(
+    "--suite",
+    default=SUITE,
+    show_default=True,
+    help="Which embodiment of the bundle, where it has several.",
 )
 @click.option(
     "--tasks", default=",".join(TASKS), show_default=True, help="Tasks, separated by commas."
@@ -68,6 +74,7 @@ from lram_ros.episode_driver import split_tasks
 )
 def demo(
     bundle: Path | None,
+    suite: str,
     tasks: str,
     episodes: int,
     seed: int,
@@ -89,6 +96,7 @@ def demo(
     options = DemoOptions(
         out=out,
         bundle=bundle,
+        suite=suite,
         tasks=tuple(names),
         episodes=episodes,
         seed=seed,

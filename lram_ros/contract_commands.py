@@ -13,11 +13,19 @@ from rich.text import Text
 
 from lram_core.bundle import load_contract
 from lram_core.contract import PolicyContract
+from lram_core.errors import CommandError
 from lram_ros.adapters.sink import CartesianField, CommandField, CommandSink
 from lram_ros.contract_check import disagreements
+from lram_ros.embodiment import fitting
 from lram_ros.robot_contract import FieldSource, InputTopic, RobotContract
+from lram_ros.sros2_policy import sros2_policy
 
 _WIDTH = 240  # of tables that go into a file: nothing is folded
+_embodiment = click.option(
+    "--embodiment",
+    default="",
+    help="Which one, of a bundle with several (default: the one that fits the robot).",
+)
 
 
 @click.group()
@@ -30,23 +38,25 @@ def contract() -> None:
 @click.option(
     "--bundle", type=click.Path(path_type=Path), help="Policy bundle: adds its side of each row."
 )
-def show(contract_file: Path, bundle: Path | None) -> None:
+@_embodiment
+def show(contract_file: Path, bundle: Path | None, embodiment: str) -> None:
     """Print what CONTRACT (a YAML file) reads from topics and where it sends commands."""
     robot = RobotContract.load(contract_file)
-    policy = None if bundle is None else load_contract(bundle)
+    policy = None if bundle is None else load_contract(bundle, embodiment or fitting(robot))
     print_contract(robot, policy, _console())
 
 
 @contract.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("contract_file", metavar="CONTRACT", type=click.Path(path_type=Path))
-def check(bundle: Path, contract_file: Path) -> None:
+@_embodiment
+def check(bundle: Path, contract_file: Path, embodiment: str) -> None:
     """Compare BUNDLE with CONTRACT without a running robot.
 
     Exits with 0 and the table where they fit, with 2 and a line for each disagreement otherwise.
     """
     robot = RobotContract.load(contract_file)
-    policy = load_contract(bundle)
+    policy = load_contract(bundle, embodiment or fitting(robot))
     found = list(disagreements(robot, policy))
     for problem in found:
         click.echo(f"error: {problem}", err=True)
@@ -54,6 +64,17 @@ def check(bundle: Path, contract_file: Path) -> None:
         sys.exit(2)
     print_contract(robot, policy, _console())
     click.echo(f"{bundle} fits {contract_file}")
+
+
+@contract.command()
+@click.argument("contract_file", metavar="CONTRACT", type=click.Path(path_type=Path))
+@click.option("--namespace", default="/", show_default=True, help="Of the policy node.")
+@click.option("--node", default="policy", show_default=True, help="Name of the policy node.")
+def sros2(contract_file: Path, namespace: str, node: str) -> None:
+    """Print an SROS2 policy file: what the policy node of CONTRACT may say and hear."""
+    if not namespace.startswith("/"):
+        raise CommandError(f"--namespace: expected to begin with '/', found {namespace!r}")
+    click.echo(sros2_policy(RobotContract.load(contract_file), namespace, node), nl=False)
 
 
 def print_contract(robot: RobotContract, policy: PolicyContract | None, console: Console) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from lram_core.bundle import load_contract
 from lram_core.data.files import atomic_folder, check_replaceable
+from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError, LramError, listed
 from lram_core.runtimes import AUTO, check_name
 from lram_core.signals import StopRequest
@@ -31,6 +32,7 @@ from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, w
 from lram_ros.surroundings import environment, stop_request
 
 BUNDLE = "models/metaworld-ml45"
+SUITE = "metaworld"
 TASKS = (
     "reach-v3",
     "button-press-v3",
@@ -56,6 +58,7 @@ class DemoOptions:
 
     Attributes:
         bundle: folder of the policy bundle; None for the one that is shipped.
+        suite: which embodiment of the bundle, where it has several.
         tasks: tasks of the bundle's suite, each ``episodes`` times.
         seed: seed of each task's first episode, the next one higher, and so on.
         max_steps: step limit of an episode; 0 for the task's own.
@@ -68,6 +71,7 @@ class DemoOptions:
 
     out: Path
     bundle: Path | None = None
+    suite: str = SUITE
     tasks: tuple[str, ...] = TASKS
     episodes: int = EPISODES
     seed: int = SEED
@@ -91,7 +95,7 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     check_name(options.runtime)
     plan = make_plan(options.tasks, options.episodes, options.seed, options.max_steps)
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
-    contract = load_contract(bundle)
+    contract = load_contract(bundle, of_suite(options.suite))
     check_replaceable(options.out, SUMMARY, "result of 'lram demo'")
     out = options.out.absolute()
     begin = time.monotonic()
@@ -164,7 +168,12 @@ def _start(children: Children, options: DemoOptions, bundle: Path, suite: str, w
     if options.video:
         bridge["video_path"] = str(work / VIDEO)
     children.start("sim_bridge", "lram_sim.bridge_node", ros_arguments(bridge))
-    policy = {"bundle": str(bundle), "runtime": options.runtime, "precision": options.precision}
+    policy = {
+        "bundle": str(bundle),
+        "contract": str(find_shared(f"config/{suite.replace('-', '_')}.yaml")),
+        "runtime": options.runtime,
+        "precision": options.precision,
+    }
     children.start("policy", "lram_ros.policy_node", ros_arguments(policy))
     children.start("recorder", "lram_ros.recorder", ros_arguments({"output": str(work / BAG)}))
 

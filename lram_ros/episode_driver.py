@@ -22,14 +22,11 @@ from lram_ros.message_fields import message_class
 from lram_ros.msg import EpisodeStatus, PolicyTick
 from lram_ros.policy_parameters import RUNTIME_IN_USE
 from lram_ros.process import make_executor
-from lram_ros.recording_scope import recorded
+from lram_ros.recording_scope import RECORDER, recorded
 from lram_ros.report.results import EpisodeResult
 from lram_ros.srv import ResetEpisode
 
 T = TypeVar("T")
-
-RECORDER = "recorder"
-"""Name of the recorder's node."""
 
 POLL = 0.05  # seconds between looks at signals and processes
 SETTLE = 0.5  # seconds from a discovered subscription to a matched one

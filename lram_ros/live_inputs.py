@@ -11,7 +11,13 @@ from typing import Any
 from rclpy.node import Node
 
 from lram_core.errors import listed
-from lram_ros.assembly import InputSet, LatestCollector, StampCollector
+from lram_ros.assembly import (
+    END_OF_TIME,
+    InputSet,
+    LatestCollector,
+    StampCollector,
+    stamp_of,
+)
 from lram_ros.images import ImageError, ImageWorker
 from lram_ros.message_fields import message_class
 from lram_ros.qos import input_qos
@@ -46,6 +52,7 @@ class LiveInputs:
         self._workers: list[ImageWorker] = []
         self._subscriptions: list[Any] = []
         self._last_set = time.monotonic()
+        self._topics = [topic.topic for topic in robot.topics]
         for index, topic in enumerate(robot.topics):
             callback = self._on_stamped if by_stamp else self._on_latest
             receive: Callable[[Any], None] = partial(callback, index)
@@ -79,6 +86,12 @@ class LiveInputs:
     def _on_stamped(self, index: int, message: Any) -> None:
         assert self._stamps is not None
         start = time.perf_counter()
+        if not 0 <= (stamp := stamp_of(message)) < END_OF_TIME:  # no answer could carry it
+            self._node.get_logger().error(
+                f"{self._topics[index]}: message refused: its stamp is {stamp * 1e-9:.9g} s",
+                throttle_duration_sec=_LOG_S,
+            )
+            return
         inputs = self._stamps.add(index, message, time.monotonic())
         if inputs is not None:
             self._last_set = time.monotonic()

@@ -8,6 +8,7 @@ from typing import Any
 
 from lram_ros.commander import Commander
 from lram_ros.contract_check import check_contract
+from lram_ros.embodiment import fitting
 from lram_ros.robot_contract import RobotContract
 from lram_ros.safety import SafetyLimits, contract_limits
 
@@ -32,7 +33,12 @@ class LoadedPolicy:
 
     @classmethod
     def load(
-        cls, robot: RobotContract, bundle: str, load: Callable[..., Any], **options: Any
+        cls,
+        robot: RobotContract,
+        bundle: str,
+        load: Callable[..., Any],
+        embodiment: str = "",
+        **options: Any,
     ) -> LoadedPolicy:
         """Load, check, warm up.
 
@@ -40,12 +46,13 @@ class LoadedPolicy:
             robot: what it is to drive.
             bundle: folder.
             load: :meth:`Policy.load`, or what stands for it.
+            embodiment: which of the bundle's; empty for the one that fits the robot.
             options: passed on to ``load``.
 
         Raises:
             LramError: the bundle cannot be loaded, or does not fit the robot.
         """
-        policy = load(bundle, **options)
+        policy = load(bundle, embodiment=embodiment or fitting(robot), **options)
         check_contract(robot, policy.contract)
         limits = contract_limits(robot.sinks, policy.contract.action, robot.control_rate)
         commander = Commander(robot, policy.contract, limits)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lram_core.checks import finite32
 from lram_core.contract import ObservationField
 from lram_core.errors import ContractError, LramError, listed
 from lram_ros.images import DecodedImage, ImageError, decode, resize
@@ -118,7 +119,7 @@ class FieldReader:
 
         Raises:
             InputError: a name is missing or doubled, the arrays disagree, the frame is another,
-                a picture is damaged, or a value is not finite.
+                a picture is damaged, or a value is not finite in float32.
         """
         if self._frame and message.header.frame_id != self._frame:
             raise InputError(
@@ -127,13 +128,19 @@ class FieldReader:
         if self._estimated is not None and self._estimated(message)[0] == -1:
             raise InputError(f"{self.where}: not estimated (its covariance begins with -1)")
         values = np.array(self._read(message), dtype=np.float64).reshape(-1)
-        if not np.isfinite(values).all():
-            raise InputError(f"{self.where}: not finite: {values.tolist()}")
         if self.size is not None and values.size != self.size:
             raise InputError(f"{self.where}: {values.size} values, expected {self.size}")
-        if self._gain is None:
-            return values
-        return values * self._gain + self._offset
+        found = values
+        if finite32(values).all() and self._gain is not None:
+            values = values * self._gain + self._offset
+        if not finite32(values).all():  # the model's numbers are float32
+            raise InputError(f"{self.where}: not finite in float32: {found.tolist()}")
+        return values
+
+    def published(self, values: npt.ArrayLike) -> Array:
+        """Return values in the bundle's unit as a message carries them: the inverse of read."""
+        found = np.asarray(values, dtype=np.float64)
+        return found if self._gain is None else (found - self._offset) / self._gain
 
     def _find_reader(self, type_name: str) -> None:
         source = self.source

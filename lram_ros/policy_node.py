@@ -7,17 +7,15 @@ error and shutdown stop them and send the safe command last. See docs/ros.md.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_msgs.msg import Bool
-from std_srvs.srv import Trigger
 
 from lram_core.errors import LramError, listed
 from lram_core.policy import Policy
@@ -31,16 +29,17 @@ from lram_ros.live_inputs import LiveInputs
 from lram_ros.loaded_policy import LoadedPolicy
 from lram_ros.msg import PolicyTick
 from lram_ros.policy_parameters import RUNTIME_IN_USE, PolicyParameters
+from lram_ros.policy_services import PolicyServices
 from lram_ros.process import declare, run_node
 from lram_ros.qos import command_qos, data_qos
 from lram_ros.realtime import apply_to_process, apply_to_thread, thaw_gc
 from lram_ros.robot_contract import RobotContract
-from lram_ros.runner import Runner, RunnerSettings, is_lockstep
+from lram_ros.runner import Runner, RunnerSettings
 from lram_ros.safety import Fault, Reason, Rules
 from lram_ros.supervised_loop import Outlet
 from lram_ros.trace import TickMessages
 
-_LOOK_S = 0.2
+_LOOK_S = 0.05  # a stop because of the graph is to take no longer than one by the watchdog
 _REPORT_S = 1.0
 _LOG_S = 2.0
 _FLUSH_S = 0.3  # acknowledgements can take seconds; what was sent is on its way
@@ -86,6 +85,10 @@ class PolicyNode(LifecycleNode):
         self._commands: list[Any] = []
         self._made: list[Any] = []
         self._reported = 0
+        # One thread for all files, from the start on: a new one each time takes a new piece of
+        # memory each time.
+        self._writer = ThreadPoolExecutor(1, "black box")
+        self._writer.submit(int)
         # These stay over all transitions, some of which they start.
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", data_qos())
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -151,6 +154,7 @@ class PolicyNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the ticks, then send the safe command; nothing comes after this."""
         self._stop_runner(Reason.SHUTDOWN)
+        self._writer.shutdown()
         self._tear_down()
         self.state = "finalized"
         return _SUCCESS
@@ -186,10 +190,7 @@ class PolicyNode(LifecycleNode):
         if not wait_for_topics(self, robot, given["topic_timeout"], self.stopped):
             return False
         self._inputs = LiveInputs(self, robot, self._on_set)
-        stop_topic = given["stop_topic"]
-        self._keep(self.create_subscription(Bool, stop_topic, self._on_stop, data_qos()))
-        self._keep(self.create_service(Trigger, "~/rearm", self._on_rearm))
-        self._keep(self.create_service(Trigger, "~/reset_episode", self._on_reset))
+        PolicyServices(self, given["stop_topic"], lambda: self.runner, self._keep)
         policy = loaded.policy
         self.get_logger().info(
             f"ready: {policy.contract.suite} on {robot.robot} with {robot.gripper}, "
@@ -199,7 +200,7 @@ class PolicyNode(LifecycleNode):
         return True
 
     def _load_bundle(self, bundle: str) -> LoadedPolicy:
-        names = ("device", "runtime", "precision", "threads")
+        names = ("device", "runtime", "precision", "threads", "embodiment")
         options = {name: self._given[name] for name in names}
         return LoadedPolicy.load(self._robot, bundle, self._load, **options)
 
@@ -234,7 +235,7 @@ class PolicyNode(LifecycleNode):
         given, robot, loaded, inputs = self._given, self._robot, self._loaded, self._inputs
         assert loaded is not None
         assert inputs is not None
-        lockstep = is_lockstep(robot)
+        lockstep = robot.lockstep
         rules = Rules(
             loaded.limits,
             blend_s=0.0 if lockstep else given["blend_time"],
@@ -292,23 +293,6 @@ class PolicyNode(LifecycleNode):
         if self.runner is not None:
             self.runner.tick_set(inputs, start)
 
-    def _on_stop(self, message: Any) -> None:
-        if self.runner is not None:
-            self.runner.external_stop(message.data)
-
-    def _on_rearm(self, request: Any, response: Any) -> Any:
-        response.success, response.message = False, "the node is not active"
-        if self.runner is not None:
-            response.success, response.message = self.runner.rearm()
-        return response
-
-    def _on_reset(self, request: Any, response: Any) -> Any:
-        response.success, response.message = False, "the node is not active"
-        if self.runner is not None:
-            self.runner.reset_episode()
-            response.success, response.message = True, "the policy begins anew"
-        return response
-
     def _check_parameter(self, name: str, value: Any) -> str:
         """Return why a new value is refused; empty: it is not. Loads another bundle."""
         if name == RUNTIME_IN_USE and self._loaded is not None:
@@ -347,13 +331,19 @@ class PolicyNode(LifecycleNode):
         again = "" if fault.reason is Reason.RUNNER_FAILED else "; re-arm by the service ~/rearm"
         self.get_logger().error(f"stopped: {fault}{again}")
         if (runner := self.runner) is not None:
-            recording = runner.notes.box.snapshot(str(fault))
-            threading.Thread(target=self._dump, args=(recording,), name="black box").start()
+            recording = runner.notes.box.snapshot(str(fault), self._about())
+            self._writer.submit(self._dump, recording)
+
+    def _about(self) -> dict[str, str]:
+        loaded = self._loaded
+        if loaded is None:
+            return {}
+        return {"bundle": loaded.bundle, "runtime": loaded.policy.runtime.describe()}
 
     def _dump(self, recording: Recording) -> None:
         try:
             self.get_logger().info(f"black box: {recording.save(self._given.black_box)}")
-        except LramError as error:
+        except Exception as error:  # a thread has nobody to raise to
             self.get_logger().error(str(error))
 
     def _on_failure(self, error: Exception) -> None:
@@ -404,10 +394,12 @@ class PolicyNode(LifecycleNode):
             return
         publishers = [self.count_publishers(command.topic_name) for command in self._commands]
         runner.command_publishers = max(publishers)
-        topics = [topic.topic for topic in self._robot.topics]
-        runner.lost = tuple(
-            topic for topic in topics if not self.count_publishers(self.resolve_topic_name(topic))
-        )
+        inputs = {
+            topic.topic: self.count_publishers(self.resolve_topic_name(topic.topic))
+            for topic in self._robot.topics
+        }
+        runner.lost = tuple(topic for topic, count in inputs.items() if count == 0)
+        runner.ambiguous = tuple(topic for topic, count in inputs.items() if count > 1)
 
 
 def start(stop: StopRequest) -> PolicyNode:

@@ -25,6 +25,7 @@ RUNTIME_IN_USE = "runtime_in_use"
 CHANGEABLE = ("bundle", "target_return")
 PARAMETERS: dict[str, tuple[Any, str] | tuple[Any, str, tuple[float, float]]] = {
     "bundle": ("", "Folder of the policy bundle; can be changed unless the node is active."),
+    "embodiment": ("", "Which one, of a bundle with several; empty: the one that fits the robot."),
     "contract": (
         "",
         "Robot contract (YAML); by default the one installed for Meta-World.",

@@ -18,7 +18,8 @@ class Range:
 
     Attributes:
         physical: (low, high) in the unit of the robot's side: one for all values, or one each.
-        normalised: (low, high) of the policy's side, the same for all.
+        normalised: what the policy's side has for low and for high, the same for all values; the
+            larger first where the two run against each other.
     """
 
     physical: tuple[tuple[float, float], ...]
@@ -42,5 +43,5 @@ class Range:
             return None
         return cls(
             physical=section.spans("range"),
-            normalised=section.span("normalised") if section.has("normalised") else (-1.0, 1.0),
+            normalised=section.ends("normalised") if section.has("normalised") else (-1.0, 1.0),
         )

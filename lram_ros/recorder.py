@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from lram_core.errors import CommandError, LramError
 from lram_ros.bag_types import BagTypes
 from lram_ros.message_fields import message_class
 from lram_ros.process import declare, run_node
-from lram_ros.recording_scope import recorded
+from lram_ros.recording_scope import RECORDER, recorded
 
 BAG_VERSION: Final = 8  # read by Humble and everything since
 DEPTH = 1000  # a writer that stalls for a moment must not lose messages
@@ -57,7 +57,7 @@ def matching_qos(publishers: Iterable[TopicEndpointInfo]) -> QoSProfile:
     )
 
 
-def _bag_qos(profile: QoSProfile) -> Qos:
+def bag_qos(profile: QoSProfile) -> Qos:
     """The profile as a bag's metadata has it, for a player to publish with."""
     return Qos(
         history=QosHistory.KEEP_LAST,
@@ -93,7 +93,7 @@ class Recorder(Node):
     """
 
     def __init__(self) -> None:
-        super().__init__("recorder")
+        super().__init__(RECORDER)
         output = declare(self, "output", "", "Folder of the bag; must not exist yet.")
         if not output:
             raise CommandError("recorder: parameter 'output' (folder of the bag) is not set")
@@ -121,7 +121,7 @@ class Recorder(Node):
             for type_name in type_names:
                 entry = self._topics.get(topic)
                 if entry is None:
-                    self._start(topic, type_name, profile)
+                    self._start(topic, type_name, profile, publishers)
                 elif entry.type_name != type_name:
                     self._give_up(topic, type_name, f"is recorded as {entry.type_name}")
                 elif entry.profile != profile:
@@ -139,7 +139,13 @@ class Recorder(Node):
             f"{self.messages} messages on {len(self._topics)} topics in {self.path}"
         )
 
-    def _start(self, topic: str, type_name: str, profile: QoSProfile) -> None:
+    def _start(
+        self,
+        topic: str,
+        type_name: str,
+        profile: QoSProfile,
+        publishers: Sequence[TopicEndpointInfo],
+    ) -> None:
         if (topic, type_name) in self._given_up:
             return
         try:
@@ -153,7 +159,8 @@ class Recorder(Node):
             type_name,
             msgdef=definition,
             rihs01=type_hash,
-            offered_qos_profiles=[_bag_qos(profile)],
+            # One a publisher, as every recorder does: who reads the bag can count them.
+            offered_qos_profiles=[bag_qos(matching_qos([info])) for info in publishers],
         )
         subscription = self._subscribe(topic, connection, profile)
         self._topics[topic] = _Recorded(type_name, profile, connection, subscription)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+RECORDER = "recorder"
+"""Name of the recorder's node."""
+
 
 def recorded(topic: str, namespace: str) -> bool:
     """Whether a recorder in ``namespace`` takes ``topic`` (a full name).

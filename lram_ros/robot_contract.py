@@ -138,6 +138,15 @@ class RobotContract:
         return (*self.inputs, *(topic for topic in others if isinstance(topic, InputTopic)))
 
     @property
+    def lockstep(self) -> bool:
+        """Whether a simulator sends each set and then waits for its command.
+
+        Then a robot moves by commands alone, each for one tick: no command is no motion.
+        """
+        native = all(sink.adapter == "native" for sink in self.sinks)
+        return self.tick_source == "observation" and native
+
+    @property
     def command(self) -> CommandSink:
         """The only sink of a robot that takes ActionCommand.
 

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from lram_ros.assembly import InputSet, LatestCollector
@@ -45,7 +45,8 @@ class RunnerSettings:
     """How a runner behaves.
 
     Attributes:
-        watchdog_s: seconds without a tick after which the robot is stopped.
+        watchdog_s: seconds without a tick, or of a ROS time that stands still, after which the
+            robot is stopped.
         simulated_time: ROS time is ``/clock``.
         black_box_ticks: ticks kept for the file of a fault.
     """
@@ -59,10 +60,10 @@ class Runner:
     """Ticks from :meth:`start` to :meth:`stop`; made anew for every activation.
 
     Attributes:
-        lockstep: see :func:`is_lockstep`.
+        lockstep: see :attr:`RobotContract.lockstep`.
         supervised: the loop behind the supervisor.
         notes: what is kept of the ticks.
-        command_publishers, lost: what the node sees in the graph, see :class:`World`.
+        command_publishers, lost, ambiguous: what the node sees in the graph, see :class:`World`.
     """
 
     def __init__(
@@ -74,16 +75,20 @@ class Runner:
         settings: RunnerSettings,
         outlet: Outlet,
     ) -> None:
-        self.lockstep = is_lockstep(robot)
+        self.lockstep = robot.lockstep
         self.supervised = SupervisedLoop(robot, policy, commander, rules, outlet)
         self.notes = TickNotes(robot, policy, commander, settings.black_box_ticks)
         self.command_publishers: int | None = None
         self.lost: tuple[str, ...] = ()
+        self.ambiguous: tuple[str, ...] = ()
         self._outlet = outlet
         self._topics = robot.topics
         self._period = rules.limits.period
-        simulated = settings.simulated_time
-        self._clock_limits = ClockLimits.simulated() if simulated else ClockLimits.system()
+        limits = ClockLimits.simulated() if settings.simulated_time else ClockLimits.system()
+        # While ROS time stands still no new action is asked for: nobody drives, as without ticks.
+        # When it stopped is known to a period.
+        still = max(settings.watchdog_s - self._period, 0.5 * settings.watchdog_s)
+        self._clock_limits = replace(limits, frozen_after=still)
         self._clock_memory: ClockMemory | None = None
         self._request = Request.ACTIVATE
         self._answered = threading.Event()
@@ -236,7 +241,7 @@ class Runner:
             steady,
             ros * 1e-9 if ros else math.nan,
         )
-        fresh = all(source.age <= source.max_age for source in sources)
+        fresh = all(source.fresh for source in sources)
         whole = fresh and all(message is not None for message in newest.messages)
         reading, invalid = self.supervised.read(newest if whole else None, newest.messages)
         self._decide(self._world(steady, sources, verdict, invalid), reading, start)
@@ -262,6 +267,7 @@ class Runner:
             clock=clock,
             command_publishers=self.command_publishers,
             lost=self.lost,
+            ambiguous=self.ambiguous,
             invalid=invalid,
             external_stop=self._stop_asked or pulse,
             watchdog=self._watchdog.expired,
@@ -295,9 +301,10 @@ class Runner:
         self.supervised.wind_down(fault, leave, 0.0 if self.lockstep else self._period)
 
     def _on_watchdog(self, found: str) -> None:
-        fault = Fault(Reason.WATCHDOG, found)
+        fault, known = Fault(Reason.WATCHDOG, found), self.fault
         self._wind_down(fault, leave=False)
-        self._outlet.faulted(fault)
+        if known is None:  # else the robot was stopped before, by another name
+            self._outlet.faulted(fault)
 
     def _on_error(self, error: BaseException) -> None:
         fault = Fault(Reason.RUNNER_FAILED, " ".join(repr(error).split()))
@@ -310,12 +317,3 @@ class Runner:
             self._outlet.failed(
                 error if isinstance(error, Exception) else RuntimeError(repr(error))
             )
-
-
-def is_lockstep(robot: RobotContract) -> bool:
-    """Whether a simulator sends each set and then waits for its command.
-
-    Then a robot moves by commands alone, each for one tick: no command is no motion.
-    """
-    native = all(sink.adapter == "native" for sink in robot.sinks)
-    return robot.tick_source == "observation" and native

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lram_core.errors import LramError
+from lram_core.errors import ContractError, LramError
 from lram_ros.assembly import InputSet
 from lram_ros.commander import Commander, Measured
 from lram_ros.control import ActingPolicy, ControlLoop, Reading, Tick
@@ -162,7 +162,10 @@ class SupervisedLoop:
         pause = reading is None or not reading.running or (reading.begins and before in MOVING)
         if not pause and wants_proposal(self._rules, self.state, world):
             assert reading is not None
-            tick, fresh, proposed, clipped = self._propose(reading, start)
+            try:
+                tick, fresh, proposed, clipped = self._propose(reading, start)
+            except ContractError as error:  # each value is sound, but the model cannot take them
+                world = replace(world, invalid=str(error))
         with self._lock:
             if not self.alive:
                 return None

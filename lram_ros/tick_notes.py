@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lram_core.contract import PolicyContract
 from lram_ros.black_box import BlackBox, Layout
 from lram_ros.commander import Commander
 from lram_ros.control import ActingPolicy, input_names
@@ -34,7 +35,7 @@ class TickNotes:
         names, actions = tuple(input_names(robot)), tuple(policy.contract.action_names)
         self.loop = TickStatistics(robot.control_rate, ("total",), names, actions)
         self.stages = TickStatistics(robot.control_rate, STAGES)
-        layout = Layout(_observation_names(policy), actions, names, STAGES)
+        layout = Layout(observation_names(policy.contract), actions, names, STAGES)
         self.box = BlackBox(layout, kept, {"contract": robot.source})
         self._policy, self._commander = policy, commander
         self._period = 1.0 / robot.control_rate
@@ -115,9 +116,10 @@ def state_norm(policy: ActingPolicy) -> float:
     return math.sqrt(squares)
 
 
-def _observation_names(policy: ActingPolicy) -> tuple[str, ...]:
+def observation_names(contract: PolicyContract) -> tuple[str, ...]:
+    """Name of each number of the observation, e.g. ``ee_position[2]@-1`` (one tick old)."""
     return tuple(
         f"{field.name}[{i}]" + (f"@-{field.delay}" if field.delay else "")
-        for field in policy.contract.observation
+        for field in contract.observation
         for i in range(field.size)
     )

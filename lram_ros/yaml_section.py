@@ -74,9 +74,14 @@ class Section:
             raise self._wrong(key, "a whole number of at least 1")
         return value
 
-    def span(self, key: str) -> tuple[float, float]:
-        """Two finite numbers, the smaller first."""
-        return self._spans(key, [self._get(key)])[0]
+    def ends(self, key: str) -> tuple[float, float]:
+        """Two finite numbers that differ, in either order."""
+        value = self._get(key)
+        if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)):
+            first, last = map(float, value)
+            if first != last and math.isfinite(first) and math.isfinite(last):
+                return first, last
+        raise self._wrong(key, "two finite numbers that differ")
 
     def spans(self, key: str) -> tuple[tuple[float, float], ...]:
         """One span, or a list of them."""
@@ -90,7 +95,7 @@ class Section:
             if (
                 not isinstance(value, list)
                 or len(value) != 2
-                or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in value)
+                or not all(map(_is_number, value))
                 or not -math.inf < value[0] < value[1] < math.inf
             ):
                 raise self._wrong(key, "[low, high], finite and low below high")
@@ -142,6 +147,10 @@ def refuse_twice(names: list[str], what: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ContractError(f"{what} {listed(twice)} is given more than once")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def shown(value: object) -> str:

@@ -35,3 +35,11 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         for name, value in isolation(domain).items():
             monkeypatch.setenv(name, value)
         yield domain
+
+
+@pytest.fixture(scope="session")
+def recorded_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(bundle, bag) of a demo of two episodes; to be read only."""
+    from bag_rig import record_demo
+
+    return record_demo(tmp_path_factory.mktemp("recorded"))

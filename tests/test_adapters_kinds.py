@@ -80,6 +80,10 @@ def test_normalised_values_by_the_contracts_range():
     halves = {n: {**field, "normalised": [0.0, 1.0]} for n, field in fields.items()}
     found = mapper(policy("joint_position", unit="1"), fields=halves)
     assert found.target([0.5, 0.5, 0.5]).values.tolist() == [-0.5, 0.5, 0.0]
+    against = {n: {**field, "normalised": [1.0, -1.0]} for n, field in fields.items()}
+    found = mapper(policy("joint_position", unit="1"), fields=against)
+    assert found.target([1.0, 1.0, -1.0]).values.tolist() == [-3.0, 0.0, 1.0]
+    assert all(bundle[0] < bundle[1] for _, _, bundle in found.limits())
 
 
 def test_normalised_values_need_a_range_that_is_written_there():

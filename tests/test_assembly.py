@@ -164,6 +164,15 @@ class TestLatestCollector:
         with pytest.raises(StaleInput, match=r"a 0\.5 s old"):
             collector.take(0.0, 1_500_000_000)
 
+    def test_a_stamp_of_another_clock_tells_no_age(self):
+        collector = LatestCollector(self.topics)
+        collector.add(1, stamped(10**9), 0.0)  # whose age may be infinite
+        collector.add(0, stamped(150_000_000), 0.0)
+        assert collector.take(0.1, 0).ages == pytest.approx((0.1, 0.1))  # a little ahead
+        collector.add(0, stamped(500_000_000), 0.0)
+        with pytest.raises(StaleInput, match=r"a stamped 0\.5 s ahead \(at most 0\.2\)$"):
+            collector.take(0.1, 0)
+
 
 class TestInputReader:
     reader = InputReader(RobotContract.load(CONTRACT))

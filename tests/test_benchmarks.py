@@ -279,9 +279,25 @@ def test_manual_is_filled_between_its_marks(latency, tmp_path):
 
 
 def test_the_manual_shows_the_reports():
+    found = document.tables(document.RESULTS)
+    for page in document.MANUALS:
+        text = page.read_text()
+        assert document.filled(text, found) == text
+        for name in document.MARKED.findall(text):
+            assert name[1].split("/")[0] in document.REPORTS
     text = document.MANUAL.read_text()
-    assert document.filled(text, document.tables(document.RESULTS)) == text
-    for name in document.MARKED.findall(text):
-        assert name[1].split("/")[0] in document.REPORTS
     for figure in Path(document.MANUAL.parent).glob("*.svg"):
         assert figure.name in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--sizes 16M 17M", "unknown size '17M'; available: d128, d256, 16M, 48M, 110M, 206M"),
+        ("--models rwkv", "unknown model 'rwkv'; available: xlstm, xlstm-7:1, xlstm-h128, mamba,"),
+    ],
+)
+def test_latency_of_what_does_not_exist_lists_what_does(capsys, words, said):
+    with pytest.raises(SystemExit):
+        tick_latency.main(words.split())
+    assert said in capsys.readouterr().err

@@ -60,6 +60,26 @@ def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
         load_bundle(bundle)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_no_link_leads_out_of_a_bundle(bundle: Path, tmp_path: Path, name: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes((bundle / name).read_bytes())
+    (bundle / name).unlink()
+    (bundle / name).symlink_to(secret)
+    with pytest.raises(BundleError, match=f"{name}: is a link that leads out .*, to .*/secret"):
+        load_bundle(bundle)
+
+
+def test_a_bundle_installed_as_links_loads(bundle: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "share" / "bundle"
+    installed.mkdir(parents=True)
+    for name in FILES:
+        (installed / name).symlink_to(bundle / name)
+    assert load_bundle(installed)[1] == small_contract()
+    (tmp_path / "current").symlink_to(installed)
+    assert load_bundle(tmp_path / "current")[1] == small_contract()
+
+
 def test_no_bundle_at_all(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no such bundle"):
         Policy.load(tmp_path / "absent")
@@ -116,7 +136,7 @@ def test_contract_of_another_size(bundle: Path) -> None:
     ("key", "value", "message"),
     [
         ("control_rate", -5, "control_rate: expected a positive finite number, found -5"),
-        ("format_version", 99, "format_version 99 found, this release reads 1"),
+        ("format_version", 99, "format_version 99 found, this release reads 1 and 2"),
         ("observation", [], "observation: expected a non-empty list"),
         ("target_returns", {}, "expected a mapping with a 'default'"),
         ("surprise", 1, "unknown surprise"),

@@ -11,12 +11,11 @@ import struct
 import subprocess
 import sys
 import time
-import uuid
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import imageio_ffmpeg
 import pytest
+from marked_processes import marked, marking
 from rich.console import Console
 from rosbags.rosbag2 import Reader
 
@@ -30,30 +29,8 @@ MANY = ("--episodes", "200", "--max-steps", "40")
 
 @pytest.fixture
 def mark(monkeypatch):
-    """Marks this test's processes: whoever descends from it has the mark in the environment."""
-    mark = f"LRAM_TEST_RUN={uuid.uuid4()}"
-    name, _, value = mark.partition("=")
-    monkeypatch.setenv(name, value)
-    yield mark
-    for pid in marked(mark):  # left over where an assertion failed
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def marked(mark):
-    """Command lines of the live processes with the mark, this one left out: pid → text."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            environment = (entry / "environ").read_bytes().split(b"\0")
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if mark.encode() in environment and command:  # a zombie has no command line
-            found[int(entry.name)] = command
-    return found
+    with marking(monkeypatch) as mark:
+        yield mark
 
 
 def demo_command(bundle, out, *more):

@@ -14,11 +14,12 @@ import pytest
 
 from lram_core.errors import CommandError, ContractError, TaskError
 from lram_core.policy import Policy
-from lram_core.statistics import wilson_interval
-from lram_sim.evaluate import Outcome, check_writable, evaluate, summaries, write_results
+from lram_core.statistics import bootstrap_interval, wilson_interval
+from lram_sim.evaluate import check_writable, evaluate, write_results
 from lram_sim.metaworld import MetaworldSuite, policy_contract
 from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import EVALUATION_SEED
+from lram_sim.summaries import Outcome, summaries
 from lram_sim.workers import PolicySource
 
 SUITE = MetaworldSuite()
@@ -100,6 +101,22 @@ def test_summaries() -> None:
     assert (mean.name, mean.episodes, mean.success_rate, mean.mean_return) == ("mean", 4, 0.5, 115)
     assert (mean.low, mean.high) == wilson_interval(2, 4)
     assert (mean.low_200, mean.high_200) == wilson_interval(1, 4)
+
+
+def test_bootstrap_intervals_cover_the_mean_they_estimate() -> None:
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(200):
+        # Two tasks of different levels: only the spread within them is uncertain.
+        groups = [rng.uniform(0.0, 0.2, 30), rng.uniform(0.8, 1.0, 30)]
+        low, high = bootstrap_interval(groups, resamples=1000)
+        covered += low <= 0.5 <= high
+        assert high - low < 0.06
+    assert 180 <= covered <= 198
+    assert bootstrap_interval(groups) == bootstrap_interval(groups)
+    for empty in ([], [np.array([])]):
+        with pytest.raises(ValueError, match="at least one group"):
+            bootstrap_interval(empty)
 
 
 def test_results_are_replaced_but_nothing_else_is(tmp_path: Path) -> None:

@@ -146,6 +146,16 @@ def test_a_file_that_is_not_onnx_is_not_used(
     assert Policy.load(tiny_bundle).runtime.name == "torch"
 
 
+def test_a_file_behind_a_link_is_not_used(
+    tiny_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere, _ = export_bundle(tiny_bundle, out=tmp_path / "other.onnx", ticks=2)
+    (tiny_bundle / "model.onnx").symlink_to(elsewhere)
+    policy = Policy.load(tiny_bundle, runtime="onnx")
+    assert "exported in memory" in policy.runtime.describe()
+    assert "model.onnx: is a link that leads out of the bundle" in caplog.text
+
+
 def test_the_manuals_client_acts_like_the_policy(tiny_bundle: Path, tmp_path: Path) -> None:
     (client,) = re.findall(r"```python\n(.*?)```", MANUAL.read_text(), re.DOTALL)
     assert len(client.splitlines()) <= 30

@@ -10,6 +10,7 @@ from loop_rig import COMMANDS, MIDDLE, Arm, ArmScript, within_limits
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_graph import Peer
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
@@ -17,6 +18,7 @@ from lram_core.errors import LramError
 from lram_ros.black_box import Recording
 from lram_ros.mock.node import MockOptions
 from lram_ros.msg import PolicyTick
+from lram_ros.srv import SetTargetReturn, SwitchBundle
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -156,6 +158,19 @@ def test_a_second_publisher_of_commands_stops_the_robot(make, peer):
     assert arm.fault == "second_publisher"
 
 
+def test_a_second_publisher_of_an_input_stops_the_robot(make, peer):
+    arm = running(make())
+    other = peer.node.create_publisher(JointState, "joint_states", 10)
+    arm.until_mode("holding")
+    assert arm.fault == "input_ambiguous"
+    refused = peer.call(Trigger, "policy/rearm")
+    assert (refused.success, "on joint_states" in refused.message) == (False, True)
+    peer.node.destroy_publisher(other)
+    peer.until(lambda: peer.call(Trigger, "policy/rearm").success)
+    arm.until_mode("running")
+    assert within_limits(arm.commands)
+
+
 def test_not_finite_action_latches_and_the_state_starts_anew(make, peer):
     arm = running(make())
     arm.script.next = np.array([0.0, np.nan, 0.0])
@@ -221,7 +236,8 @@ def test_reset_episode_comes_to_rest_and_begins_anew(make, peer):
     assert within_limits(arm.commands)
 
 
-def test_bundle_can_be_switched_while_inactive_only(make):
+@pytest.mark.parametrize("by", ["parameter", "service"])
+def test_bundle_can_be_switched_while_inactive_only(make, peer, by):
     arm = make()
     loaded = []
 
@@ -234,17 +250,45 @@ def test_bundle_can_be_switched_while_inactive_only(make):
     arm.node._load = load
 
     def switch(value):
-        return arm.node.set_parameters([Parameter("bundle", value=value)])[0]
+        if by == "service":
+            answer = peer.call(SwitchBundle, "policy/switch_bundle", bundle=value)
+            return answer.success, answer.message
+        result = arm.node.set_parameters([Parameter("bundle", value=value)])[0]
+        return result.successful, result.reason
 
     assert arm.node.trigger_configure() == SUCCESS
-    assert switch("second").successful
-    refused = switch("bad")
-    assert (refused.successful, refused.reason) == (False, "bad: no bundle")
+    assert switch("second") == (True, "a script" if by == "service" else "")
+    assert switch("bad") == (False, "bad: no bundle")
     assert arm.node.get_parameter("bundle").value == "second"
     assert arm.node.trigger_activate() == SUCCESS
-    assert "deactivate" in switch("third").reason
+    assert switch("third") == (False, "bundle: deactivate the node first")
     arm.until_mode("running")
     assert loaded == ["scripted", "second", "bad"]
+
+
+def test_a_target_return_is_for_the_next_episode(make, peer):
+    asked = []
+
+    class Asked(ArmScript):
+        def reset(self, task=None, target_return=None):
+            asked.append(target_return)
+            super().reset(task, target_return)
+
+    arm = running(make(script=Asked()))
+    assert asked[-1] is None  # by task
+
+    def ask(value):
+        answer = peer.call(SetTargetReturn, "policy/set_target_return", target_return=value)
+        return answer.success, answer.message
+
+    before = len(asked)
+    assert ask(12.5) == (True, "")
+    assert ask(float("inf")) == (False, "target_return must be finite or NaN")
+    assert arm.node.get_parameter("target_return").value == 12.5
+    assert len(asked) == before  # not in mid-sequence
+    assert peer.call(Trigger, "policy/reset_episode").success
+    peer.until(lambda: len(asked) > before)
+    assert asked[-1] == 12.5
 
 
 def test_services_say_why_they_do_nothing(make, peer):
@@ -262,7 +306,7 @@ def test_services_say_why_they_do_nothing(make, peer):
 )
 def test_simulated_time_that_does_not_go_on_stops_the_robot(make, fault, reason):
     mock = MockOptions(faults=(fault,), sim_time=True)
-    arm = running(make(mock=mock, use_sim_time=True))
+    arm = running(make(mock=mock, use_sim_time=True, watchdog=2.0))
     arm.until_mode("holding")
     assert arm.fault == reason
     assert within_limits(arm.commands)

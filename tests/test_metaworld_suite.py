@@ -163,7 +163,7 @@ def test_splits_of_the_benchmark() -> None:
 
 
 def test_unknown_names_list_what_there_is() -> None:
-    with pytest.raises(TaskError, match=r"unknown suite 'atari'; available: metaworld"):
+    with pytest.raises(TaskError, match=r"unknown suite 'atari'; available: .*metaworld"):
         get_suite("atari")
     with pytest.raises(TaskError, match=r"unknown task 'reach'.*available: assembly-v3"):
         SUITE.make("reach")

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from rclpy.parameter import Parameter
 from ros_graph import LISTEN_QOS, Peer, Process, default_signals
 
 from lram_core.errors import CommandError, LramError
@@ -497,7 +498,6 @@ def test_an_episode_has_no_numbers_to_spoil():
 
 def test_a_second_publisher_says_something_else_at_the_same_time(arm):
     maker, topic_faults = injected(arm, 0, "second_publisher:joint_states@1s")
-    assert topic_faults.second_publisher
     message = maker.make(1.0, 7, Joints(arm, 0.02))
     assert topic_faults.intrusion(message, 0.5) is None
     other = topic_faults.intrusion(message, 1.0)
@@ -657,6 +657,61 @@ def test_a_second_publisher_is_another_node(peer, start, arm):
     assert names == {"mock_robot", "mock_second_publisher"}
     robot.stop()
     assert len({round(state.position[0], 3) for state in states}) == 2
+
+
+def set_faults(robot, text):
+    return robot.set_parameters([Parameter("faults", value=text)])[0]
+
+
+def test_faults_are_set_while_it_runs_and_end_when_they_are_taken_away(peer, start, arm, capfd):
+    states = peer.listen(message_class("sensor_msgs/msg/JointState"), "joint_states")
+    robot = start(arm)
+    peer.until(lambda: len(states) > 5)
+    assert set_faults(robot, "nan:joint_states@0s").successful
+    peer.until(lambda: math.isnan(states[-1].position[0]))
+    refused = set_faults(robot, "stale:camera@0s")
+    assert not refused.successful
+    assert "it has joint_states, tool/pose" in refused.reason
+    assert robot.get_parameter("faults").value == "nan:joint_states@0s"
+    assert set_faults(robot, "").successful
+    peer.until(lambda: states[-1].position[0] == pytest.approx(math.degrees(0.5)))
+    assert "mock: fault begins: nan:joint_states@0.0s" in capfd.readouterr().err
+
+
+def test_what_a_delay_held_back_comes_when_it_ends(peer, start, arm):
+    states = peer.listen(message_class("sensor_msgs/msg/JointState"), "joint_states")
+    robot = start(arm)
+    peer.until(lambda: len(states) > 5)
+    assert set_faults(robot, "delay:joint_states=300s@0s").successful
+    ticks = robot.ticks
+    peer.until(lambda: robot.ticks > ticks + 8)
+    peer.spin(0.2)
+    count, now = len(states), robot.get_clock().now().nanoseconds
+    assert set_faults(robot, "").successful
+    peer.until(lambda: len(states) > count + 20)
+    stamps = [stamp_of(state) for state in states]
+    assert stamps == sorted(stamps)
+    assert sum(stamp < now for stamp in stamps[count:]) >= 5
+
+
+def test_a_second_publisher_comes_and_goes(peer, start, arm):
+    robot = start(arm)
+    count = lambda: peer.node.count_publishers("joint_states")  # noqa: E731
+    peer.until(lambda: robot.ticks > 5 and count() == 1)
+    set_faults(robot, "second_publisher:joint_states@100ms")
+    peer.until(lambda: count() == 2)
+    set_faults(robot, "")
+    peer.until(lambda: count() == 1)
+
+
+def test_faults_given_as_a_parameter_at_the_start_hold(peer, start, arm):
+    states = peer.listen(message_class("sensor_msgs/msg/JointState"), "joint_states")
+    override = [Parameter("faults", value="nan:joint_states@0s")]
+    robot = MockRobot(arm, context=peer.context, parameter_overrides=override)
+    peer.add(robot)
+    peer.until(lambda: states)
+    robot.stop()
+    assert math.isnan(states[0].position[0])
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_published(arm):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from lram_core.errors import TaskError
 from lram_core.observation import ObservationAssembler
@@ -151,6 +155,60 @@ def test_an_unstable_simulation_ends_the_episode_with_its_reason() -> None:
         task.step(np.zeros(8))
     task.reset(1)
     assert task.step(np.zeros(8)).failure == ""
+
+
+def forward(description: ElementTree.Element, joints: dict[str, float], link: str) -> np.ndarray:
+    """Pose (4, 4) of a link in the root's frame, by the URDF alone."""
+    pose = np.eye(4)
+    if (joint := description.find(f".//joint/child[@link='{link}']/..")) is None:
+        return pose
+    origin = joint.find("origin")
+    xyz, rpy = (np.array(origin.get(key).split(), dtype=float) for key in ("xyz", "rpy"))
+    pose[:3, :3] = Rotation.from_euler("xyz", rpy).as_matrix()
+    pose[:3, 3] = xyz
+    if joint.get("type") != "fixed":
+        axis = np.array(joint.find("axis").get("xyz").split(), dtype=float)
+        way, moved = joints[joint.get("name")], np.eye(4)
+        if joint.get("type") == "prismatic":
+            moved[:3, 3] = axis * way
+        else:
+            moved[:3, :3] = Rotation.from_rotvec(axis * way).as_matrix()
+        pose = pose @ moved
+    return forward(description, joints, joint.find("parent").get("link")) @ pose
+
+
+# robosuite mounts Franka's fingers 6.5 mm deeper than the description does.
+@pytest.mark.parametrize(
+    ("robot", "tip", "body", "within"),
+    [
+        ("panda", "panda_link7", "robot0_link7", 1e-4),
+        ("panda", "panda_leftfinger", "gripper0_right_leftfinger", 7e-3),
+        ("panda", "panda_rightfinger", "gripper0_right_rightfinger", 7e-3),
+        ("sawyer", "right_l6", "robot0_right_l6", 1e-3),
+    ],
+)
+def test_description_and_joint_states_give_the_simulated_pose(
+    robot: str, tip: str, body: str, within: float
+) -> None:
+    suite = get_suite(f"robosuite-{robot}")
+    text = suite.robot_description()
+    for address in re.findall(r'filename="file://([^"]+)"', text):
+        assert Path(address).is_file()
+    task = suite.make("lift")
+    task.reset(3)
+    for action in wander(8, 15):
+        task.step(action)
+    names, positions, _ = task.joint_state()
+    position, orientation = task.frames()[task.arm.base]
+    base = np.eye(4)
+    base[:3, 3], base[:3, :3] = position, Rotation.from_quat(orientation).as_matrix()
+    joints = dict(zip(names, positions, strict=True))
+    found = base @ forward(ElementTree.fromstring(text), joints, tip)
+    np.testing.assert_allclose(found[:3, 3], task.data.body(body).xpos, atol=within)
+    if robot == "panda":
+        cube = task.frames()["object_1"][0]
+        np.testing.assert_array_equal(cube, task.data.body("cube_main").xpos)
+        assert get_suite("robosuite-ur5e").robot_description() == ""
 
 
 def test_robosuite_is_silent() -> None:

@@ -226,11 +226,15 @@ def test_ticks_leave_nothing_behind(name: str) -> None:
             tick(runtime, walk, at % 10, first=False, early=at % 10 == 5)
         gc.collect()
 
-    ticks(300)
-    before = sys.getallocatedblocks()
-    ticks(2000)
-    # One object of 40 bytes left by a tenth of the ticks would be 8 KiB.
-    assert sys.getallocatedblocks() - before < 200
+    def growth(count: int) -> int:
+        before = sys.getallocatedblocks()
+        ticks(count)
+        return sys.getallocatedblocks() - before
+
+    growth(300)
+    # One object left by a tenth of the ticks would be 200 blocks, in every round. What the
+    # interpreter and other tests' libraries fill once (caches, free lists) is in one of them.
+    assert min(growth(2000) for _ in range(3)) < 200
 
 
 @over_all

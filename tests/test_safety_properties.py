@@ -132,6 +132,8 @@ WRONG = {
     "outside": {"position": np.full(SIZE, 50.0)},
     "second": {"command_publishers": 2},
     "lost": {"lost": ("camera",)},
+    "ambiguous": {"ambiguous": ("camera",)},
+    "ahead": {"sources": (FINE[0], Source("camera", -0.3, 0.2))},
     "back": {"clock": ClockVerdict(ClockState.BACK, 1.0)},
     "forward": {"clock": ClockVerdict(ClockState.FORWARD, 1.0)},
     "frozen": {"clock": ClockVerdict(ClockState.FROZEN, 1.0)},
@@ -173,7 +175,7 @@ def test_random_faults_for_ten_thousand_ticks(seed):
     modes, reasons = set(), set()
     wrong, left = {}, 0
     for _ in range(10_000):
-        if left == 0 and rng.random() < 0.02:
+        if left == 0 and rng.random() < 0.03:
             wrong, left = WRONG[rng.choice(list(WRONG))], int(rng.integers(1, 8))
         changes = dict(wrong) if left else {}
         left = max(left - 1, 0)

@@ -37,6 +37,7 @@ CAUSES = {
     Reason.CLOCK_FORWARD: {"clock": ClockVerdict(ClockState.FORWARD, 2.0)},
     Reason.CLOCK_FROZEN: {"clock": ClockVerdict(ClockState.FROZEN, 0.7)},
     Reason.SECOND_PUBLISHER: {"command_publishers": 2},
+    Reason.INPUT_AMBIGUOUS: {"ambiguous": ("camera",)},
     Reason.PUBLISHER_LOST: {"lost": ("camera",)},
     Reason.INPUT_MISSING: {"sources": (FINE[0], Source("camera", math.inf, math.inf))},
     Reason.INPUT_STALE: {"sources": (FINE[0], Source("camera", 0.201, 0.2))},

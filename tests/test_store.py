@@ -8,25 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from store_rig import episode
 
 from lram_core.data.schema import DatasetSchema, Episode
 from lram_core.data.store import Dataset, merge_parts, read_part, write_part
 from lram_core.errors import DataError
 from lram_core.returns import episode_return, returns_to_go
 from lram_core.testing import SCHEMA, small_dataset
-
-
-def episode(length: int, seed: int) -> Episode:
-    rng = np.random.default_rng(seed)
-    return Episode(
-        observations=rng.normal(size=(length, 5)).astype(np.float32),
-        actions=rng.uniform(-1, 1, (length, 2)).astype(np.float32),
-        rewards=rng.uniform(size=length).astype(np.float32),
-        task="reach",
-        seed=seed,
-        success=bool(seed % 2),
-        noise=0.1 * seed,
-    )
 
 
 def assert_same(a: Episode, b: Episode) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lram_core.contract import ObservationField
 from lram_core.errors import ContractError
+from lram_ros.adapters.kinds import make_mappers
 from lram_ros.contract_check import check_contract, disagreements
 from lram_ros.robot_contract import RobotContract
 from lram_sim.contract_text import contract_text
@@ -16,8 +18,12 @@ from lram_sim.suite import dataset_schema, get_suite
 from lram_sim.topics import check_topics, pose_topic
 
 CONFIG = Path(__file__).parents[1] / "config"
+POSITION = "robosuite_panda_position"  # written by hand: another way to command the same arm
 SHIPPED = sorted(
-    path.stem for kind in ("robosuite", "composuite") for path in CONFIG.glob(f"{kind}_*.yaml")
+    path.stem
+    for kind in ("robosuite", "composuite")
+    for path in CONFIG.glob(f"{kind}_*.yaml")
+    if path.stem != POSITION
 )
 
 
@@ -31,6 +37,18 @@ def test_shipped_contract_is_the_suites(stem: str) -> None:
     check_contract(RobotContract.load(path), policy)
 
 
+def test_positions_of_controllers_carry_the_suites_deltas() -> None:
+    policy = dataset_schema(get_suite("robosuite-panda")).contract({"default": 1.0}, context=50)
+    robot = RobotContract.load(CONFIG / f"{POSITION}.yaml")
+    check_contract(robot, policy)
+    arm, hand = make_mappers(robot, policy)
+    joints = np.array([0.0, 0.2, 0.0, -2.6, 0.0, 2.9, 0.8])
+    action = np.array([1.0, -1.0, 0.0, 0.5, 0.0, 0.0, -0.5, 1.0])
+    moved = arm.target(action, joints).values - joints
+    np.testing.assert_allclose(moved, 0.05 * action[:7], atol=1e-12)
+    assert hand.target(action, np.array([0.04])).values == pytest.approx([0.0])
+
+
 def test_every_arm_has_its_contract() -> None:
     assert {"robosuite_panda", "robosuite_sawyer", "robosuite_iiwa", "robosuite_ur5e"} < set(
         SHIPPED
@@ -42,6 +60,15 @@ def test_metaworlds_contract_says_the_same_as_its_topics(tmp_path: Path) -> None
     path.write_text(contract_text(get_suite("metaworld")))
     written, shipped = (RobotContract.load(p) for p in (path, CONFIG / "metaworld.yaml"))
     assert replace(written, source="") == replace(shipped, source="")
+
+
+@pytest.mark.parametrize("name", ["dmcontrol", "dmcontrol-walker", "dmcontrol-finger"])
+def test_a_contract_is_written_for_any_suite(name: str, tmp_path: Path) -> None:
+    suite = get_suite(name)
+    path = tmp_path / "contract.yaml"
+    path.write_text(contract_text(suite))
+    policy = dataset_schema(suite).contract({"default": 1.0}, context=50)
+    check_contract(RobotContract.load(path), policy)
 
 
 @pytest.mark.parametrize("what", ["robot", "gripper", "controller"])

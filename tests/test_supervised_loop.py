@@ -121,6 +121,21 @@ def test_malformed_input_is_named_as_such():
     assert np.isfinite(bench.sent).all()
 
 
+def test_inputs_that_the_model_cannot_take_together_are_invalid():
+    bench = Bench()
+    bench.run(4)
+    bench.script.next = ContractError("reward is not finite in float32")
+    outcome = bench.tick()
+    assert outcome.fault.reason is Reason.INPUT_INVALID
+    assert "float32" in outcome.fault.detail
+    bench.script.next = np.zeros(3)
+    for _ in range(12):
+        bench.tick()
+    bench.tick(request=Request.REARM)
+    bench.tick()
+    assert bench.loop.moving
+
+
 def test_not_finite_action_is_not_sent_and_is_told():
     bench = Bench()
     bench.run(4)

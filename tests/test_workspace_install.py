@@ -82,11 +82,15 @@ def test_executables_start(install: tuple[Path, dict[str, str]], tmp_path: Path)
         ("lram", ["--help"], 0, "collect"),
         ("policy_node", ["--ros-args", "-p", "bundle:=absent"], 2, "absent"),
         ("sim_bridge", ["--ros-args", "-p", "suite:=absent"], 2, "unknown suite 'absent'"),
+        ("bag_player", ["--ros-args", "-p", "bag:=absent"], 2, "bag absent: does not exist"),
     ):
         done = subprocess.run(
             [folder / name, *arguments], env=env, cwd=tmp_path, capture_output=True, text=True
         )
         assert done.returncode == code, (name, done.stdout, done.stderr)
         assert said in done.stdout + done.stderr
-    for name in ("config/metaworld.yaml", "launch/sim_demo.launch.py", "models/README.md"):
-        assert (prefix / "share" / "lram_ros" / name).is_file()
+    share = prefix / "share" / "lram_ros"
+    for folder in ("config", "launch"):
+        files = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.*")}
+        assert {path.relative_to(share) for path in (share / folder).rglob("*.*")} >= files
+    assert (share / "models" / "README.md").is_file()

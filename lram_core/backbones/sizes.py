@@ -3,7 +3,8 @@
 ``16M`` to ``206M`` are those of the paper's table 6; ``d128`` and ``d256`` are two small ones that
 train on a workstation. Suffixes of an xLSTM's size, alone or both:
 
-- ``-7:1``: sLSTM blocks at the paper's places (one in eight, or somewhat less).
+- ``-7:1``: sLSTM blocks at the paper's places (one in eight, or somewhat less; in ``d128`` and
+  ``d256``, which have four and six blocks, one).
 - ``-h128``: mLSTM heads of size 128 instead of four heads. The state, ``4 * d_model**2 /
   num_heads`` values a block and the tick's largest traffic after the weights, shrinks to a half
   (16M), a third (48M), a quarter (110M), a fifth (206M); d256 has such heads anyway.
@@ -23,8 +24,8 @@ _WIDTH_AND_LAYERS = {
     "110M": (1024, 16),
     "206M": (1280, 20),
 }
-# Where the paper's [7:1] models have their sLSTM blocks.
-_SLSTM_AT = {"16M": [1], "48M": [1, 3], "110M": [1, 3], "206M": [1, 3, 5]}
+# Where the paper's [7:1] models have their sLSTM blocks; the small ones have one, as 16M has.
+_SLSTM_AT = {"d128": [1], "d256": [1], "16M": [1], "48M": [1, 3], "110M": [1, 3], "206M": [1, 3, 5]}
 _TRANSFORMER_HEADS = {"d128": 4, "d256": 4, "16M": 8, "48M": 12, "110M": 16, "206M": 20}
 _STATE_HEAD = 128
 
@@ -35,7 +36,7 @@ def _xlstm() -> dict[str, Options]:
         sizes[name] = {"d_model": width, "num_layers": layers, "num_heads": 4}
     for name, places in _SLSTM_AT.items():
         sizes[f"{name}-7:1"] = {**sizes[name], "slstm_at": places}
-    for name in [name for name in sizes if name.split("-")[0] in _SLSTM_AT]:
+    for name in [name for name in sizes if name.endswith(("M", "M-7:1"))]:
         heads = 2 * sizes[name]["d_model"] // _STATE_HEAD
         sizes[f"{name}-h128"] = {**sizes[name], "num_heads": heads}
     return sizes

@@ -126,6 +126,7 @@ def bench_bundle(
     device: str = "cpu",
     rates: Sequence[float] = (),
     parity_ticks: int = 200,
+    embodiment: str = "",
 ) -> BundleReport:
     """Measure a bundle.
 
@@ -137,9 +138,10 @@ def bench_bundle(
         device: ``cpu``, ``cuda`` or ``auto``.
         rates: control rates to judge in Hz, besides the bundle's own and the common ones.
         parity_ticks: ticks of the comparison with the reference.
+        embodiment: which of the bundle's; may be empty where there is one only.
 
     Raises:
-        BundleError, ContractError: the bundle is unusable.
+        BundleError, ContractError: the bundle is unusable, or has no such embodiment.
         CommandError: an unknown runtime or device, or a number that makes no sense.
     """
     if ticks < 1 or parity_ticks < 1:
@@ -152,13 +154,13 @@ def bench_bundle(
         if name not in RUNTIMES:
             raise CommandError(f"unknown runtime {name!r}; available: {listed(RUNTIMES)}")
     where = resolve_device(device)
-    model, contract = load_bundle(path, where)
+    model, contract = load_bundle(path, where, embodiment)
     ways: list[Way] = []
     before = torch.get_num_threads()
     try:
         for count in dict.fromkeys(threads):
             torch.set_num_threads(count)
-            options = RuntimeOptions(where, "", count, Path(path))
+            options = RuntimeOptions(where, "", count, Path(path), contract.suite)
             ways += _bench_model(
                 model, tuple(runtimes) or tuple(RUNTIMES), options, ticks, parity_ticks
             )
@@ -215,7 +217,7 @@ def open_way(
         runtime = make_runtime(
             model,
             name,
-            RuntimeOptions(options.device, precision, options.threads, options.bundle),
+            replace(options, precision=precision),
         )
     except (LramError, ImportError) as error:
         return None, replace(way, unavailable=str(error).removeprefix(f"runtime {name}: "))

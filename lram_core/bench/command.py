@@ -20,6 +20,7 @@ import click
     multiple=True,
     help="Control rate in Hz to judge besides the bundle's and the common ones; may be repeated.",
 )
+@click.option("--embodiment", default="", help="Which one, of a bundle with several.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures.")
 def bench(
     bundles: tuple[Path, ...],
@@ -28,6 +29,7 @@ def bench(
     threads: str,
     device: str,
     rates: tuple[float, ...],
+    embodiment: str,
     json_file: Path | None,
 ) -> None:
     """Time the control tick of BUNDLES on this machine, by every runtime it has.
@@ -54,7 +56,9 @@ def bench(
     names = [name.strip() for name in (runtimes or "").split(",") if name.strip()]
     reports = []
     for bundle in bundles:
-        reports.append(bench_bundle(bundle, names, ticks, counts, device, rates))
+        reports.append(
+            bench_bundle(bundle, names, ticks, counts, device, rates, embodiment=embodiment)
+        )
         print_report(reports[-1], console)
     if json_file:
         found = [report.to_dict() for report in reports]

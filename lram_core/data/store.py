@@ -3,13 +3,14 @@
 A dataset is a folder::
 
     dataset.json        schema, provenance, checksums
-    episodes.parquet    one row an episode: task, seed, start, length, return, success, noise
+    episodes.parquet    a row an episode: task, seed, start, length, return, success, noise, source
     observations.npy    float32 (N, observation_size)
     actions.npy         float32 (N, action_size)
     rewards.npy         float32 (N,)
 
-Opening it reads the two small files only. Collection writes *parts* first (one compressed file a
-batch of episodes, each whole or absent), so that an interrupted run resumes where it was.
+Opening it reads the two small files only; a window of an episode is read when it is asked for.
+Collection writes *parts* first (one compressed file a batch of episodes, each whole or absent), so
+that an interrupted run resumes where it was. :mod:`lram_core.data.writer` writes datasets.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lram_core.data.files import atomic_folder, atomic_path, sha256
+from lram_core.data.files import atomic_path, sha256
 from lram_core.data.schema import DatasetSchema, Episode
-from lram_core.errors import DataError
-from lram_core.returns import episode_return
+from lram_core.data.writer import ARRAYS, DESCRIPTION, FORMAT_VERSION, INDEX, DatasetWriter
+from lram_core.errors import DataError, LramError, listed
+from lram_core.returns import returns_to_go
 
-FORMAT_VERSION = 1
-ARRAYS = ("observations", "actions", "rewards")
 INDEX_COLUMNS = ("task", "seed", "success", "noise", "length")
+HASHED = 1 << 30  # bytes; a larger file is hashed only on request: that takes minutes
+_COLUMNS = ("task", "seed", "start", "length", "return", "success", "noise")
 
 
 def write_part(path: Path, episodes: list[Episode]) -> None:
@@ -87,56 +89,41 @@ def merge_parts(
 
     Args:
         parts: files of :func:`write_part`.
-        out_dir: the dataset's folder.
+        out_dir: the dataset's folder; must not exist.
         schema: what the arrays hold.
         provenance: how the data came about, kept as is in ``dataset.json``.
 
     Raises:
-        DataError: a part is unreadable, does not fit ``schema``, or there is no episode.
+        DataError: ``out_dir`` exists, a part is unreadable, does not fit ``schema``, or there is
+            no episode.
     """
-    widths = {"observations": schema.observation_size, "actions": schema.action_size}
-    chunks: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in ARRAYS}
-    rows: list[dict[str, Any]] = []
-    start = 0
-    for part in parts:
-        for episode in read_part(part):
-            for name, width in widths.items():
-                if getattr(episode, name).shape[1:] != (width,):
-                    raise DataError(
-                        f"{part}: {name} have shape {getattr(episode, name).shape[1:]} a step, "
-                        f"the schema says ({width},)"
-                    )
-            for name in ARRAYS:
-                chunks[name].append(getattr(episode, name))
-            rows.append(
-                {
-                    "task": episode.task,
-                    "seed": episode.seed,
-                    "start": start,
-                    "length": len(episode.rewards),
-                    "return": episode_return(episode.rewards, episode.success, schema.reward),
-                    "success": episode.success,
-                    "noise": episode.noise,
-                }
-            )
-            start += len(episode.rewards)
-    if not rows:
-        raise DataError(f"{out_dir}: no episode to write")
-    with atomic_folder(out_dir) as folder:
-        for name in ARRAYS:
-            np.save(folder / f"{name}.npy", np.concatenate(chunks[name]))
-            chunks[name].clear()
-        pq.write_table(pa.Table.from_pylist(rows), folder / "episodes.parquet")
-        files = [*(f"{name}.npy" for name in ARRAYS), "episodes.parquet"]
-        description = {
-            "format_version": FORMAT_VERSION,
-            "episodes": len(rows),
-            "steps": start,
-            "schema": schema.to_dict(),
-            "provenance": provenance,
-            "sha256": {file: sha256(folder / file) for file in files},
-        }
-        (folder / "dataset.json").write_text(json.dumps(description, indent=1) + "\n")
+    with DatasetWriter(out_dir, schema) as writer:
+        for part in parts:
+            try:
+                writer.extend(read_part(part))
+            except DataError as error:
+                text = str(error)
+                raise DataError(text if str(part) in text else f"{part}: {text}") from None
+        writer.finish(provenance)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive ticks of one episode; the first three arrays are views of the memory maps.
+
+    Attributes:
+        observations: float32 (length, observation_size).
+        actions: float32 (length, action_size).
+        rewards: float32 (length,), of the actions.
+        returns_to_go: float32 (length,), before each action; in reward units, not scaled.
+        start: number of the first tick within the episode.
+    """
+
+    observations: npt.NDArray[np.float32]
+    actions: npt.NDArray[np.float32]
+    rewards: npt.NDArray[np.float32]
+    returns_to_go: npt.NDArray[np.float32]
+    start: int
 
 
 @dataclass(frozen=True)
@@ -165,17 +152,17 @@ class Dataset:
     def open(cls, path: Path | str) -> Dataset:
         """Open a dataset. Raises DataError naming the file that is missing or does not fit."""
         folder = Path(path)
-        if not (folder / "dataset.json").is_file():
-            raise DataError(f"{folder}: no dataset here (dataset.json is missing)")
+        if not (folder / DESCRIPTION).is_file():
+            raise DataError(f"{folder}: no dataset here ({DESCRIPTION} is missing)")
         try:
-            description = json.loads((folder / "dataset.json").read_text())
+            description = json.loads((folder / DESCRIPTION).read_text())
             version = description["format_version"]
             if version != FORMAT_VERSION:
                 raise DataError(
                     f"{folder}: format_version {version} found, this release reads {FORMAT_VERSION}"
                 )
             arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in ARRAYS}
-            episodes = pq.read_table(folder / "episodes.parquet")
+            episodes = pq.read_table(folder / INDEX, memory_map=True)
             dataset = cls(
                 path=folder,
                 schema=DatasetSchema.from_dict(description["schema"]),
@@ -184,10 +171,13 @@ class Dataset:
                 episodes=episodes,
                 **arrays,
             )
+            missing = [name for name in _COLUMNS if name not in episodes.column_names]
+            if missing:
+                raise KeyError(f"column {listed(missing)} of {INDEX}")
             starts, lengths = dataset.column("start"), dataset.column("length")
-            for name in ("task", "seed", "return", "success", "noise"):
-                dataset.column(name)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        except LramError:
+            raise
+        except Exception as error:  # damaged files make the libraries fail in many ways
             raise DataError(
                 f"{folder}: corrupt dataset ({type(error).__name__}: {error})"
             ) from None
@@ -200,6 +190,8 @@ class Dataset:
             "rewards": (),
         }
         for name, width in widths.items():
+            if arrays[name].dtype != np.float32:
+                raise DataError(f"{folder}/{name}.npy: {arrays[name].dtype} found, not float32")
             if arrays[name].shape != (steps, *width):
                 raise DataError(
                     f"{folder}/{name}.npy: shape {arrays[name].shape} found, "
@@ -207,19 +199,89 @@ class Dataset:
                 )
         return dataset
 
-    def verify(self) -> None:
-        """Raises DataError naming the first file whose checksum is not the recorded one."""
+    def verify(self, thorough: bool = False) -> None:
+        """Compare files with their recorded checksums.
+
+        Args:
+            thorough: hash files above 1 GiB as well. Opening has checked the sizes of all.
+
+        Raises:
+            DataError: naming the first file whose checksum is not the recorded one.
+        """
         for file, expected in self.checksums.items():
-            found = sha256(self.path / file)
+            path = self.path / file
+            if not thorough and path.stat().st_size > HASHED:
+                continue
+            found = sha256(path)
             if found != expected:
-                raise DataError(
-                    f"{self.path / file}: checksum {found[:12]}… found, {expected[:12]}… recorded"
-                )
+                raise DataError(f"{path}: checksum {found[:12]}… found, {expected[:12]}… recorded")
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return one column of the episode index as an array."""
-        return np.asarray(self.episodes.column(name).to_pylist())
+        column = self.episodes.column(name)
+        if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+            return np.asarray(column.to_pylist())
+        return np.asarray(column.to_numpy())
 
     @property
     def task_names(self) -> list[str]:
-        return sorted(set(self.episodes.column("task").to_pylist()))
+        return sorted(self.episodes.column("task").unique().to_pylist())
+
+    @property
+    def steps(self) -> int:
+        return len(self.rewards)
+
+    def __len__(self) -> int:
+        return int(self.episodes.num_rows)
+
+    def window(self, episode: int, start: int = 0, length: int | None = None) -> Window:
+        """Return ticks of one episode; only their pages of the files are read.
+
+        Args:
+            episode: number of the episode.
+            start: its first tick.
+            length: number of ticks; None for the rest of the episode.
+
+        Raises:
+            DataError: there is no such episode, or it has not these ticks.
+        """
+        begin, count, total = self._span(episode)
+        stop = count if length is None else start + length
+        if not 0 <= start < stop <= count:
+            raise DataError(
+                f"{self.path}: episode {episode} has ticks 0 … {count - 1}, asked for "
+                f"{start} … {stop - 1}"
+            )
+        rewards = self.rewards[begin : begin + stop]
+        rows = slice(begin + start, begin + stop)
+        return Window(
+            observations=self.observations[rows],
+            actions=self.actions[rows],
+            rewards=rewards[start:],
+            returns_to_go=returns_to_go(rewards, total)[start:].astype(np.float32),
+            start=start,
+        )
+
+    def episode(self, number: int) -> Episode:
+        """Return one episode; its arrays are views of the memory maps. Raises as window."""
+        begin, count, _ = self._span(number)
+        row = self.episodes.slice(number, 1).to_pylist()[0]
+        rows = slice(begin, begin + count)
+        return Episode(
+            observations=self.observations[rows],
+            actions=self.actions[rows],
+            rewards=self.rewards[rows],
+            task=row["task"],
+            seed=row["seed"],
+            success=row["success"],
+            noise=row["noise"],
+            source=row.get("source") or "",
+        )
+
+    def _span(self, number: int) -> tuple[int, int, float]:
+        """First row, length and return of an episode."""
+        if not 0 <= number < len(self):
+            raise DataError(f"{self.path}: no episode {number}; there are 0 … {len(self) - 1}")
+        columns = (self.episodes.column(name) for name in ("start", "length", "return"))
+        begin, count, total = (column[number].as_py() for column in columns)
+        return begin, count, total

@@ -9,8 +9,9 @@ recurrence from an episode's start that control runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,11 @@ import torch
 from torch import Tensor
 
 from lram_core.codec import ActionCodec
+from lram_core.data.mapped import MappedRows, memory
+from lram_core.data.schema import schema_differences
+from lram_core.data.split import hold_out
 from lram_core.data.store import Dataset
-from lram_core.errors import DataError
+from lram_core.errors import DataError, listed
 from lram_core.returns import returns_to_go
 
 
@@ -33,12 +37,16 @@ class EpisodeSpan:
 
 @dataclass(frozen=True)
 class TrainingArrays:
-    """Datasets joined and brought into the model's units, on one device.
+    """Datasets of one embodiment, joined and brought into the model's units, on one device.
 
     Attributes:
         observations: (N, observation_size). returns_to_go, rewards: (N,), scaled.
         bins: (N, action_size) int64, the labels. actions: (N, action_size), the labels' values.
-        episodes: all episodes; tasks: their task names; returns: their returns, in reward units.
+            Of data larger than the memory, these and the observations are :class:`MappedRows`:
+            indexed by the rows of a batch they give the same tensors, read from the files then.
+        episodes: all episodes; tasks: their task names; seeds: their reset seeds; returns: their
+            returns, in reward units; sources: the numbers of the datasets they are from.
+        suite: of the datasets.
     """
 
     observations: Tensor
@@ -48,62 +56,99 @@ class TrainingArrays:
     actions: Tensor
     episodes: list[EpisodeSpan]
     tasks: list[str]
+    seeds: list[int]
     returns: list[float]
+    sources: list[int]
+    suite: str
 
     @classmethod
     def load(
-        cls, datasets: list[Dataset], codec: ActionCodec, device: torch.device | str
+        cls,
+        datasets: list[Dataset],
+        codec: ActionCodec,
+        device: torch.device | str,
+        mapped: bool | None = None,
     ) -> TrainingArrays:
-        """Join ``datasets``. Raises DataError unless all have the first one's schema."""
+        """Join ``datasets``.
+
+        Args:
+            datasets: of one schema.
+            codec: of the actions.
+            device: where the tensors are.
+            mapped: leave observations and actions in the files; rewards and returns (8 bytes a
+                tick) are loaded all the same. None: where they would take more than half of the
+                device's memory.
+
+        Raises:
+            DataError: a dataset has another schema than the first one.
+        """
         schema = datasets[0].schema
         for other in datasets[1:]:
             if other.schema != schema:
-                raise DataError(f"{other.path}: its schema differs from {datasets[0].path}'s")
-        episodes, tasks, returns, to_go = [], [], [], []
+                different = listed(schema_differences(other.schema, schema), 5)
+                raise DataError(
+                    f"{other.path}: its schema differs from {datasets[0].path}'s: {different}"
+                )
+        scale = schema.reward.scale
+        episodes, tasks, seeds, returns, sources, to_go = [], [], [], [], [], []
         offset = 0
-        for data in datasets:
+        for number, data in enumerate(datasets):
             for row in data.episodes.to_pylist():
                 episodes.append(EpisodeSpan(offset + row["start"], row["length"]))
                 tasks.append(row["task"])
+                seeds.append(row["seed"])
+                sources.append(number)
                 returns.append(row["return"])
                 part = data.rewards[row["start"] : row["start"] + row["length"]]
-                to_go.append(returns_to_go(part, row["return"]))
+                to_go.append((returns_to_go(part, row["return"]) / scale).astype(np.float32))
             offset += len(data.rewards)
 
         def joined(name: str) -> npt.NDArray[np.float32]:
             return np.concatenate([getattr(data, name) for data in datasets])
 
-        actions = joined("actions")
-        scale = schema.reward.scale
+        scaled = {
+            "returns_to_go": np.concatenate(to_go),
+            "rewards": joined("rewards") / np.float32(scale),
+        }
+        rows: dict[str, Any]
+        if mapped is None:
+            # Labels are twice the size of the actions they are made of.
+            wanted = sum(data.observations.nbytes + 3 * data.actions.nbytes for data in datasets)
+            mapped = wanted > memory(device) // 2
+        if mapped:
+            observations = [data.observations for data in datasets]
+            actions = [data.actions for data in datasets]
+            rows = {
+                "observations": MappedRows(observations, device),
+                "bins": MappedRows(actions, device, codec.encode),
+                "actions": MappedRows(actions, device),
+            }
+        else:
+            loaded = joined("actions")
+            rows = {
+                "observations": torch.from_numpy(joined("observations")).to(device),
+                "bins": torch.from_numpy(codec.encode(loaded)).to(device),
+                "actions": torch.from_numpy(loaded).to(device),
+            }
         return cls(
-            observations=torch.from_numpy(joined("observations")).to(device),
-            returns_to_go=torch.from_numpy((np.concatenate(to_go) / scale).astype(np.float32)).to(
-                device
-            ),
-            rewards=torch.from_numpy(joined("rewards") / np.float32(scale)).to(device),
-            bins=torch.from_numpy(codec.encode(actions)).to(device),
-            actions=torch.from_numpy(actions).to(device),
+            **{name: torch.from_numpy(values).to(device) for name, values in scaled.items()},
+            **rows,
             episodes=episodes,
             tasks=tasks,
+            seeds=seeds,
             returns=returns,
+            sources=sources,
+            suite=schema.suite,
         )
 
-    def split(self, held_out: float, seed: int) -> tuple[list[int], list[int]]:
-        """Return (training, validation) episode numbers; ``held_out`` of each task's episodes,
-        at least one, go to validation (paper: 2.5 %). A task with one episode only is trained on.
+    def split(self, held_out: float) -> tuple[list[int], list[int]]:
+        """Return (training, validation) episode numbers; see :func:`lram_core.data.split.hold_out`.
+
+        About ``held_out`` of each task's episodes, at least one, go to validation (paper: 2.5 %).
         """
-        rng = np.random.default_rng(seed)
-        by_task: dict[str, list[int]] = {}
-        for number, task in enumerate(self.tasks):
-            by_task.setdefault(task, []).append(number)
-        train: list[int] = []
-        valid: list[int] = []
-        for numbers in by_task.values():
-            count = min(len(numbers) - 1, max(1, round(held_out * len(numbers))))
-            order = rng.permutation(numbers).tolist()
-            valid += order[:count]
-            train += order[count:]
-        return sorted(train), sorted(valid)
+        held = hold_out(self.suite, self.tasks, self.seeds, held_out)
+        numbers = range(len(held))
+        return [n for n in numbers if not held[n]], [n for n in numbers if held[n]]
 
 
 @dataclass(frozen=True)
@@ -121,31 +166,36 @@ class Windows:
 
 
 def window_stream(
-    episodes: list[EpisodeSpan], batch: int, ticks: int, seed: int, return_jitter: float = 0.0
+    episodes: list[EpisodeSpan],
+    batch: int,
+    ticks: int,
+    seed: int,
+    return_jitter: float = 0.0,
+    groups: Sequence[Hashable] | None = None,
 ) -> Iterator[Windows]:
     """Yield endless batches of consecutive windows, episodes in a new random order each pass.
 
     Args:
-        episodes: episodes to play; each is played once before any is played again.
+        episodes: episodes to play; each is played once before any of its group is played again.
         batch: number of parallel streams.
         ticks: length of a window in control ticks.
         seed: the sequence of batches is a function of it.
         return_jitter: standard deviation of the offset on an episode's scaled return-to-go; the
             return reached on a robot is never exactly a demonstrated one.
+        groups: of each episode; all groups get the same number of ticks. None: one group, so that
+            every tick comes once a pass.
     """
     if not episodes:
         raise DataError("no episode to train on")
     rng = np.random.default_rng(seed)
-    order: list[int] = []
+    deck = _Deck(episodes, groups or [None] * len(episodes), rng)
     buffers = [Windows(*_no_ticks()) for _ in range(batch)]
     while True:
         rows = []
         for stream in range(batch):
             pieces = [buffers[stream]]
             while sum(len(piece.index) for piece in pieces) < ticks:
-                if not order:
-                    order = rng.permutation(len(episodes)).tolist()
-                pieces.append(_play(episodes[order.pop()], rng.normal(0.0, return_jitter)))
+                pieces.append(_play(deck.draw(), rng.normal(0.0, return_jitter)))
             whole = Windows(
                 np.concatenate([p.index for p in pieces]),
                 np.concatenate([p.start for p in pieces]),
@@ -162,6 +212,30 @@ def window_stream(
             np.stack([r.start for r in rows]),
             np.stack([r.return_offset for r in rows]),
         )
+
+
+class _Deck:
+    """Draws episodes without replacement, from the group that has had the fewest ticks."""
+
+    def __init__(
+        self, episodes: list[EpisodeSpan], groups: Sequence[Hashable], rng: np.random.Generator
+    ) -> None:
+        self._rng = rng
+        members: dict[Hashable, list[EpisodeSpan]] = {}
+        for episode, group in zip(episodes, groups, strict=True):
+            members.setdefault(group, []).append(episode)
+        self._members = list(members.values())
+        self._orders: list[list[int]] = [[] for _ in self._members]
+        self._played = [0] * len(self._members)
+
+    def draw(self) -> EpisodeSpan:
+        group = self._played.index(min(self._played))
+        members, order = self._members[group], self._orders[group]
+        if not order:
+            order.extend(self._rng.permutation(len(members)).tolist())
+        episode = members[order.pop()]
+        self._played[group] += episode.length
+        return episode
 
 
 def _no_ticks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:

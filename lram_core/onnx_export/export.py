@@ -7,17 +7,21 @@ from pathlib import Path
 
 from lram_core.bench.inputs import RandomWalk
 from lram_core.bench.parity import Parity, compare
-from lram_core.bundle import load_bundle, weights_checksum
+from lram_core.bundle import load_bundle, load_contracts, weights_checksum
 from lram_core.data.files import atomic_path
 from lram_core.errors import CommandError, ParityError, RuntimeUnavailable, listed
-from lram_core.onnx_export.names import FILES, describe
+from lram_core.onnx_export.names import FILES, describe, file_name
 from lram_core.runtimes.base import RuntimeOptions
 from lram_core.runtimes.eager import TorchRuntime
 from lram_core.runtimes.onnx import OnnxRuntime
 
 
 def export_bundle(
-    bundle: Path | str, precision: str = "fp32", out: Path | None = None, ticks: int = 100
+    bundle: Path | str,
+    precision: str = "fp32",
+    out: Path | None = None,
+    ticks: int = 100,
+    embodiment: str = "",
 ) -> tuple[Path, Parity]:
     """Write a bundle's tick as an ONNX file, once it was compared with PyTorch.
 
@@ -27,12 +31,13 @@ def export_bundle(
         out: the file, of a name that ends in ``.onnx``; by default in the bundle, under the name
             its precision has there.
         ticks: random ticks to compare.
+        embodiment: which of the bundle's; may be empty where there is one only.
 
     Returns:
         The file, and how far it is from PyTorch with float32 weights.
 
     Raises:
-        BundleError, ContractError: the bundle is unusable.
+        BundleError, ContractError: the bundle is unusable, or has no such embodiment.
         CommandError: there is no such precision, or no such file can be.
         ParityError: it chooses other actions than PyTorch; no file was written.
         RuntimeUnavailable: onnx or onnxruntime is not installed.
@@ -46,8 +51,9 @@ def export_bundle(
         raise RuntimeUnavailable(f"export to ONNX needs {listed(missing)} (pip install …)")
     from lram_core.onnx_export.tick import build
 
-    model, contract = load_bundle(bundle)
-    path = out or Path(bundle) / FILES[precision]
+    model, contract = load_bundle(bundle, embodiment=embodiment)
+    one_of_several = contract.suite if len(load_contracts(bundle)) > 1 else ""
+    path = out or Path(bundle) / file_name(precision, one_of_several)
     made = build(model, precision, describe(model, precision, weights_checksum(bundle), contract))
     with atomic_path(path) as temporary:
         temporary.write_bytes(made.SerializeToString())

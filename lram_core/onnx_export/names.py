@@ -31,6 +31,14 @@ TICK = (REWARD, STATE, RETURN_TO_GO)
 REWARD_ALONE = (REWARD,)
 
 
+def file_name(precision: str, embodiment: str = "") -> str:
+    """Return the name in the bundle: ``model.onnx``; ``model.ARM.onnx`` where there are several
+    embodiments, and ``ARM`` is the one."""
+    name = FILES[precision]
+    safe = embodiment.replace("/", "-")
+    return name.replace(".onnx", f".{safe}.onnx") if safe else name
+
+
 def state_name(name: str) -> str:
     """Return the input of a part of the state: ``0.C`` → ``state_0_C``."""
     return "state_" + name.replace(".", "_")
@@ -66,14 +74,17 @@ def describe(
     return told
 
 
-def check_origin(path: Path, found: Mapping[str, str], precision: str, checksum: str) -> None:
+def check_origin(
+    path: Path, found: Mapping[str, str], precision: str, checksum: str, embodiment: str = ""
+) -> None:
     """Compare what a file says about itself with the bundle it lies in.
 
     A file of another version of this package is taken, with a warning, as long as its form is the
     same.
 
     Raises:
-        BundleError: no file of ours, another form, another precision or other weights.
+        BundleError: no file of ours, another form, another precision, other weights, or the model
+            of another embodiment.
     """
     release = found.get("lram.version", "unknown")
     by = f"{PACKAGE} {release}"
@@ -88,5 +99,11 @@ def check_origin(path: Path, found: Mapping[str, str], precision: str, checksum:
                 f"{path}: exported by {by} with {what} {found.get(key, '(none)')[:12]}, expected "
                 f"{value[:12]} ({PACKAGE} {version()}); export it again with 'lram export'"
             )
+    contract = json.loads(found.get("lram.contract", "{}"))
+    if embodiment and contract.get("suite", embodiment) != embodiment:
+        raise BundleError(
+            f"{path}: exported for the embodiment {contract['suite']}, expected {embodiment}; "
+            "export it again with 'lram export'"
+        )
     if release != version():
         logger.warning("%s: exported by %s, this is %s %s", path, by, PACKAGE, version())

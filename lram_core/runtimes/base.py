@@ -35,12 +35,14 @@ class RuntimeOptions:
         threads: CPU threads of one tick.
         bundle: folder the model was loaded from, where exported files lie; None for a model that
             is in memory only.
+        embodiment: of the bundle's, the one whose model this is; tells exported files apart.
     """
 
     device: torch.device = CPU
     precision: str = ""
     threads: int = 1
     bundle: Path | None = None
+    embodiment: str = ""
 
 
 class Runtime(ABC):

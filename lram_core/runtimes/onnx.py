@@ -15,16 +15,16 @@ import numpy.typing as npt
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.backbones import make_config
 from lram_core.backbones.xlstm import XLSTMConfig
-from lram_core.bundle import weights_checksum
+from lram_core.bundle import check_link, weights_checksum
 from lram_core.errors import BundleError, RuntimeUnavailable, listed
 from lram_core.onnx_export.names import (
-    FILES,
     FIRST_TICK,
     REWARD_ALONE,
     TICK,
     WRITERS,
     check_origin,
     describe,
+    file_name,
     output_name,
     state_name,
 )
@@ -84,11 +84,11 @@ class OnnxRuntime(Runtime):
                 f"{_largest_head(config)}"
             )
         if importlib.util.find_spec("onnx") is None:
-            file = FILES.get(options.precision or cls.precisions[0], "")
-            if options.bundle is None or not (options.bundle / file).is_file():
+            precision = options.precision or cls.precisions[0]
+            if _exported(options, precision) is None:
                 return (
-                    f"no exported {file} in the bundle, and the Python module 'onnx' that could "
-                    "make it is not installed (pip install onnx)"
+                    f"no exported {file_name(precision)} in the bundle, and the Python module "
+                    "'onnx' that could make it is not installed (pip install onnx)"
                 )
         return None
 
@@ -208,6 +208,14 @@ def _on_cpu(array: npt.NDArray[Any]) -> Any:
     return onnxruntime.OrtValue.ortvalue_from_numpy(array)
 
 
+def _exported(options: RuntimeOptions, precision: str) -> Path | None:
+    """Return the bundle's exported file; None if there is none."""
+    if options.bundle is None:
+        return None
+    names = (file_name(precision, options.embodiment), file_name(precision))
+    return next((options.bundle / n for n in names if (options.bundle / n).is_file()), None)
+
+
 def _open(
     model: ActionModel, precision: str, provider: str, options: RuntimeOptions
 ) -> tuple[Any, str]:
@@ -216,11 +224,13 @@ def _open(
     Returns:
         The session, and where it is from.
     """
-    path = options.bundle / FILES[precision] if options.bundle else None
-    if path and path.is_file():
+    path = _exported(options, precision)
+    if path:
         try:
+            check_link(path)
             session = _session(path, provider, options)
-            check_origin(path, metadata(session), precision, weights_checksum(path.parent))
+            checksum = weights_checksum(path.parent)
+            check_origin(path, metadata(session), precision, checksum, options.embodiment)
             _check_form(session, model, str(path))
             return session, path.name
         except BundleError as error:

@@ -10,42 +10,81 @@ from pathlib import Path
 from typing import Any
 
 from lram_core.backbones import SIZES
-from lram_core.bundle import CONFIG, load_contract, write_card
+from lram_core.bundle import CONFIG, load_contracts, write_card
 from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_path
+from lram_core.embodiments import Contracts
 from lram_core.errors import DataError, listed
 from lram_core.training.config import TrainConfig
 
 CURVES = "loss.svg"
+SPLIT = "hash of suite, task and seed"
+"""How episodes are held out; a bundle that does not say so held them out at random."""
 
 
-def model_card(contract: PolicyContract, training: dict[str, Any], measured: str = "") -> str:
+def model_card(contracts: Contracts, training: dict[str, Any], measured: str = "") -> str:
     """Return the card's Markdown.
 
     Args:
-        contract: of the bundle.
+        contracts: of the bundle's embodiments.
         training: what ``config.json`` keeps under ``training``.
         measured: Markdown of measured results.
     """
     config = training["config"]
     options = ", ".join(f"{k} {v}" for k, v in config["backbone_options"].items())
+    network = f"{config['backbone']} ({options}), {training['parameters'] / 1e6:.2f}M parameters"
+    every = list(contracts.values())
+    if len(every) == 1:
+        only = every[0]
+        title = f"{only.suite} ({only.robot}, {only.gripper})"
+        about = (
+            f"{network}, control rate {only.control_rate:g} Hz, "
+            f"{len(only.target_returns) - 1} training tasks."
+        )
+        tables = f"## Contract\n\n{_contract(only)}"
+    else:
+        title = f"{len(every)} embodiments: {', '.join(contracts)}"
+        about = f"{network}: one backbone for all embodiments.\n\n{_embodiments(every, training)}"
+        tables = "\n".join(f"## Contract: {c.suite}\n\n{_contract(c)}" for c in every)
+    return f"""# Policy for {title}
+
+{about}
+{measured}
+## Training
+
+{_phases(training)}
+{tables}"""
+
+
+def _embodiments(contracts: list[PolicyContract], training: dict[str, Any]) -> str:
+    """The table of a bundle with several embodiments, with what is held out of each."""
+    known, metrics = training["embodiments"], training["metrics"]
+    rows = "\n".join(
+        f"| {c.suite} | {c.robot}, {c.gripper} | {c.control_rate:g} Hz | {c.observation_size} "
+        f"| {c.action_size} | {len(c.target_returns) - 1} | {known[c.suite]['episodes']} "
+        f"| {known[c.suite]['share']:.3f} | "
+        + " | ".join(f"{metrics[f'{c.suite}/{name}']:.4g}" for name in _METRICS)
+        + " |"
+        for c in contracts
+    )
+    return f"""| embodiment | robot, gripper | control rate | observation values | action values \
+| tasks | demonstrations | share of the loss | held-out loss | right bin | mean absolute error |
+|---|---|---|---|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+_METRICS = ("loss", "accuracy", "mae")
+
+
+def _contract(contract: PolicyContract) -> str:
     observation = "\n".join(
         f"| {f.name} | {f.size} | {f.unit} | {f.delay} |" for f in contract.observation
     )
     action = "\n".join(
         f"| {f.name} | {f.kind} | {f.unit} | {f.low:g} … {f.high:g} |" for f in contract.action
     )
-    return f"""# Policy for {contract.suite} ({contract.robot}, {contract.gripper})
-
-{config["backbone"]} ({options}), {training["parameters"] / 1e6:.2f}M parameters, control rate \
-{contract.control_rate:g} Hz, {len(contract.target_returns) - 1} training tasks.
-{measured}
-## Training
-
-{_phases(training)}
-## Contract
-
-| observation field | values | unit | delay (ticks) |
+    return f"""| observation field | values | unit | delay (ticks) |
 |---|---|---|---|
 {observation}
 
@@ -71,7 +110,7 @@ def write_measured_card(
     Raises:
         BundleError: no bundle there. DataError: a result or a run folder is unreadable.
     """
-    contract = load_contract(bundle)
+    contracts = load_contracts(bundle)
     training = json.loads((bundle / CONFIG).read_text())["training"]
     measured = "".join(_results(title, path) for title, path in results.items())
     if run_folders:
@@ -80,7 +119,7 @@ def write_measured_card(
         measured += f"\n![Loss curves]({CURVES})\n"
     if limits:
         measured += f"\n## Limits\n\n{limits}\n"
-    write_card(bundle, model_card(contract, training, measured))
+    write_card(bundle, model_card(contracts, training, measured))
 
 
 def loss_curves(run_folders: list[Path]) -> str:
@@ -125,9 +164,10 @@ def _phases(training: dict[str, Any]) -> str:
     caveat = (
         " Episodes are held out anew in each phase: the earlier one was trained on most of these, "
         "so this loss is no measure of generalisation; the success rates at unseen seeds are."
-        if earlier
+        if earlier and not SPLIT == training.get("split") == earlier.get("split")
         else ""
     )
+    error = f", mean absolute error {metrics['mae']:.4f}" if "mae" in metrics else ""
     return (
         (_phases(earlier) if earlier else "")
         + f"""```sh
@@ -137,8 +177,7 @@ def _phases(training: dict[str, Any]) -> str:
 {training["episodes"]} demonstrations ({training["ticks"]} ticks); {training["steps"]} optimiser \
 steps of {config["batch"]} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min \
 ({training["machine"]}). Held out: loss {metrics["loss"]:.3f}, perplexity \
-{metrics["perplexity"]:.2f}, right bin {metrics["accuracy"]:.3f}, mean absolute error \
-{metrics["mae"]:.4f}.{caveat}
+{metrics["perplexity"]:.2f}, right bin {metrics["accuracy"]:.3f}{error}.{caveat}
 
 """
     )
@@ -175,6 +214,7 @@ def _train_command(training: dict[str, Any]) -> str:
     for name in (
         "backbone",
         "init",
+        "mix",
         "optimizer",
         "batch",
         "context",
@@ -183,8 +223,9 @@ def _train_command(training: dict[str, Any]) -> str:
         "minutes",
         "seed",
     ):
-        if config[name] != getattr(default, name):
+        if config.get(name, getattr(default, name)) != getattr(default, name):
             words += [f"--{name}", str(config[name])]
+    words += ["--freeze-shared"] if config.get("freeze_shared") else []
     return shlex.join([*words, "--out", training["out"]])
 
 
@@ -194,22 +235,46 @@ def _results(title: str, path: Path) -> str:
         data = json.loads(file.read_text())
         mean, tasks, parameters = data["mean"], data["tasks"], data["parameters"]
         blocks, seeds = parameters["episodes"], listed(parameters["first_seeds"])
-        rows = [
-            f"| {r['name']} | {r['episodes']} | {r['success_rate']:.3f} "
-            f"| {r['low']:.2f} – {r['high']:.2f} | {r['success_rate_200']:.3f} "
-            f"| {r['mean_return']:.0f} | {r['mean_steps']:.0f} |"
-            for r in [mean, *tasks]
-        ]
+        suite = f"{parameters['suite']}: " if parameters.get("suite") else ""
+        by_return = "normalised_return" in mean
+        rows = [(_return_row if by_return else _success_row)(r) for r in [mean, *tasks]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: not a result of 'lram eval' ({error!r})") from None
     lines = "\n".join(rows)
+    what, columns = _RETURN_TABLE if by_return else _SUCCESS_TABLE
     return f"""
 ## {title}
 
-{blocks} episodes a task and block of seeds, from seed {seeds} (demonstrations use seeds below \
-1000000000), success within 500 and within 200 ticks, 95 % Wilson intervals.
+{suite}{blocks} episodes a task and block of seeds, from seed {seeds} (demonstrations use seeds \
+below 1000000000), {what}.
 
-| task | episodes | success | 95 % | success in 200 | return | ticks |
+{columns}
 |---|---|---|---|---|---|---|
 {lines}
 """
+
+
+_SUCCESS_TABLE = (
+    "success within 500 and within 200 ticks, 95 % Wilson intervals",
+    "| task | episodes | success | 95 % | success in 200 | return | ticks |",
+)
+_RETURN_TABLE = (
+    "return as a share of the task's reference return, 95 % bootstrap intervals",
+    "| task | episodes | normalised | 95 % | return | least return | ticks |",
+)
+
+
+def _success_row(row: dict[str, Any]) -> str:
+    return (
+        f"| {row['name']} | {row['episodes']} | {row['success_rate']:.3f} "
+        f"| {row['low']:.2f} – {row['high']:.2f} | {row['success_rate_200']:.3f} "
+        f"| {row['mean_return']:.0f} | {row['mean_steps']:.0f} |"
+    )
+
+
+def _return_row(row: dict[str, Any]) -> str:
+    return (
+        f"| {row['name']} | {row['episodes']} | {row['normalised_return']:.3f} "
+        f"| {row['low']:.2f} – {row['high']:.2f} | {row['mean_return']:.0f} "
+        f"| {row['least_return']:.0f} | {row['mean_steps']:.0f} |"
+    )

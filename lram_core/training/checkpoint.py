@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from lram_core.action_model import ActionModel
 from lram_core.backbones import State
 from lram_core.data.files import atomic_path
 from lram_core.errors import CommandError, DataError
+from lram_core.joint_model import JointModel
 from lram_core.training.config import TrainConfig
 
 SETTINGS, METRICS, CHECKPOINT = "config.json", "metrics.csv", "checkpoint.pt"
@@ -30,8 +30,8 @@ class Trainee:
         step: optimiser steps done. seconds: time they took.
     """
 
-    model: ActionModel
-    average: ActionModel
+    model: JointModel
+    average: JointModel
     optimizers: list[torch.optim.Optimizer]
     state: State
     step: int = 0
@@ -44,8 +44,8 @@ class Trainee:
                 {
                     "step": self.step,
                     "seconds": self.seconds,
-                    "model": self.model.state_dict(),
-                    "average": self.average.state_dict(),
+                    "model": self.model.weights(),
+                    "average": self.average.weights(),
                     "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                     "state": self.state,
                 },
@@ -64,8 +64,8 @@ class Trainee:
         if file.exists():
             try:
                 saved = torch.load(file, map_location=device, weights_only=True)
-                self.model.load_state_dict(saved["model"])
-                self.average.load_state_dict(saved["average"])
+                self.model.load_weights(saved["model"])
+                self.average.load_weights(saved["average"])
                 for optimizer, values in zip(self.optimizers, saved["optimizers"], strict=True):
                     optimizer.load_state_dict(values)
                 self.state = saved["state"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from lram_core.backbones import BACKBONES, SIZES, size_options
-from lram_core.training.config import TrainConfig
+from lram_core.training.config import MIXES, TrainConfig
 
 DEFAULTS = TrainConfig()
+DEFAULT_SIZE = "d256"
 
 
-@click.command(help="Train a policy on one or more datasets of the same schema.")
+@click.command(
+    help="Train a policy on one or more datasets; of several suites, one model for all of them."
+)
 @click.option(
     "--data",
     "data",
@@ -31,15 +35,13 @@ DEFAULTS = TrainConfig()
 @click.option(
     "--backbone",
     type=click.Choice(list(BACKBONES)),
-    default=DEFAULTS.backbone,
-    show_default=True,
+    default=None,
+    help=f"[default: that of --init, else {DEFAULTS.backbone}]",
 )
 @click.option(
     "--size",
-    default="d256",
-    show_default=True,
-    help=f"{', '.join(SIZES['xlstm'])}; xlstm also with -7:1, -h128 or -7:1-h128 after a size "
-    "in M.",
+    default=None,
+    help=f"{', '.join(SIZES['xlstm'])} [default: that of --init, else {DEFAULT_SIZE}].",
 )
 @click.option(
     "--batch",
@@ -75,7 +77,19 @@ DEFAULTS = TrainConfig()
     "--init",
     type=click.Path(exists=True, file_okay=False),
     default=None,
-    help="Bundle of the same size to start from.",
+    help="Bundle with the same backbone to start from, of these embodiments or others.",
+)
+@click.option(
+    "--freeze-shared",
+    is_flag=True,
+    help="With --init: train only each embodiment's own embedding and head.",
+)
+@click.option(
+    "--mix",
+    type=click.Choice(MIXES),
+    default=DEFAULTS.mix,
+    show_default=True,
+    help="What counts the same in training.",
 )
 @click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
 @click.option("--device", default=DEFAULTS.device, show_default=True, help="cpu, cuda or auto.")
@@ -91,8 +105,8 @@ def train(
     data: tuple[Path, ...],
     out: Path,
     run: Path | None,
-    backbone: str,
-    size: str,
+    backbone: str | None,
+    size: str | None,
     batch: int,
     context: int,
     steps: int,
@@ -100,18 +114,34 @@ def train(
     lr: float,
     optimizer: str,
     init: str | None,
+    freeze_shared: bool,
+    mix: str,
     seed: int,
     device: str,
     compile: bool,
     evaluate_every: int,
 ) -> None:
     from lram_core.training.train import train as run_training
+    from lram_core.training.validation import brief
 
+    name, options = _shape(backbone, size, init)
     config = TrainConfig(
-        backbone=backbone, backbone_options=size_options(backbone, size),
+        backbone=name, backbone_options=options, freeze_shared=freeze_shared, mix=mix,
         batch=batch, context=context, steps=steps, minutes=minutes, lr=lr,
         optimizer=optimizer, init=init or "", seed=seed, device=device,
         compile=compile, evaluate_every=evaluate_every,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
-    click.echo(f"{out}: held-out " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+    told = ", ".join(f"{name} {value:.4f}" for name, value in brief(metrics).items())
+    click.echo(f"{out}: held-out {told}")
+
+
+def _shape(backbone: str | None, size: str | None, init: str | None) -> tuple[str, dict[str, Any]]:
+    """Return backbone and options: as asked for, else those of the bundle to start from."""
+    if init and not (backbone or size):
+        from lram_core.bundle import load_joint_bundle
+
+        config = load_joint_bundle(init)[0].first.config
+        return config.backbone, config.backbone_options
+    backbone = backbone or DEFAULTS.backbone
+    return backbone, size_options(backbone, size or DEFAULT_SIZE)

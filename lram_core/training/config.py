@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+MIXES = ("embodiment", "ticks", "dataset", "task")
+"""What may count the same in training: every embodiment, tick, dataset or task."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -21,7 +24,12 @@ class TrainConfig:
             used; 0 for no limit.
         optimizer: ``adamw`` or ``muon``, see :mod:`lram_core.training.optimizers`.
         lr, lr_end, warmup, weight_decay, clip, betas: of the optimiser and its schedule.
-        init: bundle of the same shape to start from; empty for random weights.
+        init: bundle with the same backbone to start from; empty for random weights. Embodiments
+            that it does not have get embeddings, heads and statistics of their own.
+        freeze_shared: do not train what embodiments share, see
+            :class:`lram_core.joint_model.JointModel`.
+        mix: what counts the same, one of MIXES: every embodiment (inside it, every tick), every
+            tick, every dataset or every task.
         ema: decay of the weights' running average, which is what the bundle gets; 0 for none.
         held_out: fraction of each task's episodes kept for validation.
         return_jitter: see :func:`lram_core.data.stream.window_stream`.
@@ -42,6 +50,8 @@ class TrainConfig:
     minutes: float = 0.0
     optimizer: str = "muon"
     init: str = ""
+    freeze_shared: bool = False
+    mix: str = "embodiment"
     lr: float = 5e-3
     lr_end: float = 1e-6
     warmup: int = 100

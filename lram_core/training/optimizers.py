@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from lram_core.action_model import ActionModel
 from lram_core.errors import CommandError
 from lram_core.training.config import TrainConfig
 
@@ -17,11 +16,14 @@ MATRICES = tuple(
     f"{name}.weight" for name in ("proj_up", "proj_down", "in_proj", "out_proj", "qkv")
 )
 # Of more than one dimension, yet no matrices: decay rates and embeddings.
-NEVER_DECAYED = (".A_log", ".position.weight")
+NEVER_DECAYED = (
+    *(".A_log", ".position.weight"),
+    *("embed_state.weight", "embed_return.weight", "embed_reward.weight"),
+)
 
 
-def make_optimizers(model: ActionModel, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Return the optimisers of all parameters.
+def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Return the optimisers of all parameters that are to be trained.
 
     ``adamw`` is the paper's. ``muon`` takes the backbone's large matrices to Muon (orthogonalised
     momentum, steps scaled to AdamW's size so that one learning rate serves both) and leaves the
@@ -40,13 +42,11 @@ def make_optimizers(model: ActionModel, config: TrainConfig) -> list[torch.optim
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         if config.optimizer == "muon" and name.endswith(MATRICES):
             muon.append(parameter)
-        elif (
-            parameter.ndim > 1
-            and not name.startswith("embed_")
-            and not name.endswith(NEVER_DECAYED)
-        ):
+        elif parameter.ndim > 1 and not name.endswith(NEVER_DECAYED):
             decayed.append(parameter)
         else:
             free.append(parameter)

@@ -19,6 +19,9 @@ class TrainingProgress:
     def advance(self) -> None:
         self._progress.advance(self._bar)
 
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, highlight=False)
+
     def report(self, step: int, **values: float) -> None:
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self._progress.console.print(f"step {step}  {text}")

@@ -139,6 +139,14 @@ class SinkMapper:
         """Remember what was really sent, in the sink's units: the next delta is added to it."""
         self._sent = np.array(values, dtype=np.float64)
 
+    def reference(self, measured: Array | None = None) -> Array | None:
+        """Return what the next delta starts from; None where nothing is relative.
+
+        Raises:
+            NoReference: no command was sent yet and no joints were measured.
+        """
+        return self._reference(measured) if self.needs_reference else None
+
     def target(self, action: npt.ArrayLike, measured: Array | None = None) -> SinkTarget:
         """Return what to command.
 
@@ -167,6 +175,37 @@ class SinkMapper:
         commanded = np.minimum(np.maximum(values, self._low), self._high)
         return SinkTarget(commanded, (commanded != values) | cut)
 
+    @property
+    def places(self) -> npt.NDArray[np.int64]:
+        """Where the action fields that this sink consumes stand in the action vector."""
+        return self._pick
+
+    def action(self, values: npt.ArrayLike, reference: Array | None = None) -> Array:
+        """Return the action that commands ``values``: the inverse of :meth:`target`.
+
+        Args:
+            values: (..., fields) as commanded, in the sink's units.
+            reference: (..., fields) what deltas were added to; needed if ``needs_reference``.
+
+        Returns:
+            (..., fields), in the units of the bundle and in the order of :attr:`places`.
+
+        Raises:
+            ContractError: the sink has a Cartesian section; its joints do not tell the tool's
+                move that was asked for.
+            NoReference: a delta has no reference.
+        """
+        if self.sink.cartesian is not None:
+            raise ContractError(
+                f"{self.where}: moves of the tool cannot be read back from joint commands"
+            )
+        found = np.asarray(values, dtype=np.float64)
+        if self.needs_reference:
+            if reference is None:
+                raise NoReference(f"{self.where}: no joints that the deltas started from")
+            found = found - np.where(self._relative, reference, 0.0)
+        return (found - self._offset) / self._gain
+
     def limits(self) -> list[tuple[str, tuple[float, float], tuple[float, float]]]:
         """Return (action field, robot's limits, bundle's limits in the robot's unit) of each field
         whose value is commanded as it is; a delta's limits say nothing about where it ends.
@@ -175,7 +214,7 @@ class SinkMapper:
         for i, ours in enumerate(_consumed(self.sink)):
             if not self._relative[i]:
                 ends = np.array([self._bundle[i].low, self._bundle[i].high])
-                low, high = (ends * self._gain[i] + self._offset[i]).tolist()
+                low, high = sorted((ends * self._gain[i] + self._offset[i]).tolist())
                 found.append((ours.name, (ours.low, ours.high), (low, high)))
         return found
 

@@ -30,10 +30,12 @@ class TopicFaults:
         self._last: Any = None
         self._queues: list[deque[tuple[float, Any]]] = [deque() for _ in self._faults]
 
-    @property
-    def second_publisher(self) -> bool:
-        """Whether another publisher is needed."""
-        return any(fault.kind == "second_publisher" for fault in self._faults)
+    def release(self) -> list[Any]:
+        """Return what is still held back, in order: it comes at once where the faults end."""
+        held = sorted((entry for queue in self._queues for entry in queue), key=lambda e: e[0])
+        for queue in self._queues:
+            queue.clear()
+        return [message for _, message in held]
 
     def apply(self, message: Any, elapsed: float) -> list[Any]:
         """Return what to publish instead of ``message``: nothing, one message, or overdue ones.
@@ -105,6 +107,35 @@ class TopicFaults:
             values = list(getattr(parent, name))
             if len(values) == size:
                 setattr(parent, name, [values[i] for i in order])
+
+
+class FaultPlan:
+    """All faults of a robot, and when they come.
+
+    Attributes:
+        topics: topic → its faults.
+        clock: those of the clock.
+        kill_at: when the process is to kill itself, in seconds; None: never.
+        second_publisher: whether another publisher will be needed.
+
+    Raises:
+        CommandError: a topic's messages cannot have such a fault.
+    """
+
+    def __init__(self, faults: Sequence[Fault], makers: Iterable[MessageMaker]) -> None:
+        self.topics = {maker.topic.topic: TopicFaults(maker, faults) for maker in makers}
+        self.clock = ClockFaults(faults)
+        self.kill_at = kill_at(faults)
+        self.second_publisher = any(fault.kind == "second_publisher" for fault in faults)
+        begins = [(fault.start, f"mock: fault begins: {fault}") for fault in faults]
+        ends = [(fault.start + fault.duration, f"mock: fault ends: {fault}") for fault in faults]
+        self._announcements = sorted(begins + ends)
+
+    def announcements(self, elapsed: float) -> list[str]:
+        """Return, once each, what has begun or ended."""
+        due = [text for at, text in self._announcements if at <= elapsed]
+        del self._announcements[: len(due)]
+        return due
 
 
 class ClockFaults:

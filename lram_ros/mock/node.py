@@ -1,7 +1,8 @@
 """The mock robot as a node: publishes a contract's inputs, takes its commands. No hardware moves.
 
 One tick publishes every topic with one stamp, at the contract's rate, and moves the joints on.
-Commands are echoed, as understood, on ``~/received``.
+Commands are echoed, as understood, on ``~/received``. The parameter ``faults`` sets other faults
+while it runs.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import rclpy
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock as ClockMessage
 
 from lram_core.errors import CommandError, LramError
@@ -25,13 +28,14 @@ from lram_ros.adapters.base import Adapter
 from lram_ros.adapters.registry import make_adapters
 from lram_ros.contract_check import check_types
 from lram_ros.episode_state import EpisodeState
-from lram_ros.mock.faults import Fault, parse_fault
-from lram_ros.mock.injector import ClockFaults, TopicFaults, kill_at
+from lram_ros.mock.faults import parse_fault
+from lram_ros.mock.injector import FaultPlan
 from lram_ros.mock.joints import Joints
 from lram_ros.mock.sensors import MessageMaker
 from lram_ros.msg import ActionCommand
+from lram_ros.process import declare
 from lram_ros.qos import data_qos, input_qos
-from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 from lram_ros.srv import ResetEpisode
 from lram_ros.ticker import Ticker, TickTime
 
@@ -39,6 +43,7 @@ NAME, INTRUDER = "mock_robot", "mock_second_publisher"
 _SIM_START_NS = 1_000_000_000
 _REPORT_S = 5.0
 _LOG_S = 2.0
+_FAULTS = "Faults with spaces between; their times count from when they are set. Empty: none."
 
 
 @dataclass(frozen=True)
@@ -97,13 +102,10 @@ class MockRobot(Node):
     ) -> None:
         options = options or MockOptions()
         check_types(contract)
-        names = [topic.topic for topic in contract.topics]
-        faults = [parse_fault(text, names) for text in options.faults]
+        self._topics = [topic.topic for topic in contract.topics]
         size = max((len(sink.fields) for sink in contract.sinks), default=1)
-        sources = [
-            _Source(topic, MessageMaker(topic, options.sizes, size), faults)
-            for topic in contract.topics
-        ]
+        self._makers = [MessageMaker(topic, options.sizes, size) for topic in contract.topics]
+        self._plan = self._planned(options.faults)
         super().__init__(NAME, **node)
         self.failure: Exception | None = None
         rate = options.rate or contract.control_rate
@@ -112,17 +114,19 @@ class MockRobot(Node):
         self._lock = threading.Lock()
         self._episode, self._tick_number = 1, 0
         self._begin, self._start_ns = 0.0, 0
-        self._clock_faults, self._kill_at = ClockFaults(faults), kill_at(faults)
-        begins = [(fault.start, f"mock: fault begins: {fault}") for fault in faults]
-        ends = [(fault.start + fault.duration, f"mock: fault ends: {fault}") for fault in faults]
-        self._announcements = sorted(begins + ends)
+        self._next_plan: FaultPlan | None = None
+        self._plan_begin = 0.0
         self._last_command: float | None = None
         self._holding = True
         self._published = self._commands = 0
         self._intruder: Node | None = None
-        self._sources = sources
-        for source in sources:
-            source.advertise(self, self._intruding_node)
+        self._sources = [_Source(self, maker) for maker in self._makers]
+        given = " ".join(options.faults)
+        if (texts := declare(self, "faults", given, _FAULTS, read_only=False)) != given:
+            self._plan = self._planned(texts.split())
+        self.add_on_set_parameters_callback(self._on_parameters)
+        if self._plan.second_publisher:
+            self.intruder()
         self._clock_publisher = None
         if options.sim_time:
             self._clock_publisher = self.create_publisher(ClockMessage, "/clock", data_qos())
@@ -160,11 +164,14 @@ class MockRobot(Node):
             now = self.get_clock().now().nanoseconds
             self._start_ns = _SIM_START_NS if self._options.sim_time else now
         elapsed = round(when.deadline - self._begin, 6)  # 0.6 s, not 0.5999999
-        self._announce_faults(elapsed)
-        if self._kill_at is not None and elapsed >= self._kill_at:
+        self._take_plan(elapsed)
+        plan, since = self._plan, round(elapsed - self._plan_begin, 6)
+        for text in plan.announcements(since):
+            self.get_logger().warning(text)
+        if plan.kill_at is not None and since >= plan.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         # From when the tick was due, not from when it began: stamps as even as the deadlines.
-        stamp = self._clock_faults.read(self._start_ns + round(elapsed * 1e9), elapsed)
+        stamp = plan.clock.read(self._start_ns + round(elapsed * 1e9), since)
         if self._clock_publisher is not None:
             message = ClockMessage()
             message.clock.sec, message.clock.nanosec = divmod(stamp, 1_000_000_000)
@@ -175,7 +182,7 @@ class MockRobot(Node):
             messages = [source.make(elapsed, stamp, self) for source in self._sources]
             self._tick_number += 1
         for source, made in zip(self._sources, messages, strict=True):
-            source.publish(made, elapsed)
+            source.publish(made, plan, since)
         self._published += 1
 
     def describe(self, message: Any) -> None:
@@ -221,9 +228,33 @@ class MockRobot(Node):
         response.message = "a mock robot has no tasks: the episode is counted, nothing else"
         return response
 
-    def _announce_faults(self, elapsed: float) -> None:
-        while self._announcements and self._announcements[0][0] <= elapsed:
-            self.get_logger().warning(self._announcements.pop(0)[1])
+    def _planned(self, texts: Iterable[str]) -> FaultPlan:
+        return FaultPlan([parse_fault(text, self._topics) for text in texts], self._makers)
+
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name != "faults":
+                continue
+            try:
+                plan = self._planned(str(parameter.value).split())
+            except LramError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            if plan.second_publisher:
+                self.intruder()
+            with self._lock:
+                self._next_plan = plan
+        return SetParametersResult(successful=True)
+
+    def _take_plan(self, elapsed: float) -> None:
+        """Go over to the faults that were set since the last tick."""
+        with self._lock:
+            plan, self._next_plan = self._next_plan, None
+        if plan is None:
+            return
+        for source in self._sources:
+            source.release(self._plan)
+        self._plan, self._plan_begin = plan, elapsed
+        self._say("mock: faults are set anew")
 
     def _report(self) -> None:
         moving = ", ".join(
@@ -236,7 +267,8 @@ class MockRobot(Node):
             f"{self._commands} commands; at {moving or 'rest'}"
         )
 
-    def _intruding_node(self) -> Node:
+    def intruder(self) -> Node:
+        """The node that publishes what another node should not."""
         if self._intruder is None:
             self._intruder = rclpy.create_node(INTRUDER, context=self.context)
         return self._intruder
@@ -249,30 +281,41 @@ class MockRobot(Node):
 
 
 class _Source:
-    """One topic: its messages, its faults, its publishers."""
+    """One topic: its messages and its publishers."""
 
-    def __init__(self, topic: InputTopic, maker: MessageMaker, faults: Sequence[Fault]) -> None:
-        self._topic = topic
-        self._maker = maker
-        self._faults = TopicFaults(maker, faults)
-        self._publisher: Any = None
+    def __init__(self, robot: MockRobot, maker: MessageMaker) -> None:
+        self._robot, self._maker = robot, maker
+        self._qos = input_qos(maker.topic)  # what the contract asks for can be served with the same
+        self._publisher = robot.create_publisher(maker.type, maker.topic.topic, self._qos)
         self._second: Any = None
-
-    def advertise(self, node: Node, intruder: Any) -> None:
-        qos = input_qos(self._topic)  # what the contract asks for can be served with the same
-        self._publisher = node.create_publisher(self._maker.type, self._topic.topic, qos)
-        if self._faults.second_publisher:
-            name = node.resolve_topic_name(self._topic.topic)
-            self._second = intruder().create_publisher(self._maker.type, name, qos)
 
     def make(self, elapsed: float, stamp: int, robot: MockRobot) -> Any:
         message = self._maker.make(elapsed, stamp, robot.joints)
         robot.describe(message)
         return message
 
-    def publish(self, message: Any, elapsed: float) -> None:
-        other = self._faults.intrusion(message, elapsed)
-        for found in self._faults.apply(message, elapsed):
+    def publish(self, message: Any, plan: FaultPlan, since: float) -> None:
+        """Publish what the plan makes of a message, ``since`` seconds after it began."""
+        faults = plan.topics[self._maker.topic.topic]
+        other = faults.intrusion(message, since)
+        for found in faults.apply(message, since):
             self._publisher.publish(found)
-        if other is not None:
-            self._second.publish(other)
+        self._intrude(other)
+
+    def release(self, plan: FaultPlan) -> None:
+        """Publish what a plan that ends has held back."""
+        for message in plan.topics[self._maker.topic.topic].release():
+            self._publisher.publish(message)
+
+    def _intrude(self, message: Any) -> None:
+        """Publish as another node; None: that node does not publish this topic (any more)."""
+        intruder = self._robot.intruder
+        if message is None:
+            if self._second is not None:
+                intruder().destroy_publisher(self._second)
+                self._second = None
+            return
+        if self._second is None:
+            name = self._robot.resolve_topic_name(self._maker.topic.topic)
+            self._second = intruder().create_publisher(self._maker.type, name, self._qos)
+        self._second.publish(message)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +15,18 @@ import numpy as np
 
 from lram_core.errors import ContractError
 from lram_ros.message_fields import message_class
+from lram_ros.message_paths import (
+    FIXED,
+    FLOATS,
+    NAME_LISTS,
+    SEQUENCE,
+    cast,
+    full_name,
+    get,
+    number_leaves,
+    put,
+    resolve,
+)
 from lram_ros.mock.joints import Joint, Joints, si_factor
 from lram_ros.robot_contract import FieldSource, ImageSize, InputTopic
 from lram_ros.units import parse_unit
@@ -32,11 +43,7 @@ _PLAUSIBLE = {
     "torque": (0.0, 0.5),
     "plain number": (0.5, 0.3),
 }
-_FIXED = re.compile(r"(.+)\[(\d+)\]$")
-_SEQUENCE = re.compile(r"sequence<([^,>]+)(?:, \d+)?>$")
 _QUATERNION = "geometry_msgs/Quaternion"
-_NAME_LISTS = ("name", "joint_names")
-FLOATS = ("float", "double")
 
 
 class MessageMaker:
@@ -105,9 +112,9 @@ class _Field:
         self._names: list[str] = []
         if self._image is not None:
             return
-        parent, kind = _resolve(maker.topic.type, source.path)
+        parent, kind = resolve(maker.topic.type, source.path)
         self._quaternion = kind == _QUATERNION
-        sequence, fixed = _SEQUENCE.match(kind), _FIXED.match(kind)
+        sequence, fixed = SEQUENCE.match(kind), FIXED.match(kind)
         if sequence or fixed:
             self._array = source.path
             self._kind = (sequence or fixed)[1]  # type: ignore[index]
@@ -116,7 +123,7 @@ class _Field:
                 maker.arrays.append(source.path)
             self._prepare_names(maker, parent)
         else:
-            self._leaves = _leaves(kind, source.path)
+            self._leaves = number_leaves(kind, source.path)
             self._size = len(self._leaves)
         kinds = [self._kind] if self._array else [kind for _, kind in self._leaves]
         maker.numbers |= bool(kinds)
@@ -127,7 +134,7 @@ class _Field:
             _fill_image(message, self._image, seconds)
             return
         if self._names:
-            _put(message, self._names_path, list(self._names))
+            put(message, self._names_path, list(self._names))
             values = [self._of_joint(joints.by_name[name]) for name in self._names]
         else:
             values = self._smooth(seconds, joints)
@@ -143,9 +150,9 @@ class _Field:
 
     def _prepare_names(self, maker: MessageMaker, parent: str) -> None:
         if self.source.names:
-            fields = message_class(_full(parent)).get_fields_and_field_types()
+            fields = message_class(full_name(parent)).get_fields_and_field_types()
             prefix = self.source.path.rpartition(".")[0]
-            name = next(n for n in _NAME_LISTS if fields.get(n) == "sequence<string>")
+            name = next(n for n in NAME_LISTS if fields.get(n) == "sequence<string>")
             self._names_path = f"{prefix}.{name}" if prefix else name
             self._names = maker.names
             maker.named = [
@@ -193,15 +200,15 @@ class _Field:
 
     def _read(self, message: Any) -> list[float]:
         if self._array:
-            return list(_get(message, self._array))
-        return [_get(message, path) for path, _ in self._leaves]
+            return list(get(message, self._array))
+        return [get(message, path) for path, _ in self._leaves]
 
     def _write(self, message: Any, values: Sequence[float]) -> None:
         if self._array:
-            _put(message, self._array, [_cast(value, self._kind) for value in values])
+            put(message, self._array, [cast(value, self._kind) for value in values])
             return
         for (path, kind), value in zip(self._leaves, values, strict=True):
-            _put(message, path, _cast(value, kind))
+            put(message, path, cast(value, kind))
 
 
 def hash_phase(name: str) -> float:
@@ -214,49 +221,6 @@ def _dimension(unit: str) -> str:
         return parse_unit(unit).dimension
     except ContractError:
         return ""
-
-
-def _cast(value: float, kind: str) -> Any:
-    if kind in FLOATS:
-        return value
-    whole = 0 if not math.isfinite(value) else round(value)
-    if kind in ("boolean", "bool"):
-        return whole > 0
-    bits = int(re.sub(r"\D", "", kind) or 8)
-    low, high = (0, 2**bits - 1) if kind[0] in "uo" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return min(max(whole, low), high)
-
-
-def _get(message: Any, path: str) -> Any:
-    for part in path.split("."):
-        message = getattr(message, part)
-    return message
-
-
-def _put(message: Any, path: str, value: Any) -> None:
-    parent, _, name = path.rpartition(".")
-    setattr(_get(message, parent) if parent else message, name, value)
-
-
-def _resolve(type_name: str, path: str) -> tuple[str, str]:
-    """Follow a path; returns the type that holds its last part, and that part's type."""
-    current, parts = type_name, path.split(".")
-    for part in parts[:-1]:
-        current = message_class(_full(current)).get_fields_and_field_types()[part]
-    return current, message_class(_full(current)).get_fields_and_field_types()[parts[-1]]
-
-
-def _leaves(kind: str, path: str) -> list[tuple[str, str]]:
-    """(path, type) of every number in ``kind``, in the order of its definition."""
-    if "/" not in kind:
-        return [(path, kind)]
-    fields = message_class(_full(kind)).get_fields_and_field_types()
-    return [leaf for name, inner in fields.items() for leaf in _leaves(inner, f"{path}.{name}")]
-
-
-def _full(name: str) -> str:
-    package, *_, message = name.split("/")
-    return f"{package}/msg/{message}"
 
 
 def _fill_image(message: Any, size: ImageSize, seconds: float) -> None:

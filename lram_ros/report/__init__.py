@@ -10,7 +10,7 @@ from lram_ros.report.html import write_report
 from lram_ros.report.machine import describe_machine
 from lram_ros.report.results import EpisodeResult, RunInfo
 from lram_ros.report.summary import summarise, write_summary
-from lram_ros.report.table import results_table
+from lram_ros.report.table import print_results
 
 __all__ = [
     "REPORT",
@@ -18,7 +18,7 @@ __all__ = [
     "EpisodeResult",
     "RunInfo",
     "describe_machine",
-    "results_table",
+    "print_results",
     "summarise",
     "write_all",
     "write_report",
@@ -32,6 +32,6 @@ def write_all(folder: Path, results: list[EpisodeResult], info: RunInfo, console
     """Write report and summary into a folder and print the table."""
     write_report(folder / REPORT, results, info)
     write_summary(folder / SUMMARY, results, info)
-    console.print(results_table(results, f"{info.suite} through ROS 2, {info.mode}"))
+    print_results(console, results, f"{info.suite} through ROS 2, {info.mode}")
     for note in info.notes:
         console.print(f"[yellow]note:[/] {note}")

@@ -1,44 +1,38 @@
-"""Figures of the report as inline SVG; drawn without a display and without global state."""
+"""Figures of a run's report as inline SVG."""
 
 from __future__ import annotations
 
-import io
-from typing import Any
+from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from lram_core.statistics import wilson_interval
-from lram_ros.report.results import STAGES, EpisodeResult, by_task, latencies
+from lram_core.report.figures import BLUE, RED, new_figure, styled, svg_text
+from lram_ros.report.results import STAGES, EpisodeResult, Seconds
 
-BLUE, GREEN, RED, GREY = "#2563eb", "#15803d", "#b91c1c", "#6b7280"
 STAGE_COLOURS = ("#93c5fd", "#60a5fa", "#2563eb", "#1e40af", "#6b7280")
-WIDTH = 4.6  # inches; on a phone the text then keeps about the size of the page's text
 BINS = 60
-
-STYLE = {
-    "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
-    "svg.hashsalt": "lram",  # the same results give the same file
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+_BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
 
 
-def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
-    """Histogram of the tick latencies, with p50, p99 and the deadline; SVG text."""
-    milliseconds = latencies(results) * 1e3
-    with mpl.rc_context(STYLE):
-        figure, axes = _new(2.5)
+class _Plain(LogFormatter):
+    """Plain numbers: 0.6, 3, 4 and not 3 × 10⁰."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def latency_figure(seconds: Seconds, control_rate: float) -> str:
+    """Histogram of tick latencies, with p50, p99 and the deadline; SVG text."""
+    milliseconds = seconds * 1e3
+    with styled():
+        figure, axes = new_figure(2.5)
         if len(milliseconds):
             low, high = milliseconds.min(), milliseconds.max()
             edges = np.geomspace(max(low, 1e-3), max(high, 1e-3) * 1.001, BINS + 1)
             axes.hist(milliseconds, bins=edges, color=BLUE)
             axes.set_xscale("log")
-            # Plain numbers: 3, 4, 6 and not 3 × 10⁰.
-            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
+            axes.xaxis.set_minor_formatter(_Plain(minor_thresholds=(2, 0.7)))
             axes.margins(y=0.5)  # room for the labels above the bars
             for percent, line in ((50, "-"), (99, "--")):
                 value = float(np.percentile(milliseconds, percent))
@@ -48,6 +42,7 @@ def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
                     (value, 1.0 if percent == 50 else 0.88),
                     xycoords=("data", "axes fraction"),
                     va="top",
+                    bbox=_BEHIND,
                 )
         deadline = 1e3 / control_rate
         axes.axvline(deadline, color=RED, linewidth=1.5)
@@ -58,42 +53,28 @@ def latency_figure(results: list[EpisodeResult], control_rate: float) -> str:
             color=RED,
             ha="right",
             va="top",
+            bbox=_BEHIND,
         )
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("tick latency, ms")
         axes.set_ylabel("ticks")
-        return _svg(figure)
+        return svg_text(figure, "latency")
 
 
-def success_figure(results: list[EpisodeResult]) -> str:
-    """Success rate of each task with its 95 % interval; SVG text."""
-    groups = by_task(results)
-    with mpl.rc_context(STYLE):
-        figure, axes = _new(0.9 + 0.34 * max(len(groups), 1))
-        for row, group in enumerate(groups.values()):
-            successes, count = sum(r.success for r in group), len(group)
-            low, high = wilson_interval(successes, count)
-            axes.barh(row, successes / count, color=GREEN, height=0.6)
-            axes.plot([low, high], [row, row], color="black", linewidth=1)
-            axes.annotate(
-                f"{successes}/{count}", (1.02, row), xycoords=("axes fraction", "data"), va="center"
-            )
-        axes.set_yticks(range(len(groups)), list(groups))
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("success rate (line: 95 % interval)")
-        return _svg(figure)
-
-
-def stage_figure(results: list[EpisodeResult]) -> str:
-    """Where the time of a tick goes: median of each stage, side by side; SVG text."""
+def stage_medians(results: list[EpisodeResult]) -> list[float]:
+    """Median of each of STAGES over all ticks, ms; 0 where nothing was measured."""
     medians = []
     for stage in STAGES:
         arrays = [result.stages[stage] for result in results if stage in result.stages]
         values = np.concatenate([*arrays, np.empty(0)])
         medians.append(float(np.median(values) * 1e3) if len(values) else 0.0)
-    with mpl.rc_context(STYLE):
-        figure, axes = _new(1.7)
+    return medians
+
+
+def stage_figure(medians: Sequence[float]) -> str:
+    """Where the time of a tick goes: median of each of STAGES, ms, side by side; SVG text."""
+    with styled():
+        figure, axes = new_figure(1.7)
         left = 0.0
         for stage, median, colour in zip(STAGES, medians, STAGE_COLOURS, strict=True):
             axes.barh(0, median, left=left, color=colour, label=f"{stage} {median:.2f}")
@@ -102,17 +83,4 @@ def stage_figure(results: list[EpisodeResult]) -> str:
         axes.set_ylim(-0.5, 0.5)
         axes.set_xlabel("median of each stage, ms")
         figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9, columnspacing=1)
-        return _svg(figure)
-
-
-def _new(height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _svg(figure: Figure) -> str:
-    """The ``<svg>`` element alone, without the declaration that belongs into a file."""
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
-    text = stream.getvalue()
-    return text[text.index("<svg") :]
+        return svg_text(figure, "stages")

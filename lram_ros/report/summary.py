@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lram_core.data.files import atomic_path
+from lram_core.report.page import write_text
 from lram_core.statistics import wilson_interval
 from lram_ros.report.results import (
     STAGES,
@@ -56,12 +56,6 @@ def write_summary(path: Path, results: list[EpisodeResult], info: RunInfo) -> No
     """Write :func:`summarise` as JSON; the file appears complete or not at all."""
     text = json.dumps(summarise(results, info), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; it appears complete or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _successes(results: list[EpisodeResult]) -> dict[str, Any]:

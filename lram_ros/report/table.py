@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from rich import box
-from rich.table import Table
+from rich.console import Console
+from rich.text import Text
 
+from lram_core.report.terminal import print_table
 from lram_ros.report.results import EpisodeResult, latencies, percentiles_ms
 
 COLUMNS = ("task", "success", "return", "ticks", "p50 ms", "p99 ms", "loop Hz")
 
 
-def results_table(results: list[EpisodeResult], title: str) -> Table:
-    """A row an episode, the whole last; 80 columns wide at most."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index, name in enumerate(COLUMNS):
-        table.add_column(name, justify="right" if index else "left", no_wrap=index > 0)
+def print_results(console: Console, results: list[EpisodeResult], title: str) -> None:
+    """Print a row an episode, the whole last; a table of 80 columns at most."""
+    rows: list[list[str | Text]] = []
     for result in results:
-        mark = "[green]yes[/]" if result.success else "[red]no[/]"
-        table.add_row(result.task, mark, *_figures([result]))
-    table.add_section()
+        mark = Text("yes", "green") if result.success else Text("no", "red")
+        rows.append([result.task, mark, *_figures([result])])
     successes = sum(result.success for result in results)
-    table.add_row(f"{len(results)} episodes", f"{successes}/{len(results)}", *_figures(results))
-    return table
+    rows.append([f"{len(results)} episodes", f"{successes}/{len(results)}", *_figures(results)])
+    print_table(console, title, COLUMNS, rows, last=True)
 
 
 def _figures(results: list[EpisodeResult]) -> list[str]:

@@ -21,6 +21,7 @@ class Reason(Enum):
     CLOCK_FORWARD = "clock_forward"
     CLOCK_FROZEN = "clock_frozen"
     SECOND_PUBLISHER = "second_publisher"
+    INPUT_AMBIGUOUS = "input_ambiguous"
     PUBLISHER_LOST = "publisher_lost"
     INPUT_MISSING = "input_missing"
     INPUT_STALE = "input_stale"
@@ -48,9 +49,10 @@ TEXTS = {
     Reason.CLOCK_FORWARD: "ROS time jumped forward",
     Reason.CLOCK_FROZEN: "ROS time stands still",
     Reason.SECOND_PUBLISHER: "somebody else publishes on the command topic",
+    Reason.INPUT_AMBIGUOUS: "a required input has more than one publisher",
     Reason.PUBLISHER_LOST: "a required input has no publisher any more",
     Reason.INPUT_MISSING: "a required input never came",
-    Reason.INPUT_STALE: "a required input is too old",
+    Reason.INPUT_STALE: "a required input is too old, or stamped too far ahead",
     Reason.INPUT_INVALID: "an input is malformed or not finite",
     Reason.OUTSIDE_LIMITS: "the robot is outside its position limits or its workspace",
     Reason.NOT_FOLLOWING: "the robot is too far from where it was commanded to be",

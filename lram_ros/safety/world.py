@@ -30,13 +30,23 @@ class Source:
 
     Attributes:
         name: its topic.
-        age: of the newest reading in seconds, by its arrival at least; infinite if none came.
-        max_age: oldest allowed; may be infinite, then it must have come once.
+        age: of the newest reading in seconds, by its arrival at least; infinite if none came;
+            negative if its stamp lies that far ahead, so that its age cannot be told.
+        max_age: oldest allowed, and furthest ahead; may be infinite, then it must have come once.
     """
 
     name: str
     age: float
     max_age: float
+
+    @property
+    def fresh(self) -> bool:
+        return -self.max_age <= self.age <= self.max_age  # NaN is stale
+
+    def __str__(self) -> str:
+        if self.age < 0:
+            return f"{self.name} is stamped {-self.age:.3g} s ahead (at most {self.max_age:g})"
+        return f"{self.name} is {self.age:.3g} s old (at most {self.max_age:g})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +64,7 @@ class World:
         clock: verdict on ROS time; fine where nobody reads it.
         command_publishers: publishers on the command topic, this node's among them; None: not
             looked at.
-        lost: required topics without a publisher.
+        lost, ambiguous: required topics without a publisher, and with more than one.
         invalid: what is malformed or not finite in the newest inputs; empty: nothing.
         external_stop: the external stop topic says stop.
         watchdog: what the watchdog found since it was last armed; empty: nothing.
@@ -69,6 +79,7 @@ class World:
     clock: ClockVerdict = ClockVerdict()  # noqa: RUF009 - frozen
     command_publishers: int | None = None
     lost: Sequence[str] = ()
+    ambiguous: Sequence[str] = ()
     invalid: str = ""
     external_stop: bool = False
     watchdog: str = ""
@@ -109,6 +120,9 @@ def faults(limits: SafetyLimits, world: World) -> list[Fault]:
     if world.command_publishers is not None and world.command_publishers > 1:
         detail = f"{world.command_publishers} publishers on the command topic, expected 1"
         found.append(Fault(Reason.SECOND_PUBLISHER, detail))
+    if world.ambiguous:
+        detail = f"more than one publisher on {', '.join(world.ambiguous)}"
+        found.append(Fault(Reason.INPUT_AMBIGUOUS, detail))
     if world.lost:
         found.append(Fault(Reason.PUBLISHER_LOST, f"no publisher on {', '.join(world.lost)}"))
     found += _inputs(limits, world)
@@ -122,11 +136,7 @@ def faults(limits: SafetyLimits, world: World) -> list[Fault]:
 
 def _inputs(limits: SafetyLimits, world: World) -> list[Fault]:
     missing = [source.name for source in world.sources if source.age == math.inf]
-    stale = [
-        f"{source.name} is {source.age:.3g} s old (at most {source.max_age:g})"
-        for source in world.sources
-        if source.age != math.inf and not source.age <= source.max_age  # NaN is stale
-    ]
+    stale = [str(source) for source in world.sources if source.age != math.inf and not source.fresh]
     if limits.measured.any():
         unknown = limits.measured
         if world.position is not None:

@@ -159,13 +159,15 @@ class Standstill:
     """What a robot does when no command comes: it stops, and keeps hold of what it has."""
 
     def __init__(self, fields: tuple[ActionField, ...]) -> None:
-        self._moves = np.array([field.kind.endswith(("delta", "velocity")) for field in fields])
+        self._moves = np.array(
+            [field.kind.endswith(("delta", "velocity", "effort")) for field in fields]
+        )
         self._neutral = np.array([min(max(0.0, f.low), f.high) for f in fields])
 
     def after(self, last: Array | None) -> Array:
         """Return the action for a tick without a command, given the last one (None: none yet).
 
-        Deltas and velocities become zero; positions and the gripper keep their last value.
+        Deltas, velocities and efforts become zero; positions and the gripper keep their last value.
         """
         if last is None:
             return self._neutral.copy()

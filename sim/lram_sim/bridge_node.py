@@ -25,6 +25,7 @@ from lram_sim.bridge_commands import CommandReader, subscribe_controllers
 from lram_sim.bridge_episode import Simulation, Snapshot, State
 from lram_sim.bridge_messages import QOS, SnapshotPublisher
 from lram_sim.bridge_pace import Command, Lockstep, Pace, RealTime
+from lram_sim.bridge_scene import CameraPublisher, FramePublisher, publish_description
 from lram_sim.drive import Targets
 from lram_sim.suite import Suite, get_suite
 from lram_sim.video import EpisodeVideo
@@ -38,6 +39,11 @@ _PARAMETERS: dict[str, tuple[Any, str]] = {
     "video_fps": (20.0, "Frames a second of the video."),
     "video_width": (480, "Width of the video in pixels."),
     "video_height": (360, "Height of the video in pixels."),
+    "frames": (False, "Publish objects, hand and base as frames (TF)."),
+    "camera": ("", "Camera to publish pictures of; empty: none."),
+    "camera_rate": (5.0, "Pictures a second of simulation time."),
+    "camera_width": (84, "Width of the pictures in pixels."),
+    "camera_height": (84, "Height of the pictures in pixels."),
 }
 _IDLE_S = 0.25
 _SPIN_S = 0.1
@@ -63,14 +69,17 @@ class BridgeNode(Node):
             raise CommandError(
                 f"parameter mode: found '{values['mode']}', available: {', '.join(MODES)}"
             )
-        if values["video_path"]:
-            # Read when MuJoCo is imported, which the suite does. Without a video no GL is needed.
+        if values["video_path"] or values["camera"]:
+            # Read when MuJoCo is imported, which the suite does. Without pictures no GL is needed.
             os.environ.setdefault("MUJOCO_GL", "egl")
         suite = get_suite(values["suite"])
         self._video = _video(values, suite)
         self._publisher = SnapshotPublisher(self, suite)
+        self._description = publish_description(self, suite)
+        self._frames = FramePublisher(self) if values["frames"] else None
+        self._camera = _camera(self, values, suite.control_rate)
         self._reader = CommandReader(suite.action_fields)
-        self._simulation = Simulation(suite, self._detach_video)
+        self._simulation = Simulation(suite, self._detach_pictures)
         self._targets = Targets(suite.drive, suite.action_fields) if suite.drive else None
         self._pace = self._make_pace(values["mode"])
         self._skipped = 0
@@ -114,7 +123,13 @@ class BridgeNode(Node):
         if snapshot.failure:
             self.get_logger().error(f"episode aborted: {snapshot.failure}")
         task = self._simulation.task
-        if self._video is not None and task is not None:
+        if task is None:
+            return
+        if self._frames is not None:
+            self._frames.show(task, snapshot)
+        if self._camera is not None:
+            self._camera.show(task, snapshot)
+        if self._video is not None:
             self._draw(task, snapshot)
 
     def _draw(self, task: Any, snapshot: Snapshot) -> None:
@@ -138,9 +153,11 @@ class BridgeNode(Node):
         if video is not None:
             video.discard()
 
-    def _detach_video(self) -> None:
+    def _detach_pictures(self) -> None:
         if self._video is not None:
             self._video.detach()
+        if self._camera is not None:
+            self._camera.detach()
 
     def _finish_video(self) -> None:
         if self._video is not None:
@@ -209,6 +226,19 @@ def _video(values: dict[str, Any], suite: Suite) -> EpisodeVideo | None:
     )
     video.probe()
     return video
+
+
+def _camera(node: Node, values: dict[str, Any], rate: float) -> CameraPublisher | None:
+    if not values["camera"]:
+        return None
+    if not 0 < values["camera_rate"] <= rate:
+        raise CommandError(
+            f"parameter camera_rate: above 0 and at most {rate:g}, found {values['camera_rate']:g}"
+        )
+    every = max(1, round(rate / values["camera_rate"]))
+    return CameraPublisher(
+        node, values["camera"], every, values["camera_width"], values["camera_height"]
+    )
 
 
 def _spin(node: Node, stopped: Callable[[], bool]) -> None:

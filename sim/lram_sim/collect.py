@@ -126,7 +126,7 @@ def _run_work(work: Work) -> tuple[Work, Tally]:
         cached_task(work.suite, work.task),
         range(work.start, work.stop),
         work.recipe,
-        cached_policy(PolicySource(work.bundle)) if work.bundle else None,
+        cached_policy(PolicySource(work.bundle, suite=work.suite)) if work.bundle else None,
         stopping,
     )
     tally.seconds = time.perf_counter() - begin
@@ -232,7 +232,7 @@ def _provenance(
     return {
         "selection": selection or ",".join(parameters["tasks"]),
         "roll_in_bundle": str(bundle) if bundle else None,
-        "source": "scripted experts, perturbed; labels are the experts' own clipped actions",
+        "source": "the suite's experts, perturbed; labels are the experts' own clipped actions",
         "parameters": parameters,
         "tasks": {task: asdict(tally) for task, tally in tallies.items()},
     }

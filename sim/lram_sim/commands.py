@@ -1,14 +1,15 @@
-"""The commands ``lram collect`` and ``lram eval``; thin shells over functions."""
+"""The commands ``lram collect``, ``lram eval`` and ``lram train-expert``; thin shells."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
 from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
-from lram_sim.suite import EVALUATION_SEED, get_suite, resolve_tasks
+from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks
 from lram_sim.workers import PolicySource, default_workers
 
 _tasks = click.option(
@@ -68,7 +69,7 @@ def collect(
     workers: int | None,
     out: Path,
 ) -> None:
-    """Collect demonstrations of SUITE (metaworld) from its scripted experts.
+    """Collect demonstrations of SUITE (metaworld, robosuite-panda, …) from its experts.
 
     Only successful episodes are kept, up to their success. The same command goes on where an
     interrupted one was.
@@ -95,7 +96,7 @@ def collect(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Policy bundle to evaluate.",
 )
-@click.option("--expert", is_flag=True, help="Evaluate the suite's scripted experts instead.")
+@click.option("--expert", is_flag=True, help="Evaluate the suite's experts instead.")
 @click.option("--suite", default="metaworld", show_default=True)
 @_tasks
 @click.option(
@@ -136,11 +137,12 @@ def evaluate(
     workers: int | None,
     out: Path,
 ) -> None:
-    """Measure success rates by rollouts in this machine's simulator, without ROS.
+    """Measure success rates or returns by rollouts in this machine's simulator, without ROS.
 
-    Writes results.csv (a row a task) and results.json (all episodes) into --out.
+    Writes report.html, results.csv (a row a task) and results.json (all episodes) into --out.
     """
     from lram_sim import evaluate as evaluation
+    from lram_sim.summaries import summaries
     from lram_sim.tables import evaluation_table, step_progress
 
     if expert == (bundle is not None):
@@ -150,7 +152,7 @@ def evaluate(
     evaluation.check_writable(out)
     source, runs_on = None, None
     if bundle is not None:
-        source = PolicySource(str(bundle), device, runtime, precision)
+        source = PolicySource(str(bundle), device, runtime, precision, suite)
         runs_on = evaluation.check_policy(source, found)
     with step_progress("evaluating", len(names) * episodes * len(seeds)) as advance:
         outcomes = evaluation.evaluate(
@@ -163,7 +165,7 @@ def evaluate(
             target_return,
             advance,
         )
-    subject = "scripted experts" if bundle is None else str(bundle)
+    subject = "experts" if bundle is None else str(bundle)
     parameters = {
         "subject": subject,
         "suite": suite,
@@ -174,5 +176,46 @@ def evaluate(
         "runtime": runs_on,
         "versions": found.versions(),
     }
-    evaluation.write_results(out, outcomes, parameters)
-    evaluation_table(evaluation.summaries(outcomes), f"{subject}, seeds from {listed(seeds)}")
+    references = reference_returns(found)
+    evaluation.write_results(out, outcomes, parameters, references)
+    evaluation_table(summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}")
+
+
+@click.command()
+@click.argument("suite")
+@click.option("--task", required=True, help="The task to learn, e.g. swingup.")
+@click.option("--decisions", type=click.IntRange(min=1), help="Length of the training.")
+@click.option("--seed", type=click.IntRange(0, 400), default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File of the expert's weights (safetensors).",
+)
+def train_expert(suite: str, task: str, decisions: int | None, seed: int, out: Path) -> None:
+    """Train an expert for a task of SUITE (dmcontrol-cartpole, …) on one processor core.
+
+    Needs the extra 'rl'. The network that does best in between is kept.
+    """
+    from dataclasses import replace
+
+    from lram_sim import train_expert as training
+
+    found = get_suite(suite)
+    name = training.full_name(found, task)
+    settings = replace(training.SETTINGS.get(name, training.Settings()), seed=seed)
+    if decisions is not None:
+        settings = replace(settings, decisions=decisions)
+    click.echo(f"{name}: {settings.decisions} decisions of {settings.repeat} ticks", err=True)
+    begin = time.monotonic()
+
+    def progress(done: int, mean: float, best: float) -> None:
+        left = (time.monotonic() - begin) / done * (settings.decisions - done)
+        click.echo(
+            f"{done}/{settings.decisions} decisions: return {mean:.0f}, best {best:.0f}, "
+            f"{left / 60:.1f} min left",
+            err=True,
+        )
+
+    best = training.train_expert(found, task, out, settings, progress)
+    click.echo(f"{out}: mean return {best:.0f} of {settings.episodes} episodes")

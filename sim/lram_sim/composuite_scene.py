@@ -62,6 +62,7 @@ class ComposuiteScene:
     def __init__(self, env: Any, robot: str, task: str, arm: Arm) -> None:
         self.model, self.data = env.sim.model._model, env.sim.data._data
         model, body = self.model, env.robots[0]
+        self._arm, self._base = arm, int(self.model.body("robot0_base").id)
         joints = [model.joint(name) for name in body.robot_model.arm_joints]
         hand = body.gripper["right"]
         fingers = [model.joint(name) for name in hand.joints]
@@ -115,6 +116,19 @@ class ComposuiteScene:
         found["gripper_position"] = data.qpos[self.finger_qpos]
         found["gripper_velocity"] = data.qvel[self._finger_dofs]
         return found
+
+    def frames(self) -> dict[str, tuple[Array, Array]]:
+        """Return frame → position and orientation (x, y, z, w) in the world."""
+        data = self.data
+        bodies = {self._arm.base: self._base, "object": self.thing, "goal": self._goal}
+        if self._obstacle is not None:
+            bodies["obstacle"] = self._obstacle
+        found = {
+            name: (data.xpos[body].copy(), xyzw(data.xquat[body], UPRIGHT))
+            for name, body in bodies.items()
+        }
+        hand = data.site_xpos[self.grip_site].copy(), xyzw(self._hand_orientation(), DOWN)
+        return {**found, "end_effector": hand}
 
     def _poses(self, name: str, body: int | None, hand: Array, turn: Array) -> dict[str, Array]:
         """Return a body's pose in the world and in the hand; zeros for one that is not there."""

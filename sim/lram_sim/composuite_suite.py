@@ -73,7 +73,7 @@ def topics(arm: Arm) -> tuple[SensorTopic, ...]:
         topic
         for name in ("object", "obstacle", "goal")
         for topic in (
-            pose_topic(f"{name}/pose", f"{name}_position", f"{name}_orientation", name),
+            pose_topic(f"{name}/pose", f"{name}_position", f"{name}_orientation"),
             pose_topic(
                 f"{name}/pose_in_hand",
                 f"{name}_in_hand_position",
@@ -96,7 +96,7 @@ def topics(arm: Arm) -> tuple[SensorTopic, ...]:
                 SensorField("gripper_velocity", "velocity", fingers),
             ),
         ),
-        pose_topic("end_effector/pose", "ee_position", "ee_orientation", "end_effector"),
+        pose_topic("end_effector/pose", "ee_position", "ee_orientation"),
         *bodies,
         SensorTopic("object/to_goal", VECTOR, (SensorField("object_to_goal", "vector"),)),
         *(
@@ -209,6 +209,10 @@ class ComposuiteSuite:
                 f"({listed(OBJECTIVES)}), e.g. {task_names()[0]}"
             )
         return ComposuiteTask(task, self)
+
+    def robot_description(self) -> str:
+        """Return an empty text: no URDF of these arms has the benchmark's hand."""
+        return ""
 
     def versions(self) -> dict[str, str]:
         return package_versions("robosuite", "mujoco", "numpy")

@@ -91,7 +91,7 @@ def _input(topic: SensorTopic, units: dict[str, str], anchors: dict[tuple[str, .
 
 
 def _unit(unit: str) -> str:
-    return '"1"' if unit == "1" else unit
+    return f'"{unit}"' if unit == "1" or "," in unit else unit
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from lram_core.data.schema import Episode
 from lram_sim.perturb import Perturbation, draw
 from lram_sim.rollout import Driver
-from lram_sim.suite import Task
+from lram_sim.suite import Task, demonstration_return
 from lram_sim.workers import Abandoned
 
 FACTORS = (1.0, 0.5, 0.25, 0.0)
@@ -128,6 +128,7 @@ def demonstrate(
 def _collect_one(
     task: Task, number: int, recipe: Recipe, policy: Driver | None, tally: Tally
 ) -> Episode | None:
+    grippers = [i for i, field in enumerate(task.action_fields) if field.kind == "gripper"]
     for start in range(STARTS):
         seed = recipe.seed + number + start * recipe.episodes
         rng = np.random.default_rng([seed, zlib.crc32(task.name.encode())])
@@ -138,7 +139,7 @@ def _collect_one(
             roll_in = int(rng.integers(ROLL_IN_TICKS[0], ROLL_IN_TICKS[1] + 1))
         for factor in FACTORS if kind != "none" else FACTORS[:1]:
             ticks = int(roll_in * factor)
-            perturbation = Perturbation(kind, scale * factor, rng)
+            perturbation = Perturbation(kind, scale * factor, rng, grippers)
             episode = _run(task, seed, perturbation, policy if ticks else None, ticks)
             tally.tries += 1
             tally.successes += episode.success
@@ -159,8 +160,9 @@ def _run(
 ) -> Episode:
     """Run one episode until success or the step limit.
 
-    The policy drives the first ``ticks`` steps, the perturbed expert the others; the labels are
-    the expert's own actions throughout.
+    Where a task is measured by its return, an episode with enough of it is a success. The policy
+    drives the first ``ticks`` steps, the perturbed expert the others; the labels are the expert's
+    own actions throughout.
     """
     observation = task.reset(seed)
     expert = task.expert()
@@ -183,6 +185,9 @@ def _run(
         success = result.success
         if success or result.truncated:
             break
+    least = demonstration_return(task)
+    if least is not None:
+        success = sum(rewards) >= least
     return Episode(
         observations=np.stack(observations),
         actions=np.stack(labels).astype(np.float32),

@@ -1,22 +1,24 @@
-"""``lram eval``: success rates of a policy, or of the scripted experts, over tasks and seeds."""
+"""``lram eval``: how well a policy, or the experts, do over tasks and seeds.
+
+Tasks with a success flag are measured by their success rates, the others by their returns, as
+shares of what counts as full marks (:func:`lram_sim.suite.reference_returns`).
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.errors import CommandError, listed
-from lram_core.statistics import wilson_interval
 from lram_sim.rollout import Driver, ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import Suite, check_seed
+from lram_sim.summaries import Outcome, summaries
 from lram_sim.workers import (
     Abandoned,
     PolicySource,
@@ -28,51 +30,6 @@ from lram_sim.workers import (
 
 CHUNK = 5
 """Episodes of one task in a work item."""
-SHORT_HORIZON = 200
-"""The paper's episode length in Meta-World; success within it is reported beside the rest."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one episode ended.
-
-    Attributes:
-        task, seed: which episode.
-        success: success flag raised within the step limit.
-        steps: control ticks until success, or all of them.
-        total_reward: plain sum of the rewards.
-    """
-
-    task: str
-    seed: int
-    success: bool
-    steps: int
-    total_reward: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Figures of a group of episodes.
-
-    Attributes:
-        name: task, or ``mean`` of the whole.
-        episodes: number of episodes.
-        success_rate, low, high: share of successes and its 95 % Wilson interval.
-        success_rate_200, low_200, high_200: the same, for success within 200 ticks.
-        mean_return: mean sum of rewards, up to the success.
-        mean_steps: mean number of ticks, failures at their full length.
-    """
-
-    name: str
-    episodes: int
-    success_rate: float
-    low: float
-    high: float
-    success_rate_200: float
-    low_200: float
-    high_200: float
-    mean_return: float
-    mean_steps: float
 
 
 @dataclass(frozen=True)
@@ -151,46 +108,28 @@ def check_policy(source: PolicySource, suite: Suite) -> str:
     return policy.runtime.describe()
 
 
-def summarise(name: str, outcomes: list[Outcome]) -> Summary:
-    """Return the figures of some episodes (at least one)."""
-    count = len(outcomes)
-    successes = sum(outcome.success for outcome in outcomes)
-    short = sum(outcome.success and outcome.steps <= SHORT_HORIZON for outcome in outcomes)
-    low, high = wilson_interval(successes, count)
-    low_200, high_200 = wilson_interval(short, count)
-    return Summary(
-        name=name,
-        episodes=count,
-        success_rate=successes / count,
-        low=low,
-        high=high,
-        success_rate_200=short / count,
-        low_200=low_200,
-        high_200=high_200,
-        mean_return=float(np.mean([outcome.total_reward for outcome in outcomes])),
-        mean_steps=float(np.mean([outcome.steps for outcome in outcomes])),
-    )
-
-
-def summaries(outcomes: list[Outcome]) -> list[Summary]:
-    """Return one summary a task, and the ``mean`` over all episodes as the last."""
-    tasks = list(dict.fromkeys(outcome.task for outcome in outcomes))
-    rows = [summarise(task, [o for o in outcomes if o.task == task]) for task in tasks]
-    return [*rows, summarise("mean", outcomes)]
-
-
 def check_writable(out: Path) -> None:
     """Raises CommandError if ``out`` is there and holds anything but earlier results."""
     check_replaceable(out, "results.json", "result of 'lram eval'")
 
 
-def write_results(out: Path, outcomes: list[Outcome], parameters: dict[str, Any]) -> None:
-    """Write ``results.csv`` (a row a task) and ``results.json`` (all episodes) into ``out``.
+def write_results(
+    out: Path,
+    outcomes: list[Outcome],
+    parameters: dict[str, Any],
+    references: Mapping[str, float] | None = None,
+) -> None:
+    """Write ``results.csv`` (a row a task), ``results.json`` (all episodes), ``report.html``.
 
-    The folder appears whole or not at all; earlier results in it are replaced.
+    The folder appears whole or not at all; earlier results in it are replaced. ``references`` as
+    for :func:`summaries`.
     """
+    # Only here: the workers, which import this module too, draw nothing.
+    from lram_core.report.page import write_page
+    from lram_sim.report import evaluation_page
+
     check_writable(out)
-    rows = summaries(outcomes)
+    rows = summaries(outcomes, references)
     with atomic_folder(out) as folder:
         with (folder / "results.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(asdict(rows[0])))
@@ -206,6 +145,7 @@ def write_results(out: Path, outcomes: list[Outcome], parameters: dict[str, Any]
             "episodes": [asdict(outcome) for outcome in outcomes],
         }
         (folder / "results.json").write_text(json.dumps(content, indent=1) + "\n")
+        write_page(folder / "report.html", evaluation_page(outcomes, rows, parameters))
 
 
 def _run_work(work: _Work) -> list[Outcome]:

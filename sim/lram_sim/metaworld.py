@@ -142,6 +142,10 @@ class MetaworldTask:
         data = self._env.data
         return self._joint_names, data.qpos[self._qpos].copy(), data.qvel[self._qvel].copy()
 
+    def frames(self) -> dict[str, tuple[Array, Array]]:
+        """No frames: Meta-World's orientations are not in one order."""
+        return {}
+
     def expert(self) -> MetaworldExpert:
         """Return a new scripted expert for one episode."""
         return MetaworldExpert(self.name)
@@ -188,6 +192,10 @@ class MetaworldSuite:
                 f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
             )
         return MetaworldTask(task)
+
+    def robot_description(self) -> str:
+        """There is none: the arm hangs on a mocap weld."""
+        return ""
 
     def versions(self) -> dict[str, str]:
         return package_versions("metaworld", "mujoco", "numpy")

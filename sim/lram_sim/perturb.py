@@ -6,6 +6,8 @@ drag the arm somewhere for a while. The label stays the expert's own action in e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,12 +33,20 @@ class Perturbation:
         scale: standard deviation of the noise, as a share of the largest action; pushes have an
             amplitude of up to ``scale / 0.3`` of it (at most all of it).
         rng: the episode's random generator.
+        grippers: indices of the actions that most pushes leave alone.
     """
 
-    def __init__(self, kind: str, scale: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        kind: str,
+        scale: float,
+        rng: np.random.Generator,
+        grippers: Sequence[int] = (-1,),
+    ) -> None:
         self.kind = kind if scale > 0 else "none"
         self.scale = scale if self.kind != "none" else 0.0
         self._rng = rng
+        self._grippers = list(grippers)
         self._drift: Array | None = None
         self._push: Array | None = None
         self._grip = False
@@ -76,7 +86,7 @@ class Perturbation:
         self._left -= 1
         pushed = self._push.copy()
         if not self._grip:
-            pushed[-1] = clean[-1]
+            pushed[self._grippers] = clean[self._grippers]
         return pushed
 
 

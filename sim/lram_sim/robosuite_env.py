@@ -50,11 +50,12 @@ class Gripper:
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm: robosuite's name of it, and the names of its joints on the wire."""
+    """An arm: robosuite's name of it, the names of its joints and its base frame on the wire."""
 
     model: str
     joints: tuple[str, ...]
     gripper: Gripper
+    base: str
 
 
 _PANDA_HAND = Gripper("PandaGripper", "panda_hand", "finger_joint1", (0.0, 0.04), 0.078, 0.0)
@@ -62,9 +63,11 @@ RETHINK = Gripper("RethinkGripper", "rethink", "l_finger_joint", (-0.0118, 0.011
 _ROBOTIQ = Gripper("Robotiq85Gripper", "robotiq85", "finger_joint", (0.515, -0.027), 0.085, 0.008)
 
 ARMS = {
-    "panda": Arm("Panda", tuple(f"panda_joint{i}" for i in range(1, 8)), _PANDA_HAND),
-    "sawyer": Arm("Sawyer", tuple(f"right_j{i}" for i in range(7)), RETHINK),
-    "iiwa": Arm("IIWA", tuple(f"joint_{i}" for i in range(1, 8)), _ROBOTIQ),
+    "panda": Arm(
+        "Panda", tuple(f"panda_joint{i}" for i in range(1, 8)), _PANDA_HAND, "panda_link0"
+    ),
+    "sawyer": Arm("Sawyer", tuple(f"right_j{i}" for i in range(7)), RETHINK, "base"),
+    "iiwa": Arm("IIWA", tuple(f"joint_{i}" for i in range(1, 8)), _ROBOTIQ, "link_0"),
     "ur5e": Arm(
         "UR5e",
         (
@@ -76,9 +79,10 @@ ARMS = {
             "wrist_3_joint",
         ),
         _ROBOTIQ,
+        "base_link",
     ),
-    "kinova3": Arm("Kinova3", tuple(f"joint_{i}" for i in range(1, 8)), _ROBOTIQ),
-    "jaco": Arm("Jaco", tuple(f"j2s7s300_joint_{i}" for i in range(1, 8)), RETHINK),
+    "kinova3": Arm("Kinova3", tuple(f"joint_{i}" for i in range(1, 8)), _ROBOTIQ, "base_link"),
+    "jaco": Arm("Jaco", tuple(f"j2s7s300_joint_{i}" for i in range(1, 8)), RETHINK, "root"),
 }
 _PARTS = {"joint": "JOINT_POSITION", "osc": "OSC_POSE"}
 STIFFNESS = 150.0

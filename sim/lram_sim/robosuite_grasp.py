@@ -26,6 +26,12 @@ _COMPARTMENT = np.array([0.1, 0.125])
 """Half the size (m) of an object's part of the bin."""
 _FINGERS = 0.035
 """Room (m) that the open fingers take beside an object."""
+_BIN_MIDDLE, _BIN_HALF = np.array([0.1, -0.25]), np.array([0.19, 0.24])
+"""The bin that the objects start in, m."""
+_PALM_HALF = (0.105, 0.035)
+"""Half the width (m) of the widest hand, along the fingers' axis and across it."""
+_PALM_CLEARS = 0.862
+"""Height (m) of a grasp from which on the palm is above the bin's walls."""
 _TICKS = 2
 """Ticks for which both fingers touch before the object counts as held, or do not before lost."""
 _PALM = 0.035
@@ -321,6 +327,20 @@ class PickPlacePlan(PickPlan):
         self._spot = scene.goal.copy()
         room = np.maximum(0.0, _COMPARTMENT - _FINGERS - np.linalg.norm(self.shape.half[:2]))
         self._spot[:2] += np.clip(self._base - scene.goal[:2], -room, room)
+
+    def penalty(self, axis: Array) -> float:
+        """Also: a low object is not taken with the hand across the wall of its bin."""
+        if self.grasp()[2] > _PALM_CLEARS:
+            return super().penalty(axis)
+        along = np.abs(axis[:2])
+        reach = _PALM_HALF[0] * along + _PALM_HALF[1] * along[::-1]
+        room = _BIN_HALF - np.abs(self.position[:2] - _BIN_MIDDLE)
+        return super().penalty(axis) + 30.0 * max(0.0, *(reach - room))
+
+    def candidates(self) -> list[Array]:
+        """Also along the bin's walls: what is small enough turns between the fingers."""
+        walls = [np.array([x, y, 0.0]) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+        return super().candidates() + (walls if self.grasp()[2] < _PALM_CLEARS else [])
 
     def placed(self) -> bool:
         way = self.scene.goal - self.position

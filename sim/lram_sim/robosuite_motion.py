@@ -1,10 +1,10 @@
 """From where the hand should be to the action that takes it there, for both action spaces.
 
-A target is Cartesian. For joint actions it is turned into joint positions by damped least squares on
-MuJoCo's Jacobian, from where the arm is, and the joints go there in step: the fastest way there is
-with joints that all have the same limit. (mink solves the same as a quadratic programme over every
-degree of freedom of the scene, objects included, at about 1 ms an iteration; a control tick's physics
-takes two.)
+A target is Cartesian. For joint actions it is turned into joint positions by damped least squares
+on MuJoCo's Jacobian, from where the arm is, and the joints go there in step: the fastest way there
+is for joints that all have the same limit. (mink solves the same as a quadratic programme over
+every degree of freedom of the scene, objects included, at about 1 ms an iteration; a control tick's
+physics takes two.)
 """
 
 from __future__ import annotations

@@ -59,6 +59,9 @@ class Scene:
         self.joint_names = (*arm.joints, *(finger_name(arm, name) for name in hand.joints))
         self._qpos = np.array([joint.qposadr[0] for joint in (*joints, *fingers)])
         self._qvel = np.array([joint.dofadr[0] for joint in (*joints, *fingers)])
+        # Franka's own description counts both fingers' ways as positive.
+        mirrored = [arm.model == "Panda" and name.endswith("joint2") for name in hand.joints]
+        self._signs = np.array([*[1.0] * len(joints), *(-1.0 if m else 1.0 for m in mirrored)])
         count = len(joints)
         self.arm_qpos, self.dofs = self._qpos[:count], self._qvel[:count]
         self.arm_range = self.model.jnt_range[[joint.id for joint in joints]].copy()
@@ -66,6 +69,7 @@ class Scene:
         self.arm_range[~limited] = -np.inf, np.inf
         leading = hand.joints[[n.endswith(arm.gripper.joint) for n in hand.joints].index(True)]
         self._leading = int(self.model.joint(leading).qposadr[0])
+        self._base = int(self.model.body("robot0_base").id)
         self.grip_site = int(robot.eef_site_id["right"])
         self.fingers = tuple(
             np.array([self.model.geom(name).id for name in hand.important_geoms[side]])
@@ -93,7 +97,8 @@ class Scene:
 
     def joint_state(self) -> tuple[tuple[str, ...], Array, Array]:
         """Return names, positions and velocities of the arm's joints, then of the hand's."""
-        return self.joint_names, self.data.qpos[self._qpos], self.data.qvel[self._qvel]
+        data, signs = self.data, self._signs
+        return self.joint_names, signs * data.qpos[self._qpos], signs * data.qvel[self._qvel]
 
     def sensors(self) -> dict[str, Array]:
         """Return sensor → reading, float64, in the order of the observation."""
@@ -113,6 +118,19 @@ class Scene:
             "object_2_orientation": np.zeros(4) if none else xyzw(data.xquat[second], UPRIGHT),
             "goal_position": self.goal.copy(),
         }
+
+    def frames(self) -> dict[str, tuple[Array, Array]]:
+        """Return frame → position and orientation (x, y, z, w) in the world."""
+        data = self.data
+        first, second = self.objects
+        frames = {
+            self._arm.base: (data.xpos[self._base].copy(), xyzw(data.xquat[self._base], UPRIGHT)),
+            "end_effector": (data.site_xpos[self.grip_site].copy(), self._hand_orientation()),
+            "object_1": (data.xpos[first].copy(), xyzw(data.xquat[first], UPRIGHT)),
+        }
+        if second is not None:
+            frames["object_2"] = (data.xpos[second].copy(), xyzw(data.xquat[second], UPRIGHT))
+        return frames
 
     def _hand_orientation(self) -> Array:
         quaternion = np.zeros(4)

@@ -16,6 +16,7 @@ from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.errors import TaskError, listed
 from lram_sim.drive import Drive
 from lram_sim.robosuite_control import Stepper
+from lram_sim.robosuite_description import urdf
 from lram_sim.robosuite_env import (
     ARMS,
     CONTROL_RATE,
@@ -94,9 +95,9 @@ def topics(arm: Arm) -> tuple[SensorTopic, ...]:
             JOINT_STATE,
             (SensorField("gripper_opening", "position", ("gripper",)),),
         ),
-        pose_topic("end_effector/pose", "ee_position", "ee_orientation", "end_effector"),
-        pose_topic("object_1/pose", "object_1_position", "object_1_orientation", "object_1"),
-        pose_topic("object_2/pose", "object_2_position", "object_2_orientation", "object_2"),
+        pose_topic("end_effector/pose", "ee_position", "ee_orientation"),
+        pose_topic("object_1/pose", "object_1_position", "object_1_orientation"),
+        pose_topic("object_2/pose", "object_2_position", "object_2_orientation"),
         SensorTopic("goal", POINT, (SensorField("goal_position", "point"),)),
     )
 
@@ -160,6 +161,10 @@ class RobosuiteTask:
         """Return names, positions (rad, m) and velocities of the arm's joints, then the hand's."""
         return self.scene.joint_state()
 
+    def frames(self) -> dict[str, tuple[Array, Array]]:
+        """Return the arm's base, the hand and the objects as frames in the world."""
+        return self.scene.frames()
+
     def expert(self) -> Expert:
         """Return a new scripted expert for one episode."""
         return make_expert(self)
@@ -215,6 +220,10 @@ class RobosuiteSuite:
                 f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
             )
         return RobosuiteTask(task, self)
+
+    def robot_description(self) -> str:
+        """Return the arm's URDF as robosuite ships it (Panda, Sawyer); empty for the others."""
+        return urdf(self.robot)
 
     def versions(self) -> dict[str, str]:
         return package_versions("robosuite", "mujoco", "numpy")

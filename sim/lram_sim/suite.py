@@ -28,6 +28,14 @@ EVALUATION_SEED = 1_000_000_000
 
 _SUITES = {
     "metaworld": "lram_sim.metaworld:MetaworldSuite",
+    "dmcontrol": "lram_sim.dmcontrol:UnionSuite",
+    **{
+        f"dmcontrol-{domain.replace('_', '-')}": f"lram_sim.dmcontrol:RobotSuite:{domain}"
+        for domain in (
+            *("walker", "cheetah", "cartpole", "finger", "reacher", "point_mass"),
+            *("ball_in_cup", "hopper", "fish", "pendulum"),
+        )
+    },
     **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
     **{name: f"lram_sim.composuite_suite:ComposuiteSuite:{name}" for name in composuite_names()},
 }
@@ -120,7 +128,13 @@ class Task(Protocol):
         """Return joint names, positions (rad, m) and velocities (rad/s, m/s): arm, then hand."""
         ...
 
-    def expert(self) -> Expert: ...
+    def frames(self) -> dict[str, tuple[Array, Array]]:
+        """Return frame → position (3,) in m and orientation (x, y, z, w) in the world, for TF."""
+        ...
+
+    def expert(self) -> Expert:
+        """Return a new expert for one episode. Raises TaskError where there is none."""
+        ...
 
     def close(self) -> None: ...
 
@@ -132,7 +146,7 @@ class Suite(Protocol):
         controller: what turns actions into torques, with the gains that matter; empty where the
             suite has only one way.
         topics: where the bridge publishes each sensor; checked by :func:`check_topics`.
-        camera: the camera that shows the scene best.
+        camera: the camera that shows the scene best; empty: the model's first.
         drive: how commands of joint and gripper controllers become actions; None where they cannot.
     """
 
@@ -158,6 +172,13 @@ class Suite(Protocol):
 
     def make(self, task: str) -> Task:
         """Build a task. Raises TaskError listing the tasks there are."""
+        ...
+
+    def robot_description(self) -> str:
+        """Return the robot's URDF, whose joints are those of ``joint_state``; empty: there is none.
+
+        Mesh files are named by absolute ``file://`` addresses.
+        """
         ...
 
     def versions(self) -> dict[str, str]:
@@ -224,6 +245,25 @@ def dataset_schema(suite: Suite) -> DatasetSchema:
         reward=suite.reward,
         max_episode_steps=suite.max_episode_steps,
     )
+
+
+def reference_returns(suite: Suite) -> Mapping[str, float]:
+    """Return task → return that counts as 1, of a suite that is measured by its returns.
+
+    It is the suite's optional attribute of that name. Without one, or with an empty one, what
+    counts is the tasks' success flag.
+    """
+    found: Mapping[str, float] = getattr(suite, "reference_returns", {})
+    return found
+
+
+def demonstration_return(task: Task) -> float | None:
+    """Return from which return on an episode counts as a success in a demonstration.
+
+    It is the task's optional attribute of that name; None where the task has a success flag.
+    """
+    found: float | None = getattr(task, "demonstration_return", None)
+    return found
 
 
 def package_versions(*packages: str) -> dict[str, str]:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from lram_core.report.terminal import print_table
 from lram_sim.demonstrate import Tally
-from lram_sim.evaluate import Summary
+from lram_sim.summaries import ReturnSummary, Summary
 
 _LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal and a bar would not show."""
@@ -55,17 +54,14 @@ def step_progress(what: str, episodes: int) -> Iterator[Callable[[int, int], Non
 
 def collection_table(tallies: dict[str, Tally], out: Path) -> None:
     """Print success rates and counts by task."""
-    table = _table(
-        f"Demonstrations in {out}", "task", "episodes", "success at full noise", "tries", "steps"
-    )
-    total = Tally()
+    console, total = Console(), Tally()
+    rows = []
     for task, tally in tallies.items():
         total.add(tally)
-        table.add_row(task, *_cells(tally))
-    table.add_section()
-    table.add_row(f"{len(tallies)} tasks", *_cells(total))
-    console = Console()
-    console.print(table)
+        rows.append((task, *_cells(tally)))
+    rows.append((f"{len(tallies)} tasks", *_cells(total)))
+    columns = ("task", "episodes", "success at full noise", "tries", "steps")
+    print_table(console, f"Demonstrations in {out}", columns, rows, last=True)
     kinds = ", ".join(f"{k} {s}/{n}" for k, (n, s) in sorted(total.kinds.items()))
     console.print(
         f"success by perturbation: {kinds}; {total.given_up} episodes given up; "
@@ -82,27 +78,6 @@ def _cells(tally: Tally) -> tuple[str, ...]:
     )
 
 
-def evaluation_table(rows: list[Summary], title: str) -> None:
+def evaluation_table(rows: list[Summary] | list[ReturnSummary], title: str) -> None:
     """Print the figures by task, the mean last."""
-    table = _table(title, "task", "n", "success", "95 %", "in 200", "return", "steps")
-    for row in rows:
-        if row is rows[-1]:
-            table.add_section()
-        table.add_row(
-            row.name,
-            str(row.episodes),
-            f"{row.success_rate:.3f}",
-            f"{row.low:.2f} – {row.high:.2f}",
-            f"{row.success_rate_200:.3f}",
-            f"{row.mean_return:,.0f}",
-            f"{row.mean_steps:.0f}",
-        )
-    Console().print(table)
-
-
-def _table(title: str, *columns: str) -> Table:
-    """A table that fits 80 columns, the first column to the left, numbers to the right."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index, name in enumerate(columns):
-        table.add_column(name, justify="right" if index else "left", no_wrap=True)
-    return table
+    print_table(Console(), title, rows[0].COLUMNS, [row.cells() for row in rows], last=True)

@@ -45,25 +45,23 @@ class SensorTopic:
         topic: name, relative to the bridge's namespace.
         type: interface name of a message with a header.
         fields: the sensors it carries.
-        frame: for a pose: name of the frame at this pose, for TF; empty for none.
         reference: name of the frame that the values are given in.
     """
 
     topic: str
     type: str
     fields: tuple[SensorField, ...]
-    frame: str = ""
     reference: str = WORLD
 
 
 def pose_topic(
-    topic: str, position: str, orientation: str = "", frame: str = "", reference: str = WORLD
+    topic: str, position: str, orientation: str = "", reference: str = WORLD
 ) -> SensorTopic:
     """A PoseStamped of a position (m) and, if there is one, an orientation (x, y, z, w)."""
     fields = [SensorField(position, "pose.position")]
     if orientation:
         fields.append(SensorField(orientation, "pose.orientation"))
-    return SensorTopic(topic, POSE, tuple(fields), frame, reference)
+    return SensorTopic(topic, POSE, tuple(fields), reference)
 
 
 def check_topics(

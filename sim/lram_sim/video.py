@@ -32,10 +32,18 @@ class Camera:
     """
 
     def __init__(self, model: Any, name: str, width: int, height: int) -> None:
-        """Raises CommandError where the model has no such camera or nothing can render here."""
+        """Args:
+            model: the simulator's model.
+            name: of its camera; empty for the first.
+            width, height: of the pictures, in pixels.
+
+        Raises:
+            CommandError: the model has no such camera, or nothing can render here.
+        """
         import mujoco
 
         names = [model.camera(i).name for i in range(model.ncam)]
+        name = name or next(iter(names), "")
         if name not in names:
             raise CommandError(f"no camera '{name}'; the task has {', '.join(names)}")
         self._index = names.index(name)
@@ -46,7 +54,9 @@ class Camera:
         try:
             self._renderer = mujoco.Renderer(model, height=height, width=width)
         except Exception as error:  # the GL backends raise whatever they like
-            raise CommandError(f"cannot render offscreen (is EGL installed?): {error}") from None
+            raise CommandError(
+                f"cannot render offscreen (Debian and Ubuntu: libegl1, libgl1): {error}"
+            ) from None
         self._place = _PLACES.get(name)
         self.model = model
         flags = self._renderer.scene.flags
@@ -190,18 +200,8 @@ class EpisodeVideo:
         Raises:
             CommandError: nothing can be rendered or encoded here.
         """
-        import mujoco
-
         prepare_encoder(self._path)
-        width, height = self._size
-        model = mujoco.MjModel.from_xml_string(_EMPTY.format(width=width, height=height))
-        data = mujoco.MjData(model)
-        mujoco.mj_forward(model, data)
-        camera = Camera(model, "probe", width, height)
-        try:
-            camera.render(data)
-        finally:
-            camera.close()
+        probe(*self._size)
 
     def show(self, model: Any, data: Any, tick: int, title: str, last: bool) -> None:
         """Draw this tick if it is due.
@@ -250,6 +250,20 @@ class EpisodeVideo:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()
+
+
+def probe(width: int, height: int) -> None:
+    """Draw an empty scene. Raises CommandError where nothing can be rendered here."""
+    import mujoco
+
+    model = mujoco.MjModel.from_xml_string(_EMPTY.format(width=width, height=height))
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    camera = Camera(model, "probe", width, height)
+    try:
+        camera.render(data)
+    finally:
+        camera.close()
 
 
 def with_title(image: Image, title: str) -> Image:

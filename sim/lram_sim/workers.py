@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError
 from lram_sim.suite import Task, get_suite
 
@@ -55,18 +56,29 @@ def cached_task(suite: str, task: str) -> Task:
 
 @dataclass(frozen=True)
 class PolicySource:
-    """A bundle and how to run it; the fields are those of ``Policy.load``."""
+    """A bundle and how to run it; the fields are those of ``Policy.load``.
+
+    Attributes:
+        suite: whose embodiment to take, where the bundle has several.
+    """
 
     bundle: str
     device: str = "cpu"
     runtime: str = "auto"
     precision: str = ""
+    suite: str = ""
 
     def load(self) -> Policy:
         """Return the policy, on one thread. Raises as ``Policy.load`` does."""
         from lram_core.policy import Policy
 
-        return Policy.load(self.bundle, self.device, self.runtime, self.precision)
+        return Policy.load(
+            self.bundle,
+            self.device,
+            self.runtime,
+            self.precision,
+            embodiment=of_suite(self.suite),
+        )
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,35 @@
+"""A batch of windows, from the data to the loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lram_core.data.stream import TrainingArrays, Windows
+from lram_core.training.config import TrainConfig
+
+
+def gather(arrays: TrainingArrays, windows: Windows, device: torch.device) -> dict[str, Tensor]:
+    """Fetch the rows of one batch of windows."""
+    index = torch.from_numpy(windows.index).to(device)
+    offset = torch.from_numpy(windows.return_offset).to(device)
+    return {
+        "observations": arrays.observations[index],
+        "returns_to_go": arrays.returns_to_go[index] + offset,
+        "rewards": arrays.rewards[index],
+        "bins": arrays.bins[index],
+        "actions": arrays.actions[index],
+        "start": torch.from_numpy(windows.start).to(device),
+    }
+
+
+def autocast(device: torch.device, config: TrainConfig) -> torch.autocast:
+    """bfloat16 for the matrix products on a GPU; the recurrence opts out of it by itself."""
+    enabled = config.bf16 and device.type == "cuda"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def action_loss(logits: Tensor, bins: Tensor) -> Tensor:
+    """Cross-entropy, mean over ticks and action dimensions (paper, section 3)."""
+    return F.cross_entropy(logits.float().flatten(0, -2), bins.flatten())

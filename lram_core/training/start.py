@@ -1,0 +1,104 @@
+"""What a training starts from: random weights, or those of an earlier bundle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lram_core.action_model import SHARED, ActionModel
+from lram_core.bundle import CONFIG, load_joint_bundle
+from lram_core.contract import PolicyContract
+from lram_core.data.schema import DatasetSchema
+from lram_core.data.stream import TrainingArrays
+from lram_core.errors import CommandError, listed
+from lram_core.joint_model import SIZES, JointModel
+from lram_core.training.domains import Domain
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the weights are from.
+
+    Attributes:
+        bundle: the earlier one.
+        training: how it was trained.
+        kept, new, dropped: embodiments that go on with their own weights and statistics, that
+            begin with random ones on the shared backbone, and that are in the earlier bundle only.
+    """
+
+    bundle: Path
+    training: dict[str, Any]
+    kept: list[str]
+    new: list[str]
+    dropped: list[str]
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        parts = [("goes on with", self.kept), ("new", self.new), ("left out", self.dropped)]
+        told = "; ".join(f"{what}: {listed(names)}" for what, names in parts if names)
+        return f"from {self.bundle}: {told}"
+
+
+def start_from(model: JointModel, domains: list[Domain], bundle: Path) -> Origin:
+    """Take the shared weights of a bundle, and for each embodiment in it, its own and its
+    statistics; those that it does not have get the statistics of their data.
+
+    Raises:
+        CommandError: the bundle has another backbone, or the layout of an embodiment differs.
+    """
+    other, contracts = load_joint_bundle(bundle)
+    theirs, ours = (_without_sizes(each.first) for each in (other, model))
+    if theirs != ours:
+        raise CommandError(f"{bundle} cannot be continued: it is {theirs}, this run is {ours}")
+    for domain in domains:
+        member = model.select(domain.name)
+        if domain.name in contracts:
+            _check_layout(domain.schema, contracts[domain.name], bundle)
+            member.load_state_dict(other.select(domain.name).state_dict())
+        else:
+            set_input_norms(member, domain.arrays)
+    for name in SHARED:
+        getattr(model.first, name).load_state_dict(getattr(other.first, name).state_dict())
+    names = [domain.name for domain in domains]
+    return Origin(
+        bundle=bundle,
+        training=dict(json.loads((bundle / CONFIG).read_text())["training"]),
+        kept=[name for name in names if name in contracts],
+        new=[name for name in names if name not in contracts],
+        dropped=[name for name in contracts if name not in names],
+    )
+
+
+def set_input_norms(model: ActionModel, arrays: TrainingArrays) -> None:
+    """Take the input statistics of the training data into the model."""
+    model.observation_norm.set(arrays.observations)
+    model.return_norm.set(arrays.returns_to_go.unsqueeze(-1))
+    model.reward_norm.set(arrays.rewards.unsqueeze(-1))
+
+
+def freeze_shared(model: JointModel) -> None:
+    """Exempt what embodiments share from training."""
+    for name in SHARED:
+        getattr(model.first, name).requires_grad_(False)
+
+
+def _without_sizes(model: ActionModel) -> dict[str, Any]:
+    shape = model.config.to_dict()
+    return {key: value for key, value in shape.items() if key not in SIZES}
+
+
+def _check_layout(schema: DatasetSchema, contract: PolicyContract, bundle: Path) -> None:
+    """Raises CommandError unless the data are of the embodiment that the bundle knows."""
+    sides = {
+        name: (getattr(contract, name), getattr(schema, name))
+        for name in ("robot", "gripper", "control_rate", "observation", "action")
+    }
+    sides["reward scale"] = contract.reward.scale, schema.reward.scale
+    differing = [name for name, (known, found) in sides.items() if known != found]
+    if differing:
+        raise CommandError(
+            f"{bundle} cannot be continued: its {schema.suite} differs from that of the data in "
+            f"{listed(differing)}; another embodiment needs another suite's name"
+        )

@@ -1,0 +1,1 @@
+"""Replay: what a policy would have done with inputs that were recorded. Free of rclpy."""
