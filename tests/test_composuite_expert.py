@@ -65,8 +65,10 @@ def test_a_path_leads_around_a_wall(tasks: dict[str, ComposuiteTask]) -> None:
         planner.reach(planner.home, Pose(np.array([x, -0.26, 1.0]), down)) for x in (-0.1, 0.12)
     ]
     a, b = ends
-    assert a is not None and b is not None
-    assert planner.clear(a) and planner.clear(b)
+    assert a is not None
+    assert b is not None
+    assert planner.clear(a)
+    assert planner.clear(b)
     assert not planner.straight(a, b)
     path = planner.path(a, b)
     assert path is not None
