@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from itertools import product
 
@@ -178,7 +179,8 @@ def test_tasks_without_a_reliable_expert_are_refused() -> None:
 
 
 if __name__ == "__main__":
-    for suite_name, task_name in product(suite_names(), task_names()):
+    chosen = sys.argv[1:] or suite_names()
+    for suite_name, task_name in product(chosen, task_names()):
         print(suite_name, task_name, flush=True)
         check(suite_name, task_name)
-    print("256 combinations: all as declared")
+    print(f"{len(chosen) * 64} combinations: all as declared")

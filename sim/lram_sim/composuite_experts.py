@@ -7,6 +7,7 @@ joint. When the object has slipped, or a push has moved it, it begins again from
 from __future__ import annotations
 
 import zlib
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,7 @@ class ComposuiteExpert:
         self._grip: Grip | None = None
         self._ticks = 0
         self._finger = _OPEN
+        self._unusual = False
 
     def act(self, observation: Array) -> Array:
         """Return the action for the simulation as it stands, float64 (8,)."""
@@ -132,36 +134,60 @@ class ComposuiteExpert:
         place, turn = self._place()
         self._seen = place
         q = planner.now()
+        # Where the usual postures leave no way, others of the same grasps may: an elbow elsewhere.
+        path: list[Array] = []
+        for self._unusual in (False, True):
+            path = self._quickest(q, self._approaches(q, place, turn), place, turn)
+            if path:
+                break
+        if path:
+            self._enter("reach", path, _OPEN)
+        else:
+            self._enter("wait", [planner.home], _OPEN)
+
+    def _approaches(
+        self, q: Array, place: Array, turn: Array
+    ) -> list[tuple[float, list[Array], Grasp]]:
+        """Return joint way (rad), straight end of the way and grasp of each that is clear."""
+        planner = self._planner
         found = []
         for grasp in grasps(self.thing, place, turn):
-            before = planner.reach(q, grasp.before)
-            if before is None or not planner.clear(before):
-                continue
-            line = planner.line(before, [grasp.pose])
-            if line and all(planner.clear(point, near_thing=True) for point in line):
-                found.append((float(np.abs(before - q).max()), before, line, grasp))
-        found.sort(key=lambda row: row[0])
-        best: tuple[float, list[Array]] = (np.inf, [])
-        looked = 0
-        for cost, before, line, grasp in found:
-            if cost >= best[0] or looked >= _TRIED:
+            for before in islice(planner.postures(q, grasp.before), None if self._unusual else 1):
+                if not planner.clear(before):
+                    continue
+                line = planner.line(before, [grasp.pose], self._posture(before))
+                if line and all(planner.clear(point, near_thing=True) for point in line):
+                    found.append((float(np.abs(before - q).max()), [before, *line], grasp))
+        return sorted(found, key=lambda row: row[0])
+
+    def _posture(self, q: Array) -> Array | None:
+        return q if self._unusual else None
+
+    def _quickest(
+        self,
+        q: Array,
+        approaches: list[tuple[float, list[Array], Grasp]],
+        place: Array,
+        turn: Array,
+    ) -> list[Array]:
+        """Return the path to the grasp with the least way there and on to the goal; else none."""
+        least, best, looked = np.inf, [], 0
+        for cost, line, grasp in approaches:
+            if cost >= least or looked >= _TRIED:
                 break
             more = self._cost_of_placing(line[-1], grasp, place, turn)
             looked += more is not None
-            if more is None or cost + more >= best[0]:
+            if more is None or cost + more >= least:
                 continue
-            path = planner.path(q, before)
-            if path is not None and _length(q, path) + more < best[0]:
-                best = _length(q, path) + more, [*path, *line]
-        if best[1]:
-            self._enter("reach", best[1], _OPEN)
-        else:
-            self._enter("wait", [planner.home], _OPEN)
+            path = self._planner.path(q, line[0])
+            if path is not None and _length(q, path) + more < least:
+                least, best = _length(q, path) + more, [*path, *line[1:]]
+        return best
 
     def _cost_of_placing(self, q: Array, grasp: Grasp, place: Array, turn: Array) -> float | None:
         """Return the joint way (rad) to the quickest of the first ways to put it; None if none."""
         up = np.array([0.0, 0.0, self._height()])
-        line = self._planner.line(q, [grasp.pose.moved(up)])
+        line = self._planner.line(q, [grasp.pose.moved(up)], self._posture(q))
         if line is None:
             return None
         grip = grasp.grip(place, turn)
@@ -189,12 +215,12 @@ class ComposuiteExpert:
     def _line_to(self, q: Array, placement: Placement, grip: Grip) -> list[Array] | None:
         planner = self._planner
         if self.objective == "push":
-            line = planner.line(q, list(placement.poses))
+            line = planner.line(q, list(placement.poses), self._posture(q))
         else:
             first = planner.reach(q, placement.poses[0])
             if first is None or not planner.clear(first, grip):
                 return None
-            rest = planner.line(first, list(placement.poses[1:]))
+            rest = planner.line(first, list(placement.poses[1:]), self._posture(first))
             line = None if rest is None else [first, *rest]
         if line is None or not all(planner.clear(point, grip) for point in line):
             return None
@@ -209,7 +235,11 @@ class ComposuiteExpert:
         planner.watch()
         self._grip = self._held()
         hand = planner.hand(planner.now())
-        up = planner.line(planner.now(), [hand.moved(np.array([0, 0, self._height()]))])
+        up = planner.line(
+            planner.now(),
+            [hand.moved(np.array([0, 0, self._height()]))],
+            self._posture(planner.now()),
+        )
         if up is None:
             self._start()
         else:

@@ -6,6 +6,7 @@ It looks at a copy of the simulation, so that the episode goes on undisturbed.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mujoco
@@ -141,16 +142,24 @@ class Planner:
 
         They are near ``start`` where that leads there, else from one of a few other postures.
         """
+        return next(self.postures(start, goal), None)
+
+    def postures(self, start: Array, goal: Pose) -> Iterator[Array]:
+        """Yield joint positions (rad) that put the hand at a pose, first those near ``start``."""
         for seed in (start, *self._seeds):
             q = self.solve(seed, goal)
             if q is not None:
-                return q
-        return None
+                yield q
 
-    def solve(self, start: Array, goal: Pose, rounds: int = 60) -> Array | None:
-        """Return joint positions (rad) near ``start`` that put the hand at a pose, or None."""
-        limits = self._low, self._high
-        return self._chain.solve(start, goal.position, goal.turn, limits, self.home, rounds)
+    def solve(
+        self, start: Array, goal: Pose, rounds: int = 60, posture: Array | None = None
+    ) -> Array | None:
+        """Return joint positions (rad) near ``start`` that put the hand at a pose, or None.
+
+        What is left of the arm's freedom draws it to ``posture``, or to its posture at rest.
+        """
+        limits, rest = (self._low, self._high), self.home if posture is None else posture
+        return self._chain.solve(start, goal.position, goal.turn, limits, rest, rounds)
 
     def clear(self, q: Array, grip: Grip | None = None, near_thing: bool = False) -> bool:
         """Tell whether nothing touches at ``q``, with the object in the hand if there is a grip.
@@ -196,7 +205,13 @@ class Planner:
         order = sorted(range(1, count + 1), key=lambda i: (i * 0.618) % 1.0)
         return all(self.clear(a + (b - a) * i / count, grip) for i in order)
 
-    def line(self, start: Array, poses: list[Pose], spacing: float = 0.025) -> list[Array] | None:
+    def line(
+        self,
+        start: Array,
+        poses: list[Pose],
+        posture: Array | None = None,
+        spacing: float = 0.025,
+    ) -> list[Array] | None:
         """Return joint positions along straight lines of the hand through poses, or None."""
         found: list[Array] = []
         q, hand = start, self.hand(start)
@@ -210,7 +225,7 @@ class Planner:
             )
             for i in range(1, count + 1):
                 partial = rotation(turn * i / count) @ hand.turn
-                goal = self.solve(q, Pose(hand.position + way * i / count, partial), 30)
+                goal = self.solve(q, Pose(hand.position + way * i / count, partial), 30, posture)
                 if goal is None:
                     return None
                 found.append(goal)
