@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.output import add_output_options, write
+from benchmarks.output import write_json
 from lram_core.data.store import Dataset
 from lram_core.machine import machine_name
 from lram_core.statistics import wilson_interval
@@ -174,7 +174,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "learn-from-bag")
-    add_output_options(parser)
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     args = parser.parse_args(arguments)
     report = run(args)
-    write(report, args, markdown)
+    if args.json:
+        write_json(report, args.json)
+    print(markdown(report)["pipelines"])
+
+
+if __name__ == "__main__":
+    main()

@@ -121,7 +121,8 @@ class Bag:
             DataError: the data are not those of such a message; names topic and time.
         """
         kind = self.topics[message.topic].type
-        self._types.definition(kind)
+        if kind not in self._types.store.fielddefs:
+            self._types.definition(kind)
         try:
             return self._deserialize(message.data, kind)
         except Exception as error:

@@ -186,7 +186,7 @@ def _run(
         if success or result.truncated:
             break
     least = demonstration_return(task)
-    if least is not None:
+    if least is not None and not result.failure:
         success = sum(rewards) >= least
     return Episode(
         observations=np.stack(observations),

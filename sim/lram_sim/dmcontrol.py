@@ -30,7 +30,6 @@ from lram_sim.dmcontrol_layouts import (
     UNION_RATE,
     suite_name,
 )
-from lram_sim.drive import Drive
 from lram_sim.suite import Array, StepResult, check_seed, package_versions
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic
 
@@ -103,6 +102,7 @@ class DMControlTask:
         try:
             result = self._env.step(np.clip(command, -1.0, 1.0)[: self.model.nu])
         except PhysicsError as error:
+            # The sensors keep what they last read, which was sound.
             self._steps = MAX_EPISODE_STEPS
             failure = f"the simulation became unstable: {error}"
             return StepResult(self._observation(), 0.0, False, True, failure)
@@ -122,8 +122,12 @@ class DMControlTask:
         return self._joint_names, data.qpos[self._qpos].copy(), data.qvel[self._qvel].copy()
 
     def frames(self) -> dict[str, tuple[Array, Array]]:
-        """No frames: there are no objects to see beside the robot."""
-        return {}
+        """Return the robot's bodies: position (3,) in m, orientation (x, y, z, w)."""
+        model, data = self.model, self.data
+        return {
+            model.body(i).name: (data.xpos[i].copy(), data.xquat[i, [1, 2, 3, 0]])
+            for i in range(1, model.nbody)
+        }
 
     def expert(self) -> DMControlExpert:
         """Return a new expert for one episode. Raises TaskError where there is none."""
@@ -150,18 +154,36 @@ class DMControlTask:
         return np.concatenate(list(self._readings.values()))
 
 
+def _numbered(field: ObservationField) -> tuple[str, ...]:
+    return tuple(f"{field.name}_{number}" for number in range(field.size))
+
+
 class _DMControl:
     """What all suites of DMControl share."""
 
     gripper = "none"
     controller = ""
-    camera = ""
-    drive: Drive | None = None
+    drive = None
     max_episode_steps = MAX_EPISODE_STEPS
     reward = REWARD
     name: str
     observation_fields: tuple[ObservationField, ...]
     action_fields: tuple[ActionField, ...]
+
+    @cached_property
+    def topics(self) -> tuple[SensorTopic, ...]:
+        """A topic a key, its values numbered like joints, and the joints themselves."""
+        return (
+            *(
+                SensorTopic(
+                    field.name,
+                    JOINT_STATE,
+                    (SensorField(field.name, "position", _numbered(field)),),
+                )
+                for field in self.observation_fields
+            ),
+            SensorTopic(JOINT_STATES, JOINT_STATE, ()),
+        )
 
     def _paths(self) -> dict[str, tuple[str, str]]:
         """Task of this suite → domain and task of DMControl."""
@@ -188,18 +210,6 @@ class _DMControl:
         }
         return {split: tasks for split, tasks in found.items() if tasks}
 
-    @property
-    def topics(self) -> tuple[SensorTopic, ...]:
-        """A topic a sensor, its values by number; and the joints."""
-        return (
-            *(_topic(field) for field in self.observation_fields),
-            SensorTopic(JOINT_STATES, JOINT_STATE, ()),
-        )
-
-    def robot_description(self) -> str:
-        """There is none."""
-        return ""
-
     def tasks(self) -> list[str]:
         return list(self._paths())
 
@@ -212,15 +222,12 @@ class _DMControl:
             *self._paths()[task], task, self.observation_fields, self.action_fields
         )
 
+    def robot_description(self) -> str:
+        """There is none: these robots are not built."""
+        return ""
+
     def versions(self) -> dict[str, str]:
         return package_versions("dm-control", "mujoco", "numpy")
-
-
-def _topic(field: ObservationField) -> SensorTopic:
-    names = tuple(f"{field.name}_{index}" for index in range(field.size))
-    return SensorTopic(
-        f"sensors/{field.name}", JOINT_STATE, (SensorField(field.name, "position", names),)
-    )
 
 
 class RobotSuite(_DMControl):
@@ -234,6 +241,7 @@ class RobotSuite(_DMControl):
         self.control_rate = embodiment.control_rate
         self.observation_fields = embodiment.observation
         self.action_fields = embodiment.action
+        self.camera = embodiment.camera
 
     def _paths(self) -> dict[str, tuple[str, str]]:
         return {task: (self._embodiment.domain, task) for task in self._embodiment.tasks}
@@ -249,6 +257,7 @@ class UnionSuite(_DMControl):
     name = "dmcontrol"
     robot = "dmcontrol"
     control_rate = UNION_RATE
+    camera = ""
     observation_fields = UNION_OBSERVATION
     action_fields = UNION_ACTION
 

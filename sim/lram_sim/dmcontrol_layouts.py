@@ -26,6 +26,7 @@ class Embodiment:
         observation: fields by observation key, those of all its tasks; a task that lacks a key
             leaves zeros in its place.
         action: one field an actuator, in order.
+        camera: the camera that shows the scene best.
     """
 
     domain: str
@@ -33,6 +34,7 @@ class Embodiment:
     control_rate: float
     observation: tuple[ObservationField, ...]
     action: tuple[ActionField, ...]
+    camera: str
 
 
 def _observation(*fields: tuple[str, int, str]) -> tuple[ObservationField, ...]:
@@ -63,6 +65,7 @@ _EMBODIMENTS = (
             left_knee=50,
             left_ankle=20,
         ),
+        "side",
     ),
     Embodiment(
         "cheetah",
@@ -70,6 +73,7 @@ _EMBODIMENTS = (
         100.0,
         _observation(("position", 8, "m, rad"), ("velocity", 9, "m/s, rad/s")),
         _efforts("N m", bthigh=120, bshin=90, bfoot=60, fthigh=90, fshin=60, ffoot=30),
+        "side",
     ),
     Embodiment(
         "cartpole",
@@ -77,6 +81,7 @@ _EMBODIMENTS = (
         100.0,
         _observation(("position", 3, "m, 1"), ("velocity", 2, "m/s, rad/s")),
         _efforts("N", slide=10),
+        "fixed",
     ),
     Embodiment(
         "finger",
@@ -90,6 +95,7 @@ _EMBODIMENTS = (
             ("dist_to_target", 1, "m"),
         ),
         _efforts("N m", proximal=30, distal=15),
+        "cam0",
     ),
     Embodiment(
         "reacher",
@@ -97,6 +103,7 @@ _EMBODIMENTS = (
         50.0,
         _observation(("position", 2, "rad"), ("to_target", 2, "m"), ("velocity", 2, "rad/s")),
         _efforts("N m", shoulder=0.05, wrist=0.05),
+        "fixed",
     ),
     Embodiment(
         "point_mass",
@@ -104,6 +111,7 @@ _EMBODIMENTS = (
         50.0,
         _observation(("position", 2, "m"), ("velocity", 2, "m/s")),
         _efforts("N", t1=0.1, t2=0.1),
+        "fixed",
     ),
     Embodiment(
         "ball_in_cup",
@@ -111,6 +119,7 @@ _EMBODIMENTS = (
         50.0,
         _observation(("position", 4, "m"), ("velocity", 4, "m/s")),
         _efforts("N", x=5, z=5),
+        "cam0",
     ),
     Embodiment(
         "hopper",
@@ -118,6 +127,7 @@ _EMBODIMENTS = (
         50.0,
         _observation(("position", 6, "m, rad"), ("velocity", 7, "m/s, rad/s"), ("touch", 2, "1")),
         _efforts("N m", waist=30, hip=40, knee=30, ankle=10),
+        "cam0",
     ),
     Embodiment(
         "fish",
@@ -130,6 +140,7 @@ _EMBODIMENTS = (
             ActionField(name, "rad", "joint_position", -1.0, 1.0)
             for name in ("tail", "tail_twist", "fins_flap", "finleft_pitch", "finright_pitch")
         ),
+        "fixed_top",
     ),
     Embodiment(
         "pendulum",
@@ -137,6 +148,7 @@ _EMBODIMENTS = (
         50.0,
         _observation(("orientation", 2, "1"), ("velocity", 1, "rad/s")),
         _efforts("N m", torque=1),
+        "fixed",
     ),
 )
 EMBODIMENTS = {embodiment.domain: embodiment for embodiment in _EMBODIMENTS}
