@@ -172,9 +172,10 @@ def test_unknown_names_say_what_a_task_is() -> None:
 def test_tasks_without_a_reliable_expert_are_refused() -> None:
     suite = ComposuiteSuite("composuite-panda")
     claimed = suite.splits["expert"]
-    assert {"box-none-pickplace"} <= set(claimed) <= set(suite.tasks())
+    assert claimed
+    assert set(claimed) < set(suite.tasks())
     hard = next(task for task in suite.tasks() if task not in claimed)
-    with pytest.raises(TaskError, match=rf"'{hard}'.* has no expert.*: box-none-pickplace"):
+    with pytest.raises(TaskError, match=rf"'{hard}'.* has no expert.*: {claimed[0]}"):
         suite.make(hard).expert()
 
 

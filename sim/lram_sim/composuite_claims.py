@@ -7,6 +7,17 @@ others, but it fails too often, or was not measured, so no demonstrations are co
 from __future__ import annotations
 
 CLAIMED: dict[str, tuple[str, ...]] = {
-    "panda": ("box-none-pickplace",),
+    "panda": (
+        "dumbbell-none-pickplace",
+        "dumbbell-none-push",
+        "dumbbell-none-shelf",
+        "dumbbell-none-trashcan",
+        "plate-none-pickplace",
+        "plate-none-push",
+        "hollowbox-none-pickplace",
+        "hollowbox-none-push",
+        "hollowbox-none-shelf",
+        "hollowbox-none-trashcan",
+    ),
 }
 """Robot → tasks."""
