@@ -191,6 +191,8 @@ class ComposuiteExpert:
         if line is None:
             return None
         grip = grasp.grip(place, turn)
+        if self.thing == "plate" and self.objective == "shelf":
+            grip = grasp.settled()  # which leaves less room in the shelf
         choice = self._placing(line[-1], grip, grasp.pose.turn, place + up)
         return None if choice is None else choice[0]
 

@@ -35,6 +35,13 @@ class Grasp:
     pose: Pose
     before: Pose
 
+    def settled(self) -> Grip:
+        """Return where a plate is in the hand that has closed: its disc lies along the fingers."""
+        up = float(np.sign(self.pose.turn[2, 0]))
+        along, normal = np.array([0.0, 0.0, 1.0]), np.array([up, 0.0, 0.0])
+        turn = np.column_stack((along, np.cross(normal, along), normal))
+        return Grip(0.036 * along - 0.02 * normal, turn)
+
     def grip(self, place: Array, turn: Array) -> Grip:
         """Return where the object is in the hand, from its pose in the world."""
         back = self.pose.turn.T
@@ -190,7 +197,8 @@ def _turned(hand: Array, yaws: tuple[float, ...]) -> Iterator[Array]:
 
 def _tilted_to(turn: Array, thing: str) -> Iterator[Array]:
     """Yield turns that point into the shelf (+y), more or less level."""
-    for tilt in (0.0,) if thing in ("dumbbell", "plate") else (0.0, 0.4, 0.8, 1.1):
+    tilts = {"dumbbell": (0.0,), "plate": (0.0, 0.25, 0.45)}
+    for tilt in tilts.get(thing, (0.0, 0.4, 0.8, 1.1)):
         tilted = rotation(np.array([tilt, 0.0, 0.0])) @ turn
         out = tilted[:, 2]
         if out[1] > 0.6 and out[2] > -0.8:
