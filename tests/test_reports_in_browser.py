@@ -100,7 +100,7 @@ def probe(page: Path, folder: Path, width: int) -> dict:
     ("name", "figures", "folded", "sections"),
     [
         ("demo", 3, 0, ["Success by task", "Latency of a control tick", "Episodes", "The run"]),
-        ("eval", 2, 0, ["Success by task", "Tasks", "The evaluation"]),
+        ("eval", 2, 0, ["By task", "Tasks", "The evaluation"]),
         (
             "replay",
             9,

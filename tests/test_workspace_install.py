@@ -82,7 +82,7 @@ def test_executables_start(install: tuple[Path, dict[str, str]], tmp_path: Path)
         ("lram", ["--help"], 0, "collect"),
         ("policy_node", ["--ros-args", "-p", "bundle:=absent"], 2, "absent"),
         ("sim_bridge", ["--ros-args", "-p", "suite:=absent"], 2, "unknown suite 'absent'"),
-        ("bag_player", ["--ros-args", "-p", "bag:=absent"], 2, "bag absent: does not exist"),
+        ("bag_player", ["--ros-args", "-p", "bag:=absent"], 2, "absent: no such bag"),
     ):
         done = subprocess.run(
             [folder / name, *arguments], env=env, cwd=tmp_path, capture_output=True, text=True

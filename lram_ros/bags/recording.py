@@ -20,6 +20,7 @@ from lram_ros.bags.mcap_scan import is_cut, scan_mcap
 
 SECOND = 1_000_000_000
 _MOST_SURPLUS = 32
+_MOST_STEPS = 100_000_000  # of the database's machine; a message takes some ten
 
 
 @dataclass(frozen=True)
@@ -211,9 +212,11 @@ class Bag:
             if file.suffix != ".db3":
                 continue
             with (
-                suppress(sqlite3.Error),
+                suppress(Exception),  # damaged data make the library fail in many ways
                 closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as database,
             ):
+                # A damaged tree may lead in circles.
+                database.set_progress_handler(lambda: 1, _MOST_STEPS)
                 for last in database.execute(query):
                     self.start = self.start or last[1]
         return "" if last is None else f"; damaged after {last[0]} at {self.when(last[1])}"

@@ -248,7 +248,7 @@ def _parity(summary: dict[str, Any]) -> list[Block]:
                     f"{policy['name']}: {what}",
                     f"{found['ticks']:,}",
                     *(
-                        _equal(found[f"{k}_equal"], found["ticks"])
+                        _equal(found[f"{k}_equal"], found["ticks"], what == "offline and live")
                         for k in ("observations", "actions", "commands")
                     ),
                     number(found["largest_difference"]),
@@ -280,7 +280,8 @@ def _facts(summary: dict[str, Any], files: Mapping[str, str], machine: Mapping[s
     return Facts({**values, **machine}, files)
 
 
-def _equal(count: int | None, ticks: int) -> str | Cell:
+def _equal(count: int | None, ticks: int, must: bool) -> str | Cell:
+    """``must``: the same policy ran; another one than the recorded may differ."""
     if count is None:
         return "–"
-    return Cell(f"{count:,}", "good" if count == ticks else "bad")
+    return Cell(f"{count:,}", "good" if count == ticks else "bad" if must else "")
