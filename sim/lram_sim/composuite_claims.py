@@ -8,12 +8,15 @@ from __future__ import annotations
 
 CLAIMED: dict[str, tuple[str, ...]] = {
     "panda": (
+        "box-none-pickplace",
         "dumbbell-none-pickplace",
         "dumbbell-none-push",
         "dumbbell-none-shelf",
         "dumbbell-none-trashcan",
         "plate-none-pickplace",
         "plate-none-push",
+        "plate-none-shelf",
+        "plate-none-trashcan",
         "hollowbox-none-pickplace",
         "hollowbox-none-push",
         "hollowbox-none-shelf",
