@@ -9,6 +9,8 @@ from __future__ import annotations
 CLAIMED: dict[str, tuple[str, ...]] = {
     "panda": (
         "box-none-pickplace",
+        "box-none-push",
+        "box-none-shelf",
         "dumbbell-none-pickplace",
         "dumbbell-none-push",
         "dumbbell-none-shelf",
