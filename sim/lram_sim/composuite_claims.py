@@ -11,6 +11,7 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "box-none-pickplace",
         "box-none-push",
         "box-none-shelf",
+        "box-none-trashcan",
         "dumbbell-none-pickplace",
         "dumbbell-none-push",
         "dumbbell-none-shelf",
