@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def lram(*words: object) -> str:
     """Run ``lram`` as a user would; returns what it prints."""
     command = [sys.executable, "-m", "lram_core.cli", *map(str, words)]
     print("lram", *words, flush=True)
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    one = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=one)
     return done.stdout
 
 
