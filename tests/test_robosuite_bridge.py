@@ -40,14 +40,20 @@ def start(tmp_path):
         yield found
 
 
-def test_episode_equals_the_in_process_rollout(peer, start, tmp_path):
-    suite = get_suite(SUITE)
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [
+        (SUITE, (("lift", 60), ("door", 30))),
+        ("composuite-panda", (("plate-objectwall-shelf", 40), ("box-none-push", 20))),
+    ],
+)
+def test_episode_equals_the_in_process_rollout(peer, start, tmp_path, name, tasks):
+    suite = get_suite(name)
     contract = dataset_schema(suite).contract({"default": 400.0}, context=50)
     bundle = random_bundle(tmp_path / "bundle", contract)
-    bridge = start("lram_sim.bridge_node", suite=SUITE)
-    policy = start(
-        "lram_ros.policy_node", bundle=bundle, contract=find_shared("config/robosuite_panda.yaml")
-    )
+    bridge = start("lram_sim.bridge_node", suite=name)
+    wire = find_shared(f"config/{name.replace('-', '_')}.yaml")
+    policy = start("lram_ros.policy_node", bundle=bundle, contract=wire)
     bridge.wait_for("ready")
     policy.wait_for("ready")
     traces, commands, statuses = (
@@ -61,7 +67,7 @@ def test_episode_equals_the_in_process_rollout(peer, start, tmp_path):
     peer.until(lambda: all(peer.node.count_publishers(t) for t in ("policy/tick", "command")))
     torch.set_num_threads(1)
     local = Policy.load(bundle)
-    for number, (task, steps) in enumerate((("lift", 60), ("door", 30)), start=1):
+    for number, (task, steps) in enumerate(tasks, start=1):
         seed = EVALUATION_SEED + number
         answer = peer.call(ResetEpisode, "reset_episode", task=task, seed=seed, max_steps=steps)
         assert answer.success, answer.message

@@ -19,7 +19,12 @@ from lram_sim.topics import check_topics, pose_topic
 
 CONFIG = Path(__file__).parents[1] / "config"
 POSITION = "robosuite_panda_position"  # written by hand: another way to command the same arm
-SHIPPED = sorted(path.stem for path in CONFIG.glob("robosuite_*.yaml") if path.stem != POSITION)
+SHIPPED = sorted(
+    path.stem
+    for kind in ("robosuite", "composuite")
+    for path in CONFIG.glob(f"{kind}_*.yaml")
+    if path.stem != POSITION
+)
 
 
 @pytest.mark.parametrize("stem", SHIPPED)

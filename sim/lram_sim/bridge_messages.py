@@ -20,9 +20,8 @@ from lram_core.errors import ContractError
 from lram_ros.msg import EpisodeStatus, Reward
 from lram_sim.bridge_episode import Snapshot, State
 from lram_sim.suite import Suite
-from lram_sim.topics import JOINT_STATES, SensorField, SensorTopic, check_topics
+from lram_sim.topics import JOINT_STATES, WORLD, SensorField, SensorTopic, check_topics
 
-FRAME = "world"
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """Reliable: lockstep must not lose a message."""
 
@@ -46,15 +45,15 @@ class SnapshotPublisher:
         self._clock = node.create_publisher(Clock, "/clock", QOS)
         self._clock_message = Clock(clock=self._stamp)
 
-        def add(kind: Any, topic: str, fill: Filler) -> None:
+        def add(kind: Any, topic: str, fill: Filler, frame: str = WORLD) -> None:
             message = kind()
             message.header.stamp = self._stamp
-            message.header.frame_id = FRAME
+            message.header.frame_id = frame
             self._fillers.append((node.create_publisher(kind, topic, QOS), message, fill))
 
         for topic in suite.topics:
             kind = message_class(topic.type)
-            add(kind, topic.topic, _topic_filler(topic, kind))
+            add(kind, topic.topic, _topic_filler(topic, kind), topic.reference)
         add(Reward, "reward", _fill_reward)
         add(EpisodeStatus, "episode", self._fill_status)
 

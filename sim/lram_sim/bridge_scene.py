@@ -14,8 +14,9 @@ from std_msgs.msg import String
 
 from lram_core.errors import CommandError
 from lram_sim.bridge_episode import Snapshot, State
-from lram_sim.bridge_messages import FRAME, QOS
+from lram_sim.bridge_messages import QOS
 from lram_sim.suite import Suite, Task
+from lram_sim.topics import WORLD
 from lram_sim.video import Camera, probe
 
 LATCHED = QoSProfile(
@@ -57,7 +58,7 @@ class FramePublisher:
         frames = []
         for name, (position, orientation) in task.frames().items():
             frame = TransformStamped(child_frame_id=name)
-            frame.header.stamp, frame.header.frame_id = stamp, FRAME
+            frame.header.stamp, frame.header.frame_id = stamp, WORLD
             place, turn = frame.transform.translation, frame.transform.rotation
             place.x, place.y, place.z = position.tolist()
             turn.x, turn.y, turn.z, turn.w = orientation.tolist()

@@ -59,14 +59,14 @@ class Arm:
 
 
 _PANDA_HAND = Gripper("PandaGripper", "panda_hand", "finger_joint1", (0.0, 0.04), 0.078, 0.0)
-_RETHINK = Gripper("RethinkGripper", "rethink", "l_finger_joint", (-0.0118, 0.0115), 0.046, 0.004)
+RETHINK = Gripper("RethinkGripper", "rethink", "l_finger_joint", (-0.0118, 0.0115), 0.046, 0.004)
 _ROBOTIQ = Gripper("Robotiq85Gripper", "robotiq85", "finger_joint", (0.515, -0.027), 0.085, 0.008)
 
 ARMS = {
     "panda": Arm(
         "Panda", tuple(f"panda_joint{i}" for i in range(1, 8)), _PANDA_HAND, "panda_link0"
     ),
-    "sawyer": Arm("Sawyer", tuple(f"right_j{i}" for i in range(7)), _RETHINK, "base"),
+    "sawyer": Arm("Sawyer", tuple(f"right_j{i}" for i in range(7)), RETHINK, "base"),
     "iiwa": Arm("IIWA", tuple(f"joint_{i}" for i in range(1, 8)), _ROBOTIQ, "link_0"),
     "ur5e": Arm(
         "UR5e",
@@ -82,7 +82,7 @@ ARMS = {
         "base_link",
     ),
     "kinova3": Arm("Kinova3", tuple(f"joint_{i}" for i in range(1, 8)), _ROBOTIQ, "base_link"),
-    "jaco": Arm("Jaco", tuple(f"j2s7s300_joint_{i}" for i in range(1, 8)), _RETHINK, "root"),
+    "jaco": Arm("Jaco", tuple(f"j2s7s300_joint_{i}" for i in range(1, 8)), RETHINK, "root"),
 }
 _PARTS = {"joint": "JOINT_POSITION", "osc": "OSC_POSE"}
 STIFFNESS = 150.0
@@ -116,29 +116,37 @@ def build_env(
         observed: with robosuite's own observation of the objects, which the suites do not use.
     """
     robosuite = import_robosuite()
-    config = robosuite.load_composite_controller_config(controller="BASIC", robot=arm.model)
-    part = robosuite.load_part_controller_config(default_controller=_PARTS[controller])
-    config["body_parts"]["right"] = {**part, "kp": stiffness, "gripper": {"type": "GRIP"}}
     env = robosuite.make(
         ENVIRONMENTS[task],
-        robots=arm.model,
-        gripper_types=arm.gripper.model,
-        controller_configs=config,
-        has_renderer=False,
-        has_offscreen_renderer=False,
-        use_camera_obs=False,
         use_object_obs=observed,
         reward_shaping=False,
-        control_freq=CONTROL_RATE,
-        horizon=MAX_EPISODE_STEPS,
-        ignore_done=True,
-        hard_reset=False,
-        renderer="mujoco",
-        seed=0,
+        **arguments(arm, controller, stiffness),
     )
     if arm.model == "Sawyer":
         _free_the_sawyers_base(env.sim.model._model)
     return env
+
+
+def arguments(arm: Arm, controller: str, stiffness: float) -> dict[str, Any]:
+    """Return what every environment of an arm is built with: its controller, and no renderer."""
+    robosuite = import_robosuite()
+    config = robosuite.load_composite_controller_config(controller="BASIC", robot=arm.model)
+    part = robosuite.load_part_controller_config(default_controller=_PARTS[controller])
+    config["body_parts"]["right"] = {**part, "kp": stiffness, "gripper": {"type": "GRIP"}}
+    return {
+        "robots": arm.model,
+        "gripper_types": arm.gripper.model,
+        "controller_configs": config,
+        "has_renderer": False,
+        "has_offscreen_renderer": False,
+        "use_camera_obs": False,
+        "control_freq": CONTROL_RATE,
+        "horizon": MAX_EPISODE_STEPS,
+        "ignore_done": True,
+        "hard_reset": False,
+        "renderer": "mujoco",
+        "seed": 0,
+    }
 
 
 def _free_the_sawyers_base(model: Any) -> None:

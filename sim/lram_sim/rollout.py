@@ -108,12 +108,12 @@ def run_episode(
     policy.reset(task.name, target_return)
     observations, actions = [], []
     rewards: list[float] = []
-    reward, success, broken = 0.0, False, False
-    while not success and not broken and len(rewards) < limit:
+    reward, success, over = 0.0, False, False
+    while not success and not over and len(rewards) < limit:
         observation = assembler.assemble(task.sensors())
         action = np.asarray(policy.act(observation, reward).values, dtype=np.float64)
         result = task.step(action)
-        reward, success, broken = result.reward, result.success, bool(result.failure)
+        reward, success, over = result.reward, result.success, result.truncated
         observations.append(observation)
         actions.append(action)
         rewards.append(reward)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.data.schema import DatasetSchema
 from lram_core.errors import TaskError, listed
+from lram_sim.composuite_names import suite_names as composuite_names
 from lram_sim.robosuite_names import suite_names as robosuite_names
 from lram_sim.topics import SensorTopic
 
@@ -36,6 +37,7 @@ _SUITES = {
         )
     },
     **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
+    **{name: f"lram_sim.composuite_suite:ComposuiteSuite:{name}" for name in composuite_names()},
 }
 """Name → module and class, and what the class is called with."""
 

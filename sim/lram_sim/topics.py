@@ -14,7 +14,10 @@ from lram_core.errors import ContractError, listed
 
 JOINT_STATE = "sensor_msgs/msg/JointState"
 POINT = "geometry_msgs/msg/PointStamped"
+VECTOR = "geometry_msgs/msg/Vector3Stamped"
 POSE = "geometry_msgs/msg/PoseStamped"
+WORLD = "world"
+"""The fixed frame of a simulation."""
 JOINT_STATES = "joint_states"
 """The topic of the task's ``joint_state()``: all joints, of which sensors may be a part."""
 
@@ -42,19 +45,23 @@ class SensorTopic:
         topic: name, relative to the bridge's namespace.
         type: interface name of a message with a header.
         fields: the sensors it carries.
+        reference: name of the frame that the values are given in.
     """
 
     topic: str
     type: str
     fields: tuple[SensorField, ...]
+    reference: str = WORLD
 
 
-def pose_topic(topic: str, position: str, orientation: str = "") -> SensorTopic:
+def pose_topic(
+    topic: str, position: str, orientation: str = "", reference: str = WORLD
+) -> SensorTopic:
     """A PoseStamped of a position (m) and, if there is one, an orientation (x, y, z, w)."""
     fields = [SensorField(position, "pose.position")]
     if orientation:
         fields.append(SensorField(orientation, "pose.orientation"))
-    return SensorTopic(topic, POSE, tuple(fields))
+    return SensorTopic(topic, POSE, tuple(fields), reference)
 
 
 def check_topics(

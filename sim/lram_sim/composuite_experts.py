@@ -1,0 +1,286 @@
+"""The scripted expert of Composuite: take the object, carry it clear of everything, put it down.
+
+It plans from where everything is, in joint space: each part of the way is as fast as its slowest
+joint. When the object has slipped, or a push has moved it, it begins again from there.
+"""
+
+from __future__ import annotations
+
+import zlib
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lram_sim.composuite_grasps import WIDTHS, Grasp, Placement, grasps, placements
+from lram_sim.composuite_names import split_task
+from lram_sim.composuite_planner import Grip, Planner, Pose
+
+if TYPE_CHECKING:
+    from lram_sim.composuite_suite import ComposuiteTask
+
+Array = npt.NDArray[np.float64]
+
+_OPEN, _CLOSE = -1.0, 1.0
+_DELTA = 0.05
+_GAIN, _LEAD = 2.0, 0.03
+"""Of the way to the point aimed at, asked for each tick (more overshoots); how far that is ahead
+on the path, rad of the largest joint."""
+_PASSED, _THERE = 0.02, 0.006
+"""Distance (rad, largest joint) at which a point of a path is passed, and its end reached."""
+_CLOSING, _OPENING = 9, 6
+_TRIED, _PLACED = 10, 8
+"""Number of ways to take and to put the object that are looked at before the quickest is used."""
+
+
+class ComposuiteExpert:
+    """Acts for one episode; actions are within the limits and rounded to single precision."""
+
+    def __init__(self, task: ComposuiteTask, planner: Planner) -> None:
+        self._scene, self._planner = task.scene, planner
+        self.thing, self.obstacle, self.objective = split_task(task.name)
+        self._stage = ""
+        self._path: list[Array] = []
+        self._last = self._seen = np.zeros(0)
+        self._grip: Grip | None = None
+        self._ticks = 0
+        self._finger = _OPEN
+        self._unusual = False
+
+    def act(self, observation: Array) -> Array:
+        """Return the action for the simulation as it stands, float64 (8,)."""
+        if not self._stage:
+            self._planner.begin(zlib.crc32(self._scene.data.qpos.tobytes()))
+            self._start()
+        self._advance()
+        moves = self._follow()
+        return np.append(moves, self._finger).astype(np.float32).astype(np.float64)
+
+    def _follow(self) -> Array:
+        """Return the arm's action: on along the path, and back to it.
+
+        Friction eats small actions, so joints that have less far to go would fall behind.
+        """
+        q = self._planner.now()
+        while len(self._path) > 1 and np.abs(self._path[0] - q).max() < _PASSED:
+            self._last = self._path.pop(0)
+        if not self._path:
+            return np.zeros(len(q))
+        way = self._path[0] - self._last
+        done = float((q - self._last) @ way / max(float(way @ way), 1e-12))
+        ahead = min(1.0, max(0.0, done) + _LEAD / max(float(np.abs(way).max()), 1e-6))
+        moves = _GAIN * (self._last + ahead * way - q) / _DELTA
+        return np.asarray(moves / max(1.0, float(np.abs(moves).max())))
+
+    def _arrived(self) -> bool:
+        if not self._path:
+            return True
+        if len(self._path) > 1:
+            return False
+        return bool(np.abs(self._path[0] - self._planner.now()).max() < _THERE)
+
+    def _advance(self) -> None:
+        """Go on to the next stage where this one is done, or back where it has failed."""
+        self._ticks += 1
+        if self._stage == "reach":
+            if self._moved() > 0.02:
+                self._start()
+            elif self._arrived() or self._ticks > 330:
+                self._enter("close", [], _CLOSE)
+        elif self._stage == "close":
+            if self._ticks > _CLOSING:
+                self._lift()
+        elif self._stage in ("lift", "carry"):
+            if self._slipped():
+                self._start()
+            elif self._arrived() or self._ticks > 300:
+                self._carry() if self._stage == "lift" else self._end()
+        elif self._stage == "release" and self._ticks > _OPENING:
+            self._retreat()
+        elif self._stage in ("retreat", "wait") and self._ticks > (20 if self._arrived() else 60):
+            self._start()
+
+    def _enter(self, stage: str, path: list[Array], finger: float) -> None:
+        self._stage, self._path, self._finger, self._ticks = stage, path, finger, 0
+        self._last = self._planner.now()
+
+    def _place(self) -> tuple[Array, Array]:
+        data = self._scene.data
+        thing = self._scene.thing
+        return data.xpos[thing].copy(), data.xmat[thing].reshape(3, 3).copy()
+
+    def _moved(self) -> float:
+        return float(np.linalg.norm(self._place()[0] - self._seen))
+
+    def _slipped(self) -> bool:
+        if self._grip is None:
+            return False
+        found = self._held()
+        return bool(np.linalg.norm(found.position - self._grip.position) > 0.03)
+
+    def _held(self) -> Grip:
+        """Return the object's pose in the hand as it is now."""
+        data, site = self._scene.data, self._scene.grip_site
+        turn = data.site_xmat[site].reshape(3, 3)
+        place, pose = self._place()
+        return Grip(turn.T @ (place - data.site_xpos[site]), turn.T @ pose)
+
+    def _start(self) -> None:
+        """Plan how to take the object from where it is."""
+        planner = self._planner
+        planner.watch(WIDTHS[self.thing])
+        self._grip = None
+        place, turn = self._place()
+        self._seen = place
+        q = planner.now()
+        # Where the usual postures leave no way, others of the same grasps may: an elbow elsewhere.
+        path: list[Array] = []
+        for self._unusual in (False, True):
+            path = self._quickest(q, self._approaches(q, place, turn), place, turn)
+            if path:
+                break
+        if path:
+            self._enter("reach", path, _OPEN)
+        else:
+            self._enter("wait", [planner.home], _OPEN)
+
+    def _approaches(
+        self, q: Array, place: Array, turn: Array
+    ) -> list[tuple[float, list[Array], Grasp]]:
+        """Return joint way (rad), straight end of the way and grasp of each that is clear."""
+        planner = self._planner
+        found = []
+        for grasp in grasps(self.thing, place, turn):
+            for before in islice(planner.postures(q, grasp.before), None if self._unusual else 1):
+                if not planner.clear(before):
+                    continue
+                line = planner.line(before, [grasp.pose], self._posture(before))
+                if line and all(planner.clear(point, near_thing=True) for point in line):
+                    found.append((float(np.abs(before - q).max()), [before, *line], grasp))
+        return sorted(found, key=lambda row: row[0])
+
+    def _posture(self, q: Array) -> Array | None:
+        return q if self._unusual else None
+
+    def _quickest(
+        self,
+        q: Array,
+        approaches: list[tuple[float, list[Array], Grasp]],
+        place: Array,
+        turn: Array,
+    ) -> list[Array]:
+        """Return the path to the grasp with the least way there and on to the goal; else none."""
+        least, best, looked = np.inf, [], 0
+        for cost, line, grasp in approaches:
+            if cost >= least or looked >= _TRIED:
+                break
+            more = self._cost_of_placing(line[-1], grasp, place, turn)
+            looked += more is not None
+            if more is None or cost + more >= least:
+                continue
+            path = self._planner.path(q, line[0])
+            if path is not None and _length(q, path) + more < least:
+                least, best = _length(q, path) + more, [*path, *line[1:]]
+        return best
+
+    def _cost_of_placing(self, q: Array, grasp: Grasp, place: Array, turn: Array) -> float | None:
+        """Return the joint way (rad) to the quickest of the first ways to put it; None if none."""
+        up = np.array([0.0, 0.0, self._height()])
+        line = self._planner.line(q, [grasp.pose.moved(up)], self._posture(q))
+        if line is None:
+            return None
+        grip = grasp.grip(place, turn)
+        if self.thing == "plate" and self.objective == "shelf":
+            grip = grasp.settled()  # which leaves less room in the shelf
+        choice = self._placing(line[-1], grip, grasp.pose.turn, place + up)
+        return None if choice is None else choice[0]
+
+    def _placing(
+        self, q: Array, grip: Grip, hand: Array, place: Array
+    ) -> tuple[float, Array, list[Array]] | None:
+        """Return way, first joint positions and the line after them, of the quickest placement."""
+        best, count = None, 0
+        ways = placements(self.objective, self.obstacle, self.thing, grip, hand, place)
+        for placement in ways:
+            line = self._line_to(q, placement, grip)
+            if line is None:
+                continue
+            cost = float(np.abs(line[0] - q).max())
+            if best is None or cost < best[0]:
+                best = cost, line[0], line[1:]
+            count += 1
+            if count >= _PLACED:
+                break
+        return best
+
+    def _line_to(self, q: Array, placement: Placement, grip: Grip) -> list[Array] | None:
+        planner = self._planner
+        if self.objective == "push":
+            line = planner.line(q, list(placement.poses), self._posture(q))
+        else:
+            first = planner.reach(q, placement.poses[0])
+            if first is None or not planner.clear(first, grip):
+                return None
+            rest = planner.line(first, list(placement.poses[1:]), self._posture(first))
+            line = None if rest is None else [first, *rest]
+        if line is None or not all(planner.clear(point, grip) for point in line):
+            return None
+        return line
+
+    def _height(self) -> float:
+        # A pushed dumbbell must not rise by more than 0.028.
+        return 0.015 if self.objective == "push" and self.thing == "dumbbell" else 0.03
+
+    def _lift(self) -> None:
+        planner = self._planner
+        planner.watch()
+        self._grip = self._held()
+        hand = planner.hand(planner.now())
+        up = planner.line(
+            planner.now(),
+            [hand.moved(np.array([0, 0, self._height()]))],
+            self._posture(planner.now()),
+        )
+        if up is None:
+            self._start()
+        else:
+            self._enter("lift", up, _CLOSE)
+
+    def _carry(self) -> None:
+        planner = self._planner
+        planner.watch()
+        place, _ = self._place()
+        if place[2] < self._seen[2] + 0.006:
+            self._start()
+            return
+        q = planner.now()
+        self._grip = grip = self._held()
+        hand = planner.hand(q).turn
+        choice = self._placing(q, grip, hand, place)
+        if choice is not None:
+            _, first, rest = choice
+            path = [first] if self.objective == "push" else planner.path(q, first, grip)
+            if path is not None:
+                self._enter("carry", [*path, *rest], _CLOSE)
+                return
+        self._start()
+
+    def _end(self) -> None:
+        """The object is where it was to go."""
+        if self.objective == "trashcan":
+            self._enter("release", [], _OPEN)
+        else:
+            self._carry()
+
+    def _retreat(self) -> None:
+        planner = self._planner
+        hand = planner.hand(planner.now())
+        back = Pose(hand.position - 0.08 * hand.turn[:, 2] + np.array([0, 0, 0.02]), hand.turn)
+        self._enter("retreat", planner.line(planner.now(), [back]) or [planner.home], _OPEN)
+
+
+def _length(start: Array, path: list[Array]) -> float:
+    """Return the joint way (rad, of the largest joint in each part) of a path."""
+    points = np.array([start, *path])
+    return float(np.abs(np.diff(points, axis=0)).max(axis=1).sum())
