@@ -23,13 +23,14 @@ from benchmarks import (
     fault_tables,
     int8_agreement,
     latency_tables,
+    learn_from_bag,
     plots,
     soak_table,
 )
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
-MANUALS = (MANUAL, ROOT / "docs" / "safety.md")
+MANUALS = (MANUAL, *(ROOT / "docs" / name for name in ("safety.md", "data.md")))
 RESULTS = Path(__file__).with_name("results")
 
 Tables = Callable[[dict[str, Any]], dict[str, str]]
@@ -46,6 +47,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "int8_agreement": (int8_agreement.markdown, None),
     "control_loop": (control_loop.markdown, control_loop.plot),
     "fault_campaign": (fault_tables.markdown, None),
+    "learn_from_bag": (learn_from_bag.markdown, None),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
