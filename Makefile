@@ -2,7 +2,8 @@
 # make test: the tests        make lint: ruff and mypy        make clean: back to a fresh clone
 #
 # Each makes the environment .venv/ first; a second run finds it there. PYTHON=... names the
-# interpreter to make it with, ARGS=... is passed on to `lram demo` or pytest.
+# interpreter to make it with, ARGS=... is passed on to `lram demo` or pytest. Tests run in two
+# processes, a file in one of them: most wait for nodes that start or for time to pass.
 
 SHELL := /bin/sh
 PYTHONS := python3 python3.12 python3.11 python3.10
@@ -23,7 +24,7 @@ demo: env
 	$(BIN)/lram demo $(ARGS)
 
 test: env test-deps
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: env
 	$(BIN)/ruff check .

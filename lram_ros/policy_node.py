@@ -31,7 +31,7 @@ from lram_ros.msg import PolicyTick
 from lram_ros.policy_parameters import RUNTIME_IN_USE, PolicyParameters
 from lram_ros.policy_services import PolicyServices
 from lram_ros.process import declare, run_node
-from lram_ros.qos import command_qos, data_qos
+from lram_ros.qos import RECORDED, command_qos, data_qos
 from lram_ros.realtime import apply_to_process, apply_to_thread, thaw_gc
 from lram_ros.robot_contract import RobotContract
 from lram_ros.runner import Runner, RunnerSettings
@@ -186,7 +186,9 @@ class PolicyNode(LifecycleNode):
             )
             for adapter in loaded.commander.adapters
         ]
-        self._trace = self._keep(self.create_publisher(PolicyTick, "~/tick", data_qos()))
+        self._trace = self._keep(
+            self.create_publisher(PolicyTick, "~/tick", data_qos(depth=RECORDED))
+        )
         if not wait_for_topics(self, robot, given["topic_timeout"], self.stopped):
             return False
         self._inputs = LiveInputs(self, robot, self._on_set)

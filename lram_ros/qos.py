@@ -9,6 +9,9 @@ from lram_ros.adapters.sink import CommandSink
 from lram_ros.robot_contract import InputTopic
 
 DEPTH = 10
+RECORDED = 1000
+"""Depth of what a recorder must not miss: in lockstep nobody waits for one, and a writer that keeps
+ten messages has let some go when a recorder was not scheduled for fifty milliseconds."""
 _RELIABILITY = {
     "reliable": ReliabilityPolicy.RELIABLE,
     "best_effort": ReliabilityPolicy.BEST_EFFORT,
@@ -19,10 +22,10 @@ _DURABILITY = {
 }
 
 
-def data_qos(reliability: str = "reliable") -> QoSProfile:
+def data_qos(reliability: str = "reliable", depth: int = DEPTH) -> QoSProfile:
     """Volatile, the last 10. Reliable by default: lockstep must not lose a message."""
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=DEPTH, reliability=_RELIABILITY[reliability]
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=_RELIABILITY[reliability]
     )
 
 
@@ -42,9 +45,13 @@ def input_qos(topic: InputTopic) -> QoSProfile:
 
 
 def command_qos(sink: CommandSink) -> QoSProfile:
-    """QoS to publish commands with, as the robot contract says."""
+    """QoS to publish commands with, as the robot contract says.
+
+    A simulator's own commands are kept for a recorder. A controller must not be sent old ones after
+    it was cut off for a while, so there the contract's depth holds.
+    """
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
-        depth=sink.depth,
+        depth=max(sink.depth, RECORDED) if sink.adapter == "native" else sink.depth,
         reliability=_RELIABILITY[sink.reliability],
     )

@@ -234,7 +234,7 @@ def test_ticks_leave_nothing_behind(name: str) -> None:
     growth(300)
     # One object left by a tenth of the ticks would be 200 blocks, in every round. What the
     # interpreter and other tests' libraries fill once (caches, free lists) is in one of them.
-    assert min(growth(2000) for _ in range(3)) < 200
+    assert any(growth(2000) < 200 for _ in range(3))
 
 
 @over_all

@@ -24,6 +24,10 @@ from lram_sim.topics import JOINT_STATES, WORLD, SensorField, SensorTopic, check
 
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """Reliable: lockstep must not lose a message."""
+SENSOR_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1000, reliability=ReliabilityPolicy.RELIABLE
+)
+"""Of what is published: lockstep waits for the policy, but not for a recorder that is slower."""
 
 Filler = Callable[[Any, Snapshot], None]
 
@@ -42,14 +46,14 @@ class SnapshotPublisher:
         self._last: Snapshot | None = None
         self._fillers: list[tuple[Any, Any, Filler]] = []
         check_topics(suite.name, suite.topics, suite.observation_fields)
-        self._clock = node.create_publisher(Clock, "/clock", QOS)
+        self._clock = node.create_publisher(Clock, "/clock", SENSOR_QOS)
         self._clock_message = Clock(clock=self._stamp)
 
         def add(kind: Any, topic: str, fill: Filler, frame: str = WORLD) -> None:
             message = kind()
             message.header.stamp = self._stamp
             message.header.frame_id = frame
-            self._fillers.append((node.create_publisher(kind, topic, QOS), message, fill))
+            self._fillers.append((node.create_publisher(kind, topic, SENSOR_QOS), message, fill))
 
         for topic in suite.topics:
             kind = message_class(topic.type)
