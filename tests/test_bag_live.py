@@ -77,7 +77,11 @@ def test_a_mock_robots_bag(ros_domain, tmp_path, simulated):
             )
             peer.until(arms.get_subscription_count, timeout=60)
             recorder = start("lram_ros.recorder", output=str(tmp_path / "bag"))
-            peer.until(lambda: arms.get_subscription_count() > 1, timeout=60)
+            heard = [topic.topic for topic in robot.topics] + ["/clock"] * simulated
+            peer.until(lambda: all(map(peer.node.count_subscribers, heard)), timeout=60)
+            for commands in (arms, hand):
+                peer.until(lambda c=commands: c.get_subscription_count() > 1, timeout=60)
+            peer.spin(0.5)  # the graph knows of a subscription a moment before its first message
             sent = []
             begun = time.monotonic()
             while time.monotonic() < begun + 2:
