@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.composuite_drag import Drag
 from lram_sim.composuite_grasps import WIDTHS, Grasp, Placement, grasps, placements
 from lram_sim.composuite_names import split_task
 from lram_sim.composuite_planner import Grip, Planner, Pose
+from lram_sim.composuite_shapes import GOALS
 
 if TYPE_CHECKING:
     from lram_sim.composuite_suite import ComposuiteTask
@@ -32,6 +34,11 @@ _PASSED, _THERE = 0.02, 0.006
 _CLOSING, _OPENING = 9, 6
 _TRIED, _PLACED = 10, 8
 """Number of ways to take and to put the object that are looked at before the quickest is used."""
+_PATIENCE = (60, 200, 600)
+"""Growths of a tree for each way to take an object that is dragged around something: all ways get
+the first number before any gets the next."""
+_ALLOWED, _CLEARANCE = 0.893, 0.006
+"""Height (m) that the origin of a dragged object stays below, and how far (m) above its rest."""
 
 
 class ComposuiteExpert:
@@ -140,6 +147,8 @@ class ComposuiteExpert:
             path = self._quickest(q, self._approaches(q, place, turn), place, turn)
             if path:
                 break
+        if not path and self.objective == "push":
+            path = self._around(q, place, turn)
         if path:
             self._enter("reach", path, _OPEN)
         else:
@@ -183,6 +192,29 @@ class ComposuiteExpert:
             if path is not None and _length(q, path) + more < least:
                 least, best = _length(q, path) + more, [*path, *line[1:]]
         return best
+
+    def _around(self, q: Array, place: Array, turn: Array) -> list[Array]:
+        """Return the path to a grasp from which the object can be dragged around the wall."""
+        planner, up = self._planner, np.array([0.0, 0.0, self._height()])
+        approaches = self._approaches(q, place, turn)
+        for patience in _PATIENCE:
+            for _, line, grasp in approaches:
+                lift = planner.line(line[-1], [grasp.pose.moved(up)], self._posture(line[-1]))
+                grip = grasp.grip(place, turn)
+                if lift is None or self._dragged(lift[-1], grip, patience) is None:
+                    continue
+                path = planner.path(q, line[0])
+                if path is not None:
+                    return [*path, *line[1:]]
+        return []
+
+    def _dragged(self, q: Array, grip: Grip, patience: int) -> list[Array] | None:
+        """Return the path on which the object in the hand gets to its goal without rising."""
+        if not self._planner.clear(q, grip):
+            return None
+        heights = self._seen[2] + _CLEARANCE, _ALLOWED
+        drag = Drag(self._planner, grip, heights, np.random.default_rng(patience))
+        return drag.path(q, np.array(GOALS["push"][:2]), patience)
 
     def _cost_of_placing(self, q: Array, grasp: Grasp, place: Array, turn: Array) -> float | None:
         """Return the joint way (rad) to the quickest of the first ways to put it; None if none."""
@@ -264,6 +296,12 @@ class ComposuiteExpert:
             if path is not None:
                 self._enter("carry", [*path, *rest], _CLOSE)
                 return
+        elif self.objective == "push":
+            for patience in _PATIENCE:
+                dragged = self._dragged(q, grip, patience)
+                if dragged is not None:
+                    self._enter("carry", dragged, _CLOSE)
+                    return
         self._start()
 
     def _end(self) -> None:

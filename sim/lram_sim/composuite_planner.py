@@ -161,6 +161,14 @@ class Planner:
         limits, rest = (self._low, self._high), self.home if posture is None else posture
         return self._chain.solve(start, goal.position, goal.turn, limits, rest, rounds)
 
+    def within(self, q: Array) -> Array:
+        """Return joint positions (rad) that keep clear of the joints' limits."""
+        return np.clip(q, self._low, self._high)
+
+    def level(self, q: Array, grip: Grip, heights: tuple[float, float]) -> Array | None:
+        """Return joint positions near ``q`` (rad) with the held object between two heights (m)."""
+        return self._chain.level(q, grip.position, heights, (self._low, self._high))
+
     def clear(self, q: Array, grip: Grip | None = None, near_thing: bool = False) -> bool:
         """Tell whether nothing touches at ``q``, with the object in the hand if there is a grip.
 
