@@ -65,7 +65,7 @@ def collect(args: argparse.Namespace) -> Path:
     out: Path = args.work / "data"
     if not out.exists():
         command = [sys.executable, "-m", "lram_core.cli", "collect", "metaworld"]
-        command += ["--tasks", ",".join(TASKS), "--episodes", str(args.episodes)]
+        command += ["--tasks", ",".join(args.tasks), "--episodes", str(args.episodes)]
         command += ["--noise", "0.2", "--workers", str(args.workers), "--out", str(out)]
         subprocess.run(command, check=True)
     return out
@@ -92,13 +92,13 @@ def one_model(args: argparse.Namespace, data: Path, label: str, width: int, seed
     seconds = time.monotonic() - begin
     outcomes = evaluate(
         get_suite("metaworld"),
-        list(TASKS),
+        args.tasks,
         args.evaluations,
         [UNSEEN_SEED],
         args.workers,
         PolicySource(str(folder / "bundle")),
     )
-    wins = {task: sum(o.success for o in outcomes if o.task == task) for task in TASKS}
+    wins = {task: sum(o.success for o in outcomes if o.task == task) for task in args.tasks}
     result = {
         "backbone": label,
         "width": width,
@@ -145,6 +145,7 @@ def latencies(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 96, 128])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--episodes", type=int, default=60, help="demonstrations a task")
@@ -164,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     results = [json.loads(f.read_text()) for f in sorted(args.work.glob("*/result.json"))]
     report = {
         "machine": machine_name(),
-        "tasks": list(TASKS),
+        "tasks": args.tasks,
         "demonstrations": args.episodes,
         "steps": args.steps,
         "batch": args.batch,

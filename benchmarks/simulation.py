@@ -222,7 +222,7 @@ def in_turns(loops: dict[str, Loop], rounds: int, steps: int) -> dict[str, list[
 def collection(args: Any) -> list[dict[str, Any]]:
     """Return episodes an hour of ``lram collect`` with one and two workers, start-up included."""
     rows = []
-    for suite, task in SUBJECTS:
+    for suite, task in args.subjects if args.episodes else ():
         rates = {}
         for workers in (1, 2):
             with tempfile.TemporaryDirectory() as folder:
@@ -268,17 +268,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=200, help="in a round")
-    parser.add_argument("--episodes", type=int, default=200, help="to collect")
+    parser.add_argument("--episodes", type=int, default=200, help="to collect; 0: none")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--no-pictures", dest="pictures", action="store_const", const=(False,))
+    parser.add_argument("--suite", choices=[suite for suite, _ in SUBJECTS], help="only this one")
+    parser.set_defaults(pictures=(False, True))
     args = parser.parse_args(arguments)
+    args.subjects = [each for each in SUBJECTS if args.suite in (None, each[0])]
     report = {
         "machine": machine_name(),
         "rounds": args.rounds,
         "steps": args.steps,
         "bridge": [
             compare(suite, task, pictures, args)
-            for suite, task in SUBJECTS
-            for pictures in (False, True)
+            for suite, task in args.subjects
+            for pictures in args.pictures
         ],
         "collection": collection(args),
     }
