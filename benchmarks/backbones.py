@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,16 +21,13 @@ from benchmarks.backbones_report import BACKBONES, markdown, plot
 from benchmarks.candidates import tick_of
 from benchmarks.interleave import Budget, on_inputs, take_turns
 from benchmarks.output import add_output_options, write
+from benchmarks.stages import collect, learn, score
 from lram_core.bench.inputs import RandomWalk
 from lram_core.bundle import load_bundle
 from lram_core.machine import machine_name
 from lram_core.runtimes import make_runtime
 from lram_core.runtimes.base import RuntimeOptions
 from lram_core.training.config import TrainConfig
-from lram_core.training.train import train
-from lram_sim.evaluate import evaluate
-from lram_sim.suite import get_suite
-from lram_sim.workers import PolicySource
 
 TASKS = (
     "reach-v3",
@@ -41,7 +36,6 @@ TASKS = (
     "window-open-v3",
     "button-press-topdown-v3",
 )
-UNSEEN_SEED = 50_000_000
 
 
 def options_of(backbone: str, width: int) -> tuple[str, dict[str, Any]]:
@@ -58,17 +52,6 @@ def options_of(backbone: str, width: int) -> tuple[str, dict[str, Any]]:
     if backbone == "xlstm-7:1":
         options["slstm_at"] = [1]
     return "xlstm", options
-
-
-def collect(args: argparse.Namespace) -> Path:
-    """Collect the fixed data set, once."""
-    out: Path = args.work / "data"
-    if not out.exists():
-        command = [sys.executable, "-m", "lram_core.cli", "collect", "metaworld"]
-        command += ["--tasks", ",".join(args.tasks), "--episodes", str(args.episodes)]
-        command += ["--noise", "0.2", "--workers", str(args.workers), "--out", str(out)]
-        subprocess.run(command, check=True)
-    return out
 
 
 def one_model(args: argparse.Namespace, data: Path, label: str, width: int, seed: int) -> None:
@@ -88,17 +71,10 @@ def one_model(args: argparse.Namespace, data: Path, label: str, width: int, seed
         device="cpu",
     )
     begin = time.monotonic()
-    metrics = train([data], folder / "bundle", folder / "run", config)
+    metrics = learn([data], folder, config)
     seconds = time.monotonic() - begin
-    outcomes = evaluate(
-        get_suite("metaworld"),
-        args.tasks,
-        args.evaluations,
-        [UNSEEN_SEED],
-        args.workers,
-        PolicySource(str(folder / "bundle")),
-    )
-    wins = {task: sum(o.success for o in outcomes if o.task == task) for task in args.tasks}
+    found = score(folder, "metaworld", args.tasks, args.evaluations, args.workers)
+    wins = {task: int(sum(values)) for task, values in found.items()}
     result = {
         "backbone": label,
         "width": width,
@@ -157,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_output_options(parser)
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    data = collect(args)
+    data = collect("metaworld", args.tasks, args.episodes, 0.2, args.workers, args.work / "data")
     for seed in range(args.seeds):
         for width in args.widths:
             for label in BACKBONES:

@@ -21,10 +21,12 @@ from benchmarks import (
     backbones_report,
     batch_throughput,
     control_loop,
+    domains,
     fault_tables,
     int8_agreement,
     latency_tables,
     learn_from_bag,
+    pairs,
     plots,
     simulation,
     soak_table,
@@ -54,6 +56,8 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "fault_campaign": (fault_tables.markdown, None),
     "learn_from_bag": (learn_from_bag.markdown, None),
     "simulation": (simulation.markdown, None),
+    "pairs": (pairs.markdown, None),
+    "domains": (domains.markdown, None),
     "backbones": (backbones_report.markdown, backbones_report.plot),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
