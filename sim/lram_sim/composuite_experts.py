@@ -18,6 +18,7 @@ from lram_sim.composuite_grasps import WIDTHS, Grasp, Placement, grasps, placeme
 from lram_sim.composuite_names import split_task
 from lram_sim.composuite_planner import Grip, Planner, Pose
 from lram_sim.composuite_shapes import GOALS
+from lram_sim.robosuite_env import MAX_EPISODE_STEPS
 
 if TYPE_CHECKING:
     from lram_sim.composuite_suite import ComposuiteTask
@@ -32,6 +33,10 @@ on the path, rad of the largest joint."""
 _PASSED, _THERE = 0.02, 0.006
 """Distance (rad, largest joint) at which a point of a path is passed, and its end reached."""
 _CLOSING, _OPENING = 9, 6
+_SLOWEST = 0.0065
+"""Way (rad) that the slowest joint makes in a tick; the fastest makes 0.008."""
+_USUAL, _CARRY = 0.0072, 190
+"""Way (rad) made in a tick; number of ticks that are kept for the way with the object."""
 _TRIED, _PLACED = 10, 8
 """Number of ways to take and to put the object that are looked at before the quickest is used."""
 _PATIENCE = (60, 200, 600)
@@ -51,7 +56,8 @@ class ComposuiteExpert:
         self._path: list[Array] = []
         self._last = self._seen = np.zeros(0)
         self._grip: Grip | None = None
-        self._ticks = 0
+        self._ticks, self._length = 0, 0.0
+        self._left = MAX_EPISODE_STEPS
         self._finger = _OPEN
         self._unusual = False
 
@@ -90,10 +96,11 @@ class ComposuiteExpert:
     def _advance(self) -> None:
         """Go on to the next stage where this one is done, or back where it has failed."""
         self._ticks += 1
+        self._left -= 1
         if self._stage == "reach":
             if self._moved() > 0.02:
                 self._start()
-            elif self._arrived() or self._ticks > 330:
+            elif self._arrived() or self._ticks > self._patience(330):
                 self._enter("close", [], _CLOSE)
         elif self._stage == "close":
             if self._ticks > _CLOSING:
@@ -101,16 +108,21 @@ class ComposuiteExpert:
         elif self._stage in ("lift", "carry"):
             if self._slipped():
                 self._start()
-            elif self._arrived() or self._ticks > 300:
+            elif self._arrived() or self._ticks > self._patience(300):
                 self._carry() if self._stage == "lift" else self._end()
         elif self._stage == "release" and self._ticks > _OPENING:
             self._retreat()
         elif self._stage in ("retreat", "wait") and self._ticks > (20 if self._arrived() else 60):
             self._start()
 
+    def _patience(self, least: int) -> float:
+        """Return the ticks after which a path is over, reached or not."""
+        return max(least, 30 + self._length / _SLOWEST)
+
     def _enter(self, stage: str, path: list[Array], finger: float) -> None:
         self._stage, self._path, self._finger, self._ticks = stage, path, finger, 0
         self._last = self._planner.now()
+        self._length = _length(self._last, path)
 
     def _place(self) -> tuple[Array, Array]:
         data = self._scene.data
@@ -190,8 +202,17 @@ class ComposuiteExpert:
                 continue
             path = self._planner.path(q, line[0])
             if path is not None and _length(q, path) + more < least:
-                least, best = _length(q, path) + more, [*path, *line[1:]]
+                least, best = _length(q, path) + more, self._timely(q, path, line[1:])
         return best
+
+    def _timely(
+        self, q: Array, path: list[Array], line: list[Array], grip: Grip | None = None
+    ) -> list[Array]:
+        """Return path and line after it; the path shortened where the time runs out."""
+        left = self._left if grip else self._left - _CARRY
+        if _length(q, [*path, *line]) / _USUAL > left:
+            path = self._planner.shorter(q, path, grip)
+        return [*path, *line]
 
     def _around(self, q: Array, place: Array, turn: Array) -> list[Array]:
         """Return the path to a grasp from which the object can be dragged around the wall."""
@@ -294,7 +315,7 @@ class ComposuiteExpert:
             _, first, rest = choice
             path = [first] if self.objective == "push" else planner.path(q, first, grip)
             if path is not None:
-                self._enter("carry", [*path, *rest], _CLOSE)
+                self._enter("carry", self._timely(q, path, rest, grip), _CLOSE)
                 return
         elif self.objective == "push":
             for patience in _PATIENCE:

@@ -30,6 +30,8 @@ _OPENING, _PADS = 0.0115, 0.0186
 """Position (m) of a finger's joint when the hand is open, and of its pad when the joint is at 0."""
 _STEP = 0.06
 """Joint distance (rad, largest joint) between the checks along a path."""
+_PIECE = 0.15
+"""Length (rad, largest joint) of the pieces into which a path is cut to shorten it."""
 _LIMIT = 0.03
 """Distance (rad) kept from the joints' limits."""
 _ARENA, _ARM, _THING, _OTHER = range(4)
@@ -302,6 +304,14 @@ class Planner:
             tree.append((step, nearest))
             nearest = last = len(tree) - 1
         return last
+
+    def shorter(self, a: Array, path: list[Array], grip: Grip | None = None) -> list[Array]:
+        """Return a path to the same end that cuts what corners it can, also between the points."""
+        points = [a]
+        for q in path:
+            count = max(1, int(np.ceil(np.abs(q - points[-1]).max() / _PIECE)))
+            points += [points[-1] + (q - points[-1]) * i / count for i in range(1, count + 1)]
+        return self._shortened(a, points[1:], grip)
 
     def _shortened(self, a: Array, path: list[Array], grip: Grip | None) -> list[Array]:
         """Cut corners."""
