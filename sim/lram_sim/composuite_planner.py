@@ -30,6 +30,8 @@ _OPENING, _PADS = 0.0115, 0.0186
 """Position (m) of a finger's joint when the hand is open, and of its pad when the joint is at 0."""
 _STEP = 0.06
 """Joint distance (rad, largest joint) between the checks along a path."""
+_FINE = 0.02
+"""The same where a held object passes close to something."""
 _PIECE = 0.15
 """Length (rad, largest joint) of the pieces into which a path is cut to shorten it."""
 _LIMIT = 0.03
@@ -77,15 +79,20 @@ class Planner:
         self._kinds = self._geom_kinds()
         # Touches of the fixed things are noticed from this far.
         self._model.geom_margin[self._kinds == _ARENA] = _NEAR
-        self._model.geom_margin[self._kinds == _THING] = _BESIDE
         self.begin(0)
 
-    def begin(self, seed: int) -> None:
+    def begin(self, seed: int, room: float = 0.0) -> None:
         """Begin an episode that is at its start.
 
         Args:
             seed: of the random tree that is tried where nothing simpler helps.
+            room: distance (m) that a held object keeps from walls and furniture between the
+                checks of a path too; 0 for what the checks see.
         """
+        self._step = _FINE if room else _STEP
+        self._model.geom_margin[self._kinds == _THING] = max(_BESIDE, room)
+        # Bodies whose boxes are further apart than this are not looked at.
+        self._model.body_margin[self._scene.thing] = room
         self._rng = np.random.default_rng(seed)
         self.home = self.now()
         spread = np.random.default_rng(0).uniform(-1.0, 1.0, (_SEEDS, len(self.home)))
@@ -204,13 +211,12 @@ class Planner:
             thing = (first == _ARENA) & (second == _THING)
         else:
             thing = (first == _ARM) & (second == _THING)
-            if near_thing:
-                thing &= data.contact.dist < 0.0
+            thing &= data.contact.dist < (0.0 if near_thing else _BESIDE)
         return not (arena | thing).any()
 
     def straight(self, a: Array, b: Array, grip: Grip | None = None) -> bool:
         """Tell whether the straight way from ``a`` to ``b`` (joints) is clear; ``a`` may not be."""
-        count = int(np.ceil(np.abs(b - a).max() / _STEP))
+        count = int(np.ceil(np.abs(b - a).max() / (self._step if grip else _STEP)))
         # The ends of a move are where it fails most often.
         order = sorted(range(1, count + 1), key=lambda i: (i * 0.618) % 1.0)
         return all(self.clear(a + (b - a) * i / count, grip) for i in order)
