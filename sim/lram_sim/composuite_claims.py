@@ -25,5 +25,12 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "hollowbox-none-shelf",
         "hollowbox-none-trashcan",
     ),
+    "iiwa": (
+        "box-none-pickplace",
+        "box-none-push",
+        "plate-none-pickplace",
+        "hollowbox-none-pickplace",
+        "hollowbox-none-push",
+    ),
 }
 """Robot → tasks."""
