@@ -54,7 +54,9 @@ class Mimicgen(ManipulationEnv):
             for child in body.children:
                 # MuJoCo lets what moves touch the standing body that it is part of.
                 arena.contact.append(
-                    new_element("exclude", f"{body.name}_{child.name}", body1=body.name, body2=child.name)
+                    new_element(
+                        "exclude", f"{body.name}_{child.name}", body1=body.name, body2=child.name
+                    )
                 )
         self.model = ManipulationTask(
             mujoco_arena=arena,

@@ -250,22 +250,22 @@ MACHINE = Body(
 )
 """Its front, with the holder, points along -x; the lid leans back at the start."""
 
-DRAWER_WAY = 0.16
+DRAWER_WAY = 0.13
 DRAWER_FLOOR = 0.014
-DRAWER_HALF = (0.088, 0.079)
+DRAWER_HALF = (0.088, 0.064)
 """Half the room in the drawer, m."""
-HANDLE: Vector = (0.0, -0.135, 0.06)
-"""Middle of the handle's bar, in the drawer."""
+HANDLE: Vector = (0.0, -0.152, 0.082)
+"""Middle of the handle's bar, in the drawer: fingers fit behind it, a palm over the cabinet."""
 _DRAWER = Body(
     "drawer",
     (
-        _box((0.094, 0.085, 0.005), (0, 0, 0.009), WOOD, friction=_ROUGH),
-        _box((0.003, 0.085, 0.036), (0.091, 0, 0.05), WOOD),
-        _box((0.003, 0.085, 0.036), (-0.091, 0, 0.05), WOOD),
-        _box((0.094, 0.003, 0.036), (0, 0.082, 0.05), WOOD),
-        _box((0.1, 0.008, 0.045), (0, -0.092, 0.05), WOOD),
-        *(_box((0.004, 0.02, 0.006), (x, -0.118, 0.06), STEEL) for x in (-0.04, 0.04)),
-        _box((0.044, 0.006, 0.006), HANDLE, STEEL),
+        _box((0.094, 0.07, 0.005), (0, 0, 0.009), WOOD),
+        _box((0.003, 0.07, 0.023), (0.091, 0, 0.037), WOOD),
+        _box((0.003, 0.07, 0.023), (-0.091, 0, 0.037), WOOD),
+        _box((0.094, 0.003, 0.023), (0, 0.067, 0.037), WOOD),
+        _box((0.1, 0.008, 0.043), (0, -0.077, 0.047), WOOD),
+        *(_box((0.005, 0.034, 0.006), (x, -0.118, HANDLE[2]), STEEL) for x in (-0.045, 0.045)),
+        _box((0.05, 0.006, 0.008), HANDLE, STEEL),
     ),
     free=False,
     joint=Joint("slide", (0, -1, 0), (0.0, DRAWER_WAY), 0.0, damping=2.0, friction=0.6),
@@ -273,12 +273,12 @@ _DRAWER = Body(
 CABINET = Body(
     "cabinet",
     (
-        _box((0.004, 0.1, 0.055), (0.106, 0, 0.055), DARK),
-        _box((0.004, 0.1, 0.055), (-0.106, 0, 0.055), DARK),
-        _box((0.11, 0.004, 0.055), (0, 0.096, 0.055), DARK),
-        _box((0.11, 0.1, 0.004), (0, 0, 0.114), DARK),
+        _box((0.004, 0.085, 0.046), (0.106, 0, 0.046), DARK),
+        _box((0.004, 0.085, 0.046), (-0.106, 0, 0.046), DARK),
+        _box((0.11, 0.004, 0.046), (0, 0.081, 0.046), DARK),
+        _box((0.11, 0.085, 0.003), (0, 0, 0.095), DARK),
     ),
-    radius=0.15,
+    radius=0.14,
     free=False,
     children=(_DRAWER,),
 )

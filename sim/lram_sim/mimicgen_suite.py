@@ -10,6 +10,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from lram_core.contract import ObservationField, RewardSpec
 from lram_core.errors import TaskError, listed
 from lram_sim.mimicgen_claims import CLAIMED
@@ -32,7 +34,7 @@ from lram_sim.robosuite_env import (
 from lram_sim.robosuite_scene import finger_name
 from lram_sim.robosuite_suite import CONTROLLER_NAMES, RobosuiteTask, action_fields, make_drive
 from lram_sim.subtasks import SUCCESS, Pose, Subtask
-from lram_sim.suite import Expert, package_versions
+from lram_sim.suite import Array, Expert, package_versions
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic, pose_topic
 
 MAX_EPISODE_STEPS = max(spec.horizon for spec in SPECS.values())
@@ -157,6 +159,10 @@ class MimicgenTask(RobosuiteTask):
         if self.spec.success is None:
             return super().succeeded()
         return self.spec.success(self.scene.world)
+
+    def bin_placement(self, index: int) -> Array:
+        """Return the middle of a compartment of the second bin, (3,) m; of ``pick-place``."""
+        return np.array(self._env.target_bin_placements[index])
 
     def expert(self) -> Expert:
         """Return a new scripted expert for one episode.

@@ -132,17 +132,20 @@ def coffee_ready(world: World) -> bool:
 
 
 def drawer_open(world: World) -> bool:
-    """The drawer is out by more than 13 cm."""
-    return world.joint() > 0.13
+    """The drawer is out by more than 11 cm."""
+    return world.joint() > 0.11
+
+
+def mug_in_drawer(world: World) -> bool:
+    """The mug's middle is over the drawer's floor, lower than the drawer's walls, and let go."""
+    x, y, z = world.inside("mug", "drawer")
+    within = abs(x) < DRAWER_HALF[0] and abs(y) < DRAWER_HALF[1]
+    return bool(within and abs(z - DRAWER_FLOOR) < 0.05 and not world.held("mug"))
 
 
 def tidied(world: World) -> bool:
-    """The mug is in the drawer, let go, and the drawer is within 1 cm of closed."""
-    x, y, z = world.inside("mug", "drawer")
-    within = abs(x) < DRAWER_HALF[0] and abs(y) < DRAWER_HALF[1]
-    return bool(within and abs(z - DRAWER_FLOOR) < 0.05 and not world.held("mug")) and (
-        world.joint() < 0.01
-    )
+    """The mug is in the drawer and the drawer is within 1 cm of closed."""
+    return mug_in_drawer(world) and world.joint() < 0.01
 
 
 def _on(world: World, upper: str, lower: str) -> bool:

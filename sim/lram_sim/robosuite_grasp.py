@@ -105,11 +105,12 @@ class PickPlan:
     Args:
         scene: the simulation.
         round_body: any direction of the fingers fits while it stands upright.
+        body: number of the object's body; None for the task's first.
     """
 
-    def __init__(self, scene: Scene, round_body: bool = False) -> None:
+    def __init__(self, scene: Scene, round_body: bool = False, body: int | None = None) -> None:
         self.scene = scene
-        self.body = scene.objects[0]
+        self.body = scene.objects[0] if body is None else body
         self.grip = Grip(scene, self.body)
         self.shape = Shape.of(scene, self.body)
         self._round = round_body
@@ -293,11 +294,11 @@ class LiftPlan(PickPlan):
 
 
 class StackPlan(PickPlan):
-    """Put the small cube on the large one."""
+    """Put one cube on another: the task's first on its second if none are named."""
 
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene)
-        other = scene.objects[1]
+    def __init__(self, scene: Scene, body: int | None = None, other: int | None = None) -> None:
+        super().__init__(scene, body=body)
+        other = scene.objects[1] if other is None else other
         assert other is not None
         self._other = other
         self._below = Shape.of(scene, other)
@@ -321,12 +322,15 @@ class StackPlan(PickPlan):
 class PickPlacePlan(PickPlan):
     """Put an object into its part of the other bin."""
 
-    def __init__(self, scene: Scene, task: str) -> None:
-        super().__init__(scene, round_body=task.endswith("can"))
+    def __init__(
+        self, scene: Scene, task: str, body: int | None = None, goal: Array | None = None
+    ) -> None:
+        super().__init__(scene, round_body=task.endswith("can"), body=body)
+        self._goal = scene.goal if goal is None else goal
         # The middle of the far compartments is at the end of an arm's reach: its near corner.
-        self._spot = scene.goal.copy()
+        self._spot = self._goal.copy()
         room = np.maximum(0.0, _COMPARTMENT - _FINGERS - np.linalg.norm(self.shape.half[:2]))
-        self._spot[:2] += np.clip(self._base - scene.goal[:2], -room, room)
+        self._spot[:2] += np.clip(self._base - self._goal[:2], -room, room)
 
     def penalty(self, axis: Array) -> float:
         """Also: a low object is not taken with the hand across the wall of its bin."""
@@ -344,7 +348,7 @@ class PickPlacePlan(PickPlan):
         return super().candidates() + (walls if self.grasp()[2] < _PALM_CLEARS else [])
 
     def placed(self) -> bool:
-        way = self.scene.goal - self.position
+        way = self._goal - self.position
         return bool((np.abs(way[:2]) < _COMPARTMENT).all() and self.position[2] < 0.92)
 
     def carry(self) -> Target:

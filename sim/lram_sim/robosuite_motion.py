@@ -32,6 +32,8 @@ _CLOSE = 1e-4
 _DAMPING = 0.02
 _POSTURE = 0.1
 """Share of the way back to the posture of the start that a spare joint takes in an iteration."""
+_AHEAD = 3.0
+"""Ticks that a stretching arm looks ahead."""
 _MARGIN = 0.05
 """Distance (rad) from a joint's limit at which it moves no further."""
 
@@ -61,10 +63,14 @@ class Mover:
     Args:
         scene: the simulation, just reset.
         mode: ``joint`` or ``osc``.
+        stretch: share of its length to which the arm may be stretched by deltas of the hand: an arm
+            that is drawn straight can get its elbow on the wrong side, and never back.
     """
 
-    def __init__(self, scene: Scene, mode: str) -> None:
+    def __init__(self, scene: Scene, mode: str, stretch: float = 1.0) -> None:
         self._scene, self._joints = scene, mode == "joint"
+        self._reach = Reach(scene) if stretch < 1.0 and not self._joints else None
+        self._stretch = stretch
         self._home = scene.arm_positions()
         base = scene.model.site("robot0_right_center").id
         self._base = scene.data.site_xmat[base].reshape(3, 3).copy()
@@ -77,6 +83,8 @@ class Mover:
             moves = _GAIN * (self._inverse.solve(now, target) - now) / 0.05
         else:
             way, turn = error(self._scene.data, self._scene.grip_site, target)
+            if self._reach is not None:
+                way = self._reach.kept(way, self._stretch)
             moves = _GAIN * np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
         largest = np.abs(moves).max()
         if largest > target.speed:
@@ -97,6 +105,7 @@ class InverseKinematics:
         self._data = mujoco.MjData(scene.model)  # to try positions in
         nv = scene.model.nv
         self._jacp, self._jacr = np.zeros((3, nv)), np.zeros((3, nv))
+        self._reach: Reach | None = None
 
     def solve(self, start: Array, target: Target) -> Array:
         """Return joint positions (n,) near ``start``, as close to the target as they come."""
@@ -124,6 +133,14 @@ class InverseKinematics:
         way, turn = error(self._data, self._scene.grip_site, target)
         return float(np.linalg.norm(way) + np.linalg.norm(turn))
 
+    def stretch(self, q: Array) -> float:
+        """Return how far joint positions (n,) stretch the arm, 1 when it is straight."""
+        if self._reach is None:
+            self._reach = Reach(self._scene)
+        self._data.qpos[self._scene.arm_qpos] = q
+        mujoco.mj_kinematics(self._scene.model, self._data)
+        return self._reach.share(self._data)
+
     def _step(self, jacobian: Array, left: Array, q: Array, index: int) -> Array:
         low, high = self._scene.arm_range.T
         damping = _DAMPING**2 * np.eye(len(left))
@@ -143,6 +160,55 @@ class InverseKinematics:
         moves = moves * free
         largest = np.abs(moves).max()
         found: Array = moves if largest <= _LEAP else moves * (_LEAP / largest)
+        return found
+
+
+class Reach:
+    """How far an arm is stretched, from its shoulder to its wrist.
+
+    Args:
+        scene: the simulation.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        joints = [scene.model.dof_jntid[dof] for dof in scene.dofs]
+        # Arms of seven joints have their elbow in the fourth, those of six in the third.
+        elbow = 3 if len(joints) == 7 else 2
+        self._shoulder, self._wrist = int(joints[1]), int(joints[elbow + 1])
+        data = mujoco.MjData(scene.model)
+        low, high = np.clip(scene.arm_range[elbow], -np.pi, np.pi)
+        lengths = []
+        for angle in np.linspace(low, high, 64):
+            data.qpos[scene.arm_qpos] = 0.0
+            data.qpos[scene.arm_qpos[elbow]] = angle
+            mujoco.mj_kinematics(scene.model, data)
+            lengths.append(np.linalg.norm(self._way(data)))
+        self._longest = max(lengths)
+        self._length: float | None = None
+
+    def _way(self, data: Any) -> Array:
+        way: Array = data.xanchor[self._wrist] - data.xanchor[self._shoulder]
+        return way
+
+    def share(self, data: Any) -> float:
+        """Return how far the arm is stretched, 1 when it is straight."""
+        return float(np.linalg.norm(self._way(data)) / self._longest)
+
+    def kept(self, way: Array, most: float) -> Array:
+        """Return a way (3,) of the hand that does not stretch the arm by more than ``most``.
+
+        Once a tick: it also looks at how fast the arm is stretched.
+        """
+        arm = self._way(self._scene.data)
+        length = float(np.linalg.norm(arm))
+        speed = 0.0 if self._length is None else length - self._length
+        self._length = length
+        over = length + _AHEAD * max(0.0, speed) - most * self._longest
+        if over < 0:
+            return way
+        outward = arm / length
+        found: Array = way - outward * (max(0.0, float(way @ outward)) + over)
         return found
 
 
