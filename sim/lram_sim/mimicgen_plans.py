@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,9 +19,16 @@ from lram_sim.mimicgen_shapes import (
     SOCKET_FLOOR,
     SOCKET_TOP,
 )
-from lram_sim.robosuite_grasp import PickPlan, StackPlan
+from lram_sim.robosuite_grasp import PickPlan, Shape, StackPlan
 from lram_sim.robosuite_insert import InsertPlan, effort, level
-from lram_sim.robosuite_motion import CLOSE, OPEN, InverseKinematics, Target, pointing_down
+from lram_sim.robosuite_motion import (
+    CLOSE,
+    OPEN,
+    InverseKinematics,
+    Target,
+    pointing_down,
+    rotation_vector,
+)
 from lram_sim.robosuite_nut import NutPlan
 
 Array = npt.NDArray[np.float64]
@@ -34,41 +43,63 @@ STRETCH = 0.988
 """Share of its length that the arm is not stretched beyond."""
 ENTRY = 0.4
 """Largest action on the last way down."""
+_FINGER, _ROOM = 0.05, 0.01
+"""Where an open finger comes down beside an object, and half the room it takes, m."""
 _OVER = np.array([0.0, 0.0, 0.15])
 
 
-class NeighbourlyStack(StackPlan):
+class Reaching(PickPlan):
+    """A grasp at the end of an arm's reach, with a hand that leans; only its turn must fit."""
+
+    def approach(self) -> Target:
+        return replace(super().approach(), lean=True)
+
+    def twist(self, left: Array) -> float:
+        return abs(float(rotation_vector(left)[2]))
+
+
+class NeighbourlyStack(Reaching, StackPlan):
     """Puts a cube on another; its fingers come down beside all other cubes."""
 
     def __init__(self, scene: MimicgenScene, name: str, below: str) -> None:
         bodies = scene.world.bodies
         super().__init__(scene, bodies[name], bodies[below])
-        self._others = [body for other, body in bodies.items() if other != name]
+        self._beside = Beside(scene, name)
 
     def penalty(self, axis: Array) -> float:
-        found = PickPlan.penalty(self, axis)
-        return found + blocked(self.scene, self._others, self.position, axis)
+        return PickPlan.penalty(self, axis) + self._beside.penalty(axis)
+
+    def carry(self) -> Target:
+        return replace(super().carry(), lean=True)
 
 
-def blocked(scene: MimicgenScene, others: list[int], place: Array, axis: Array) -> float:
-    """Return what speaks against fingers along ``axis`` that would come down on other bodies."""
-    found = 0.0
-    for other in others:
-        way = (scene.data.xpos[other] - place)[:2]
-        along = abs(way @ axis[:2])
-        across = abs(way[0] * axis[1] - way[1] * axis[0])
-        if along < 0.115 and across < 0.06:
-            found += 2.0
-    return found
+class Beside:
+    """What stands beside an object where fingers would come down."""
+
+    def __init__(self, scene: MimicgenScene, name: str) -> None:
+        self._data, self._body = scene.data, scene.world.bodies[name]
+        others = [body for other, body in scene.world.bodies.items() if other != name]
+        self._others = [
+            (body, float(np.linalg.norm(Shape.of(scene, body).half[:2]))) for body in others
+        ]
+
+    def penalty(self, axis: Array) -> float:
+        """Return what speaks against fingers along ``axis``, in radians of turn."""
+        found = 0.0
+        for other, radius in self._others:
+            way = (self._data.xpos[other] - self._data.xpos[self._body])[:2]
+            for finger in (_FINGER * axis[:2], -_FINGER * axis[:2]):
+                found += 100.0 * max(0.0, radius + _ROOM - float(np.linalg.norm(way - finger)))
+        return found
 
 
-class PegPlan(NutPlan):
+class PegPlan(Reaching, NutPlan):
     """A nut onto a peg that may stand anywhere."""
 
     stretch, entry = STRETCH, ENTRY
 
 
-class SeatPlan(InsertPlan):
+class SeatPlan(Reaching, InsertPlan):
     """Seats a piece of the assembly: the first in the base, the second on the first."""
 
     stretch, entry = STRETCH, ENTRY
@@ -81,12 +112,12 @@ class SeatPlan(InsertPlan):
         self._rim = rim - _NUT_HALF
         self._world, self._other = scene.world, other
         bodies = scene.world.bodies
-        self._others = [body for found, body in bodies.items() if found != name]
+        self._beside = Beside(scene, name)
         hand = np.array([0.0, 0.0, hold])
         super().__init__(scene, bodies[name], hand, 4, across=(0, 1), slack=0.0015)
 
     def penalty(self, axis: Array) -> float:
-        return blocked(self.scene, self._others, self.position, axis)
+        return self._beside.penalty(axis)
 
     def socket(self) -> tuple[Array, float]:
         axes = self._world.axes(self._other)
@@ -100,7 +131,7 @@ class SeatPlan(InsertPlan):
         return bool(np.hypot(x, y) < 0.006 and z < self._seat + 0.002)
 
 
-class PodPlan(InsertPlan):
+class PodPlan(Reaching, InsertPlan):
     """Puts the pod into the machine's holder: lowers it as far as the fingers go, and lets go."""
 
     stretch, entry = STRETCH, ENTRY
@@ -124,7 +155,7 @@ class PodPlan(InsertPlan):
         return bool(np.hypot(x, y) < 0.012 and z < HOLDER_RIM - 0.016)
 
 
-class ThreadPlan(InsertPlan):
+class ThreadPlan(Reaching, InsertPlan):
     """Takes the needle by its thick end and pushes it through the ring, from the nearer side."""
 
     stretch, entry = STRETCH, ENTRY
@@ -242,7 +273,7 @@ class OpenPlan(HandPlan):
         return self.to(bar + np.array([0.0, -0.06, 0.0]), CLOSE)
 
 
-class MugPlan(PickPlan):
+class MugPlan(Reaching):
     """Puts the mug into the open drawer."""
 
     def __init__(self, scene: MimicgenScene) -> None:

@@ -250,7 +250,7 @@ def _build_env(task: str, arm: Arm, mode: str) -> Any:
     # Its class enters robosuite's registry when it is imported.
     importlib.import_module("lram_sim.mimicgen_env")
     spec = SPECS[split_task(task)[0]]
-    made = {"env_name": "Mimicgen", "task": task}
+    made: dict[str, Any] = {"env_name": "Mimicgen", "task": task}
     if spec.environment:
         made = {"env_name": spec.environment, "use_object_obs": False, "reward_shaping": False}
     env = robosuite.make(**made, **arguments(arm, mode, STIFFNESS))

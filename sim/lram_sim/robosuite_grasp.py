@@ -110,7 +110,9 @@ class PickPlan:
 
     def __init__(self, scene: Scene, round_body: bool = False, body: int | None = None) -> None:
         self.scene = scene
-        self.body = scene.objects[0] if body is None else body
+        found = scene.objects[0] if body is None else body
+        assert found is not None
+        self.body = found
         self.grip = Grip(scene, self.body)
         self.shape = Shape.of(scene, self.body)
         self._round = round_body
@@ -243,7 +245,7 @@ class PickPlan:
         now = self.scene.data.site_xmat[self.scene.grip_site].reshape(3, 3)
         way = grasp - self.hand
         aside = float(np.linalg.norm(way[:2]))
-        twist = float(np.arccos(np.clip((np.trace(turn @ now.T) - 1) / 2, -1, 1)))
+        twist = self.twist(turn @ now.T)
         if self._closing:
             self._closing = bool(np.linalg.norm(way) < _LOSE and twist < 2 * _ALIGNED)
         elif np.linalg.norm(way) < NEAR and twist < _ALIGNED:
@@ -258,6 +260,10 @@ class PickPlan:
         if off > 0.02 and -way[2] < self.hover() - 0.03 and aside < 0.12:
             spot[:2] = self.hand[:2]  # too low to move aside: the fingers would sweep it away
         return Target(spot, turn, OPEN)
+
+    def twist(self, left: Array) -> float:
+        """Return by how much (rad) the fingers do not fit, of a rotation (3, 3) that is left."""
+        return float(np.arccos(np.clip((np.trace(left) - 1) / 2, -1, 1)))
 
     def hover(self) -> float:
         """Height (m) above the grasp from which the hand goes down."""

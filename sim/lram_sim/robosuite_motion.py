@@ -9,7 +9,7 @@ here, and as a control tick's physics.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mujoco
@@ -34,6 +34,8 @@ _POSTURE = 0.1
 """Share of the way back to the posture of the start that a spare joint takes in an iteration."""
 _AHEAD = 3.0
 """Ticks that a stretching arm looks ahead."""
+_LONG, _MOST_LEAN = 0.955, 0.35
+"""Share of an arm's length beyond which its hand leans, and by how much (rad) at most."""
 _MARGIN = 0.05
 """Distance (rad) from a joint's limit at which it moves no further."""
 
@@ -48,6 +50,7 @@ class Target:
         grip: OPEN or CLOSE.
         speed: largest action, 0 to 1.
         free_yaw: the hand may turn about the vertical as the arm likes.
+        lean: the hand may lean outwards where it is hard to reach.
     """
 
     position: Array
@@ -55,6 +58,7 @@ class Target:
     grip: float
     speed: float = 1.0
     free_yaw: bool = False
+    lean: bool = False
 
 
 class Mover:
@@ -82,6 +86,8 @@ class Mover:
             now = self._scene.arm_positions()
             moves = _GAIN * (self._inverse.solve(now, target) - now) / 0.05
         else:
+            if self._reach is not None and target.lean:
+                target = replace(target, turn=self._reach.leaning(target.position) @ target.turn)
             way, turn = error(self._scene.data, self._scene.grip_site, target)
             if self._reach is not None:
                 way = self._reach.kept(way, self._stretch)
@@ -105,7 +111,7 @@ class InverseKinematics:
         self._data = mujoco.MjData(scene.model)  # to try positions in
         nv = scene.model.nv
         self._jacp, self._jacr = np.zeros((3, nv)), np.zeros((3, nv))
-        self._reach: Reach | None = None
+        self._reach = Reach(scene)
 
     def solve(self, start: Array, target: Target) -> Array:
         """Return joint positions (n,) near ``start``, as close to the target as they come."""
@@ -135,8 +141,6 @@ class InverseKinematics:
 
     def stretch(self, q: Array) -> float:
         """Return how far joint positions (n,) stretch the arm, 1 when it is straight."""
-        if self._reach is None:
-            self._reach = Reach(self._scene)
         self._data.qpos[self._scene.arm_qpos] = q
         mujoco.mj_kinematics(self._scene.model, self._data)
         return self._reach.share(self._data)
@@ -167,7 +171,7 @@ class Reach:
     """How far an arm is stretched, from its shoulder to its wrist.
 
     Args:
-        scene: the simulation.
+        scene: the simulation, just reset: the hand points down.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -185,6 +189,14 @@ class Reach:
             mujoco.mj_kinematics(scene.model, data)
             lengths.append(np.linalg.norm(self._way(data)))
         self._longest = max(lengths)
+        hand = scene.data.site_xpos[scene.grip_site]
+        out, wrist = (
+            place - scene.data.xanchor[self._shoulder]
+            for place in (hand, scene.data.xanchor[self._wrist])
+        )
+        ahead = out[:2] / np.linalg.norm(out[:2])
+        # Of the wrist from the hand at the start, where it points down: outwards and up.
+        self._wrist_offset = float((wrist - out)[:2] @ ahead), float((wrist - out)[2])
         self._length: float | None = None
 
     def _way(self, data: Any) -> Array:
@@ -194,6 +206,25 @@ class Reach:
     def share(self, data: Any) -> float:
         """Return how far the arm is stretched, 1 when it is straight."""
         return float(np.linalg.norm(self._way(data)) / self._longest)
+
+    def leaning(self, place: Array) -> Array:
+        """Return the rotation (3, 3) of a hand at ``place`` (3,) that leans no more than it must.
+
+        Outwards, so that the wrist is nearer to the shoulder.
+        """
+        out = place - self._scene.data.xanchor[self._shoulder]
+        away = float(np.hypot(out[0], out[1]))
+        back, up = self._wrist_offset
+        angles = np.linspace(0.0, _MOST_LEAN, 15)
+        c, s = np.cos(angles), np.sin(angles)
+        lengths = np.hypot(away + back * c - up * s, out[2] + back * s + up * c)
+        fits = lengths < _LONG * self._longest
+        angle = float(angles[fits.argmax()] if fits.any() else _MOST_LEAN)
+        quaternion, turn = np.zeros(4), np.zeros(9)
+        axis = np.array([out[1], -out[0], 0.0]) / max(1e-9, away)
+        mujoco.mju_axisAngle2Quat(quaternion, axis, angle)
+        mujoco.mju_quat2Mat(turn, quaternion)
+        return turn.reshape(3, 3)
 
     def kept(self, way: Array, most: float) -> Array:
         """Return a way (3,) of the hand that does not stretch the arm by more than ``most``.

@@ -81,7 +81,7 @@ class Scene:
     def _read_objects(self, env: Any, task: str) -> None:
         """Find the task's bodies and its goal."""
         first, second = _OBJECTS[task]
-        self.objects = [self._body(first), self._body(second) if second else None]
+        self.objects: list[int | None] = [self._body(first), self._body(second) if second else None]
         self._handle = self.model.site(_HANDLE).id if task == "door" else None
         self.goal = np.zeros(3)
         if task.startswith("pick-place"):
