@@ -15,9 +15,9 @@ from robosuite.utils.mjcf_utils import new_body, new_element, new_geom, new_join
 
 from lram_sim.mimicgen_names import split_task
 from lram_sim.mimicgen_shapes import Body, Part
-from lram_sim.mimicgen_tasks import SPECS, TABLE, Range
+from lram_sim.mimicgen_starts import draw
+from lram_sim.mimicgen_tasks import SPECS, TABLE
 
-_TRIES = 5000
 _GAP = 0.001
 """Height (m) over the table at which bodies start."""
 
@@ -69,8 +69,8 @@ class Mimicgen(ManipulationEnv):
         if self.deterministic_reset:
             return
         model, data = self.sim.model._model, self.sim.data._data
-        for body, place in zip(self.spec.bodies, self._draw(), strict=True):
-            x, y, turn = place
+        places = draw(self.rng, self.spec.bodies, self.ranges)
+        for body, (x, y, turn) in zip(self.spec.bodies, places, strict=True):
             quaternion = [np.cos(turn / 2), 0.0, 0.0, np.sin(turn / 2)]
             if body.free:
                 pose = [x, y, TABLE - body.bottom + _GAP, *quaternion]
@@ -81,24 +81,6 @@ class Mimicgen(ManipulationEnv):
             for child in body.children:
                 if child.joint is not None:
                     data.joint(f"{child.name}_joint").qpos[:] = child.joint.start
-
-    def _draw(self) -> list[tuple[float, float, float]]:
-        """Draw x, y and turn of each body, again until none is too near to another."""
-        bodies = self.spec.bodies
-        for _ in range(_TRIES):
-            places = [_one(self.rng, self.ranges[body.name]) for body in bodies]
-            if all(
-                np.hypot(a[0] - b[0], a[1] - b[1]) > bodies[i].radius + bodies[j].radius
-                for i, a in enumerate(places)
-                for j, b in enumerate(places[:i])
-            ):
-                return places
-        raise RuntimeError(f"no room for {[body.name for body in bodies]}")
-
-
-def _one(rng: Any, place: Range) -> tuple[float, float, float]:
-    x, y, turn = (float(rng.uniform(*ends)) for ends in (place.x, place.y, place.turn))
-    return x, y, turn
 
 
 def _element(body: Body, top: bool) -> Any:

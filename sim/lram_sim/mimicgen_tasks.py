@@ -204,7 +204,7 @@ SPECS: dict[str, Spec] = {
         400,
         stacked,
         _names(CUBES[:2]),
-        (Subtask("cube_a", "grasp_a"), Subtask("cube_b", SUCCESS)),
+        (Subtask("cube_a", "grasp_a", symmetry=4), Subtask("cube_b", SUCCESS, symmetry=4)),
         {"grasp_a": _grasp("cube_a", 0.025)},
         CUBES[:2],
         {"d0": _cubes(0.08, 2), "d1": _cubes(0.2, 2)},
@@ -214,10 +214,10 @@ SPECS: dict[str, Spec] = {
         stacked_three,
         _names(CUBES),
         (
-            Subtask("cube_a", "grasp_a"),
-            Subtask("cube_b", "stack_a"),
-            Subtask("cube_c", "grasp_c"),
-            Subtask("cube_a", SUCCESS),
+            Subtask("cube_a", "grasp_a", symmetry=4),
+            Subtask("cube_b", "stack_a", symmetry=4),
+            Subtask("cube_c", "grasp_c", symmetry=4),
+            Subtask("cube_a", SUCCESS, symmetry=4),
         ),
         {
             "grasp_a": _grasp("cube_a", 0.025),
@@ -231,7 +231,7 @@ SPECS: dict[str, Spec] = {
         400,
         nut_on_peg,
         _names((NUT, PEG)),
-        (Subtask("nut", "grasp"), Subtask("peg", SUCCESS)),
+        (Subtask("nut", "grasp"), Subtask("peg", SUCCESS, symmetry=4)),
         {"grasp": _grasp("nut", 0.02)},
         (PEG, NUT),
         {
@@ -270,10 +270,10 @@ SPECS: dict[str, Spec] = {
         assembled,
         _names((BASE, PIECE_1, PIECE_2)),
         (
-            Subtask("piece_1", "grasp_1"),
-            Subtask("base", "seat_1"),
-            Subtask("piece_2", "grasp_2"),
-            Subtask("piece_1", SUCCESS),
+            Subtask("piece_1", "grasp_1", symmetry=4),
+            Subtask("base", "seat_1", symmetry=4),
+            Subtask("piece_2", "grasp_2", symmetry=4),
+            Subtask("piece_1", SUCCESS, symmetry=4),
         ),
         {
             "grasp_1": _grasp("piece_1", 0.01),
@@ -291,7 +291,7 @@ SPECS: dict[str, Spec] = {
         400,
         coffee_ready,
         {"pod": "pod", "machine": "machine", "holder": "holder", "lid": "lid"},
-        (Subtask("pod", "grasp"), Subtask("machine", SUCCESS)),
+        (Subtask("pod", "grasp", symmetry=0), Subtask("machine", SUCCESS)),
         {"grasp": _grasp("pod", 0.01)},
         (MACHINE, POD),
         {
@@ -334,9 +334,9 @@ SPECS: dict[str, Spec] = {
         },
         (
             Subtask("square_nut", "grasp_square"),
-            Subtask("square_peg", "place_square"),
+            Subtask("square_peg", "place_square", symmetry=4),
             Subtask("round_nut", "grasp_round"),
-            Subtask("round_peg", SUCCESS),
+            Subtask("round_peg", SUCCESS, symmetry=0),
         ),
         {
             "grasp_square": _grasp("square_nut", 0.04),
