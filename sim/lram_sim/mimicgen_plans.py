@@ -19,7 +19,7 @@ from lram_sim.mimicgen_shapes import (
     SOCKET_FLOOR,
     SOCKET_TOP,
 )
-from lram_sim.robosuite_grasp import PickPlan, Shape, StackPlan
+from lram_sim.robosuite_grasp import PickPlan, Shape, StackPlan, azimuth
 from lram_sim.robosuite_insert import InsertPlan, effort, level
 from lram_sim.robosuite_motion import (
     CLOSE,
@@ -135,13 +135,12 @@ class PodPlan(Reaching, InsertPlan):
     """Puts the pod into the machine's holder: lowers it as far as the fingers go, and lets go."""
 
     stretch, entry = STRETCH, ENTRY
+    clear = 0.12  # over the open lid
 
     def __init__(self, scene: MimicgenScene) -> None:
         self._world = scene.world
         hold = np.array([0.0, 0.0, 0.032])
-        super().__init__(
-            scene, scene.world.bodies["pod"], hold, 12, (0, 1), slack=0.002, any_turn=True
-        )
+        super().__init__(scene, scene.world.bodies["pod"], hold, 1, (0, 1), slack=0.002)
 
     def candidates(self) -> list[Array]:
         return [self.natural_axis()]
@@ -149,6 +148,14 @@ class PodPlan(Reaching, InsertPlan):
     def socket(self) -> tuple[Array, float]:
         up = np.array([0.0, 0.0, HOLDER_RIM - _NUT_HALF])
         return self._world.position("holder") + up, 0.0
+
+    def best_yaw(self, place: Array, turn: float) -> float:
+        """Return the pod's turn (rad) with the fingers beside the open lid, not against it."""
+        now = self.scene.data.site_xmat[self.scene.grip_site].reshape(3, 3)[:, 0]
+        side = self._world.axes("machine")[:, 1]
+        pod = azimuth(self.axes[:2, 0])
+        yaws = [pod + azimuth(way * side[:2]) - azimuth(now[:2]) for way in (1.0, -1.0)]
+        return min(yaws, key=lambda yaw: self.effort(self.put(place, level(yaw))))
 
     def deep(self) -> bool:
         x, y, z = self._world.inside("pod", "holder")

@@ -13,8 +13,6 @@ from lram_sim.robosuite_scene import Scene
 
 Array = npt.NDArray[np.float64]
 
-_CLEAR = 0.03
-"""Height (m) over the rim at which the object is brought."""
 _JAMMED = 25
 """Ticks without getting lower after which it is let go: it drops, or is taken anew."""
 
@@ -37,9 +35,11 @@ class InsertPlan(PickPlan):
     Attributes:
         stretch: share of its length beyond which a stretched arm speaks against a turn.
         entry: largest action on the last way down.
+        clear: height (m) over the rim at which the object is brought.
     """
 
     stretch = entry = 1.0
+    clear = 0.03
 
     def __init__(
         self,
@@ -105,8 +105,8 @@ class InsertPlan(PickPlan):
         goal = np.array([*place[:2], top - 0.03])
         if off <= 0.002:
             return replace(self.put(goal, level_turn), speed=self.entry)
-        goal[2] = top + 0.012 + min(_CLEAR, 3.0 * off)
-        if aside > 0.04 and self.position[2] < top + _CLEAR - 0.02:
+        goal[2] = top + 0.012 + min(self.clear, 3.0 * off)
+        if aside > 0.04 and self.position[2] < top + self.clear - 0.02:
             goal[:2] = self.position[:2]  # first up, turning on the way
             level_turn = level_turn if self.position[2] > top - 0.1 else self.axes
         return self.put(goal, level_turn)
