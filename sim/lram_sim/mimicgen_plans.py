@@ -41,6 +41,8 @@ _BEFORE = 0.045
 
 STRETCH = 0.988
 """Share of its length that the arm is not stretched beyond."""
+LONG = 0.95
+"""Share of its length beyond which a stretched arm speaks against a way to put something."""
 ENTRY = 0.4
 """Largest action on the last way down."""
 _FINGER, _ROOM = 0.05, 0.01
@@ -96,13 +98,14 @@ class Beside:
 class PegPlan(Reaching, NutPlan):
     """A nut onto a peg that may stand anywhere."""
 
-    stretch, entry = STRETCH, ENTRY
+    stretch, entry = LONG, ENTRY
+    depth = 0.1
 
 
 class SeatPlan(Reaching, InsertPlan):
     """Seats a piece of the assembly: the first in the base, the second on the first."""
 
-    stretch, entry = STRETCH, ENTRY
+    stretch, entry = LONG, ENTRY
 
     def __init__(self, scene: MimicgenScene, name: str, other: str) -> None:
         self._seat, rim, hold = {
@@ -134,7 +137,7 @@ class SeatPlan(Reaching, InsertPlan):
 class PodPlan(Reaching, InsertPlan):
     """Puts the pod into the machine's holder: lowers it as far as the fingers go, and lets go."""
 
-    stretch, entry = STRETCH, ENTRY
+    stretch, entry = LONG, ENTRY
     clear = 0.12  # over the open lid
 
     def __init__(self, scene: MimicgenScene) -> None:
@@ -165,7 +168,7 @@ class PodPlan(Reaching, InsertPlan):
 class ThreadPlan(Reaching, InsertPlan):
     """Takes the needle by its thick end and pushes it through the ring, from the nearer side."""
 
-    stretch, entry = STRETCH, ENTRY
+    stretch, entry = LONG, ENTRY
 
     def __init__(self, scene: MimicgenScene) -> None:
         self._world = scene.world
@@ -227,7 +230,7 @@ class HandPlan:
         place, start = self.world.position(frame) + _OVER, scene.arm_positions()
         self._turn = min(
             (pointing_down(along), pointing_down(-along)),
-            key=lambda turn: effort(inverse, start, Target(place, turn, OPEN), STRETCH),
+            key=lambda turn: effort(inverse, start, Target(place, turn, OPEN), LONG),
         )
 
     def hand(self) -> Array:

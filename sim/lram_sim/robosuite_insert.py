@@ -36,10 +36,11 @@ class InsertPlan(PickPlan):
         stretch: share of its length beyond which a stretched arm speaks against a turn.
         entry: largest action on the last way down.
         clear: height (m) over the rim at which the object is brought.
+        depth: how far (m) below the rim a turn must still be reached.
     """
 
     stretch = entry = 1.0
-    clear = 0.03
+    clear, depth = 0.03, 0.0
 
     def __init__(
         self,
@@ -125,7 +126,7 @@ class InsertPlan(PickPlan):
         best, least = now, np.inf
         for index in range(self._ways):
             yaw = first + index * step
-            target = self.put(place, level(yaw))
+            target = self.put(place - np.array([0.0, 0.0, self.depth]), level(yaw))
             cost = self.effort(target)
             if cost < least:
                 best, least = yaw, cost
@@ -161,7 +162,7 @@ def effort(inverse: InverseKinematics, start: Array, target: Target, stretch: fl
         q = inverse.solve(q, target)
     cost = 20.0 * inverse.miss(q, target) + float(np.abs(q - start).max())
     if stretch < 1.0:
-        cost += 100.0 * max(0.0, inverse.stretch(q) - stretch)
+        cost += 100.0 * max(0.0, inverse.reach.needed(target.position) - stretch)
     return cost
 
 

@@ -36,6 +36,8 @@ _AHEAD = 3.0
 """Ticks that a stretching arm looks ahead."""
 _LONG, _MOST_LEAN = 0.955, 0.35
 """Share of an arm's length beyond which its hand leans, and by how much (rad) at most."""
+_LEANT = 0.97
+"""Share of its length to which an arm may be stretched whose hand may lean."""
 _MARGIN = 0.05
 """Distance (rad) from a joint's limit at which it moves no further."""
 
@@ -90,7 +92,8 @@ class Mover:
                 target = replace(target, turn=self._reach.leaning(target.position) @ target.turn)
             way, turn = error(self._scene.data, self._scene.grip_site, target)
             if self._reach is not None:
-                way = self._reach.kept(way, self._stretch)
+                most = min(self._stretch, _LEANT) if target.lean else self._stretch
+                way = self._reach.kept(way, most)
             moves = _GAIN * np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
         largest = np.abs(moves).max()
         if largest > target.speed:
@@ -104,6 +107,9 @@ class InverseKinematics:
     Args:
         scene: the simulation.
         home: posture that a redundant arm is drawn to.
+
+    Attributes:
+        reach: of the arm.
     """
 
     def __init__(self, scene: Scene, home: Array) -> None:
@@ -111,7 +117,7 @@ class InverseKinematics:
         self._data = mujoco.MjData(scene.model)  # to try positions in
         nv = scene.model.nv
         self._jacp, self._jacr = np.zeros((3, nv)), np.zeros((3, nv))
-        self._reach = Reach(scene)
+        self.reach = Reach(scene)
 
     def solve(self, start: Array, target: Target) -> Array:
         """Return joint positions (n,) near ``start``, as close to the target as they come."""
@@ -138,12 +144,6 @@ class InverseKinematics:
         mujoco.mj_kinematics(self._scene.model, self._data)
         way, turn = error(self._data, self._scene.grip_site, target)
         return float(np.linalg.norm(way) + np.linalg.norm(turn))
-
-    def stretch(self, q: Array) -> float:
-        """Return how far joint positions (n,) stretch the arm, 1 when it is straight."""
-        self._data.qpos[self._scene.arm_qpos] = q
-        mujoco.mj_kinematics(self._scene.model, self._data)
-        return self._reach.share(self._data)
 
     def _step(self, jacobian: Array, left: Array, q: Array, index: int) -> Array:
         low, high = self._scene.arm_range.T
@@ -203,9 +203,12 @@ class Reach:
         way: Array = data.xanchor[self._wrist] - data.xanchor[self._shoulder]
         return way
 
-    def share(self, data: Any) -> float:
-        """Return how far the arm is stretched, 1 when it is straight."""
-        return float(np.linalg.norm(self._way(data)) / self._longest)
+    def needed(self, place: Array) -> float:
+        """Return how far a hand that points down at ``place`` (3,) stretches the arm; 1 is all."""
+        out = place - self._scene.data.xanchor[self._shoulder]
+        back, up = self._wrist_offset
+        away = float(np.hypot(out[0], out[1]))
+        return float(np.hypot(away + back, out[2] + up) / self._longest)
 
     def leaning(self, place: Array) -> Array:
         """Return the rotation (3, 3) of a hand at ``place`` (3,) that leans no more than it must.
