@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.robosuite_control import rotation
 from lram_sim.robosuite_scene import Scene
 
 Array = npt.NDArray[np.float64]
@@ -61,10 +62,12 @@ class Mover:
     Args:
         scene: the simulation, just reset.
         mode: ``joint`` or ``osc``.
+        gain: share of the remaining way asked for each tick. With 1 the action is the one that
+            has the target as its goal.
     """
 
-    def __init__(self, scene: Scene, mode: str) -> None:
-        self._scene, self._joints = scene, mode == "joint"
+    def __init__(self, scene: Scene, mode: str, gain: float = _GAIN) -> None:
+        self._scene, self._joints, self._gain = scene, mode == "joint", gain
         self._home = scene.arm_positions()
         base = scene.model.site("robot0_right_center").id
         self._base = scene.data.site_xmat[base].reshape(3, 3).copy()
@@ -74,14 +77,28 @@ class Mover:
         """Return the action, float64 (action_size,), rounded to single precision."""
         if self._joints:
             now = self._scene.arm_positions()
-            moves = _GAIN * (self._inverse.solve(now, target) - now) / 0.05
+            moves = self._gain * (self._inverse.solve(now, target) - now) / 0.05
         else:
             way, turn = error(self._scene.data, self._scene.grip_site, target)
-            moves = _GAIN * np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
+            parts = (self._base.T @ way / 0.05, self._base.T @ turn / 0.5)
+            moves = self._gain * np.concatenate(parts)
         largest = np.abs(moves).max()
         if largest > target.speed:
             moves *= target.speed / largest
         return np.append(moves, target.grip).astype(np.float32).astype(np.float64)
+
+    def goal(self, action: Array) -> tuple[Array, Array]:
+        """Return position (3,) and rotation (3, 3) of the grip site that an action aims at.
+
+        Args:
+            action: (action_size,), within the limits.
+        """
+        moves, scene = action[:-1], self._scene
+        if self._joints:
+            return self._inverse.hand(scene.arm_positions() + 0.05 * moves)
+        position, turn = hand(scene)
+        swing = self._base @ rotation(0.5 * moves[3:]) @ self._base.T
+        return position + self._base @ (0.05 * moves[:3]), swing @ turn
 
 
 class InverseKinematics:
@@ -117,6 +134,13 @@ class InverseKinematics:
             q = np.clip(q + self._step(jacobian, left, q, index), low + _MARGIN, high - _MARGIN)
         return q
 
+    def hand(self, q: Array) -> tuple[Array, Array]:
+        """Return position (3,) and rotation (3, 3) of the grip site at joint positions (n,)."""
+        self._data.qpos[self._scene.arm_qpos] = q
+        mujoco.mj_kinematics(self._scene.model, self._data)
+        site = self._scene.grip_site
+        return self._data.site_xpos[site].copy(), self._data.site_xmat[site].reshape(3, 3).copy()
+
     def miss(self, q: Array, target: Target) -> float:
         """Return how far joint positions (n,) are from the target, m and rad taken together."""
         self._data.qpos[self._scene.arm_qpos] = q
@@ -144,6 +168,12 @@ class InverseKinematics:
         largest = np.abs(moves).max()
         found: Array = moves if largest <= _LEAP else moves * (_LEAP / largest)
         return found
+
+
+def hand(scene: Scene) -> tuple[Array, Array]:
+    """Return position (3,) and rotation (3, 3) of the grip site."""
+    site = scene.grip_site
+    return scene.data.site_xpos[site].copy(), scene.data.site_xmat[site].reshape(3, 3).copy()
 
 
 def error(data: Any, site: int, target: Target) -> tuple[Array, Array]:

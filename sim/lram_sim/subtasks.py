@@ -26,10 +26,13 @@ class Subtask:
     Attributes:
         object: whose frame the hand's motion belongs to; a key of ``object_poses()``.
         ends: the signal that is raised at its end; ``SUCCESS`` for the last one.
+        symmetry: how often the object looks the same in a turn about its own z axis; 0 for one
+            that is round.
     """
 
     object: str
     ends: str
+    symmetry: int = 1
 
 
 @dataclass(frozen=True)
