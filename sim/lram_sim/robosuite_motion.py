@@ -56,6 +56,12 @@ class Target:
     free_yaw: bool = False
 
 
+def hand(scene: Scene) -> tuple[Array, Array]:
+    """Return position (3,) and rotation (3, 3) of the grip site."""
+    site = scene.grip_site
+    return scene.data.site_xpos[site].copy(), scene.data.site_xmat[site].reshape(3, 3).copy()
+
+
 class Mover:
     """Turns targets into actions.
 
@@ -80,8 +86,8 @@ class Mover:
             moves = self._gain * (self._inverse.solve(now, target) - now) / 0.05
         else:
             way, turn = error(self._scene.data, self._scene.grip_site, target)
-            parts = (self._base.T @ way / 0.05, self._base.T @ turn / 0.5)
-            moves = self._gain * np.concatenate(parts)
+            moves = np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
+            moves *= self._gain
         largest = np.abs(moves).max()
         if largest > target.speed:
             moves *= target.speed / largest
@@ -168,12 +174,6 @@ class InverseKinematics:
         largest = np.abs(moves).max()
         found: Array = moves if largest <= _LEAP else moves * (_LEAP / largest)
         return found
-
-
-def hand(scene: Scene) -> tuple[Array, Array]:
-    """Return position (3,) and rotation (3, 3) of the grip site."""
-    site = scene.grip_site
-    return scene.data.site_xpos[site].copy(), scene.data.site_xmat[site].reshape(3, 3).copy()
 
 
 def error(data: Any, site: int, target: Target) -> tuple[Array, Array]:
