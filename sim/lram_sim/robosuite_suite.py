@@ -32,7 +32,14 @@ from lram_sim.robosuite_names import split_name
 from lram_sim.robosuite_scene import Scene, finger_name
 from lram_sim.robosuite_subtasks import SUBTASKS, Signals
 from lram_sim.subtasks import Pose, Subtask
-from lram_sim.suite import Array, Expert, StepResult, check_seed, package_versions
+from lram_sim.suite import (
+    Array,
+    Expert,
+    StepResult,
+    check_seed,
+    clipped_action,
+    package_versions,
+)
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
 
 REWARD = RewardSpec(
@@ -143,15 +150,10 @@ class RobosuiteTask:
 
     def step(self, action: npt.ArrayLike) -> StepResult:
         """Advance 0.05 s with an action for each field, clipped to [-1, 1]."""
-        command = np.asarray(action, dtype=np.float64)
-        size = len(self.action_fields)
-        if command.shape != (size,) or not np.isfinite(command).all():
-            raise TaskError(
-                f"task '{self.name}': expected {size} finite action values, got {command}"
-            )
+        command = clipped_action(self.name, action, len(self.action_fields))
         if self._steps is None or self._steps >= MAX_EPISODE_STEPS:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
-        failure = self._stepper.step(np.clip(command, -1.0, 1.0))
+        failure = self._stepper.step(command)
         self._steps = MAX_EPISODE_STEPS if failure else self._steps + 1
         success = not failure and bool(self._env._check_success())
         return StepResult(
