@@ -198,3 +198,13 @@ def pointing_down(finger_axis: Array) -> Array:
     x /= np.linalg.norm(x)
     z = np.array([0.0, 0.0, -1.0])
     return np.column_stack((x, np.cross(z, x), z))
+
+
+def azimuth(way: Array) -> float:
+    """Return the angle (rad) of a vector in the plane."""
+    return float(np.arctan2(way[1], way[0]))
+
+
+def angle_between(one: Array, other: Array) -> float:
+    """Return the angle (rad) between two unit vectors."""
+    return float(np.arccos(np.clip(one @ other, -1.0, 1.0)))
