@@ -216,6 +216,19 @@ def test_demonstrations_that_are_not_their_replay_are_refused(
     assert not list(tmp_path.glob("new*"))
 
 
+def test_actions_that_went_through_a_bag_are_the_episode(demos: Dataset, tmp_path: Path) -> None:
+    """A robot's units and back: the imported actions are off by some 4e-7."""
+    rng = np.random.default_rng(0)
+
+    def through_units(episode: Episode) -> Episode:
+        off = rng.uniform(-4e-7, 4e-7, episode.actions.shape)
+        return replace(episode, actions=(episode.actions + off).astype(np.float32))
+
+    sources = changed(demos, tmp_path / "imported", through_units)
+    library = read_library(Dataset.open(sources.path), task_of(OSC, "stack"))
+    assert len(library.demonstrations) == 3
+
+
 def test_other_robots_and_missing_fields_are_refused(demos: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'robosuite-iiwa': robot panda instead of iiwa, gripper"):
         generated(tmp_path / "new", Sources(demos.path), "robosuite-iiwa")
