@@ -49,6 +49,7 @@ def write_part(path: Path, episodes: list[Episode]) -> None:
         "success": np.array([e.success for e in episodes], dtype=np.bool_),
         "noise": np.array([e.noise for e in episodes], dtype=np.float64),
         "length": np.array([len(e.rewards) for e in episodes], dtype=np.int64),
+        "source": np.array([e.source for e in episodes], dtype=np.str_),
     }
     arrays = (
         {name: np.concatenate([getattr(e, name) for e in episodes]) for name in ARRAYS}
@@ -64,6 +65,9 @@ def read_part(path: Path) -> list[Episode]:
     try:
         with np.load(path, allow_pickle=False) as data:
             columns = {name: data[name] for name in INDEX_COLUMNS}
+            # Parts of an interrupted collection of an earlier release have none.
+            none = np.full(len(columns["seed"]), "")
+            columns["source"] = data.get("source", none)
             ends = np.cumsum(columns["length"])
             arrays = {name: data[name] for name in ARRAYS} if len(ends) else {}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -77,6 +81,7 @@ def read_part(path: Path) -> list[Episode]:
                 seed=int(columns["seed"][row]),
                 success=bool(columns["success"][row]),
                 noise=float(columns["noise"][row]),
+                source=str(columns["source"][row]),
             )
         )
     return episodes

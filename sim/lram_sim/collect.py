@@ -19,13 +19,18 @@ from typing import Any
 from lram_core.data.files import atomic_path, sha256
 from lram_core.data.store import Dataset, merge_parts, write_part
 from lram_core.errors import BundleError, CommandError, DataError, listed
-from lram_sim.demonstrate import STARTS, Recipe, Tally, demonstrate
+from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
+from lram_sim.generate import Sources, described, read_sources
 from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
 from lram_sim.workers import PolicySource, cached_policy, cached_task, run_parallel, stopping
 
 CHUNK = 20
 """Episodes of one task in a work item: a second or two of work."""
 FORMAT = 1
+_REPLAYED = (
+    "segments of demonstrations, moved with their objects and replayed, perturbed; labels are the "
+    "clipped actions towards the moved paths"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Work:
     recipe: Recipe
     bundle: str | None
     part: Path
+    demonstrator: Demonstrator = by_expert
 
 
 def collect(
@@ -49,6 +55,7 @@ def collect(
     workers: int,
     bundle: Path | None = None,
     selection: str = "",
+    sources: Sources | None = None,
     on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
 ) -> dict[str, Tally]:
     """Collect a dataset of demonstrations.
@@ -61,6 +68,7 @@ def collect(
         workers: number of processes.
         bundle: policy that begins some episodes; needed if ``recipe.roll_in_fraction`` > 0.
         selection: how the tasks were asked for, e.g. ``ml45-train``; kept with the dataset.
+        sources: demonstrations whose segments are replayed; None for the tasks' experts.
         on_progress: called with the number of episodes just dealt with and the ticks they took.
 
     Returns:
@@ -69,16 +77,31 @@ def collect(
     Raises:
         CommandError: the parameters make no sense, or an expert fails (what the others gave is
             kept in ``out``).
-        DataError: ``out`` or its parts were made with other parameters.
+        DataError: ``out`` or its parts were made with other parameters, or ``sources`` cannot be
+            replayed here.
+        TaskError: ``sources`` are given and a task has no subtasks.
     """
-    parameters = _parameters(suite, tasks, recipe, bundle)
+    parameters = _parameters(suite, tasks, recipe, bundle, sources)
+    driver = "the expert" if sources is None else "the generation from demonstrations"
     if out.exists():
         tallies = _finished(out, parameters)
-        _check_complete(tallies, recipe.episodes, out)
+        _check_complete(tallies, recipe.episodes, out, driver)
         return tallies
+    demonstrators: dict[str, Demonstrator] = dict.fromkeys(tasks, by_expert)
+    if sources is not None:
+        demonstrators = read_sources(suite, tasks, sources, workers)
     parts = _open_parts(out, parameters)
     works = [
-        Work(suite.name, task, start, min(start + CHUNK, recipe.episodes), recipe, path, part)
+        Work(
+            suite.name,
+            task,
+            start,
+            min(start + CHUNK, recipe.episodes),
+            recipe,
+            path,
+            part,
+            demonstrators[task],
+        )
         for path in [str(bundle) if bundle else None]
         for index, task in enumerate(tasks)
         for start in range(0, recipe.episodes, CHUNK)
@@ -112,11 +135,13 @@ def collect(
 
     made = [work.part for work in works if work.part.exists()]
     if any(tally.collected for tally in tallies.values()):
-        merge_parts(
-            made, out, dataset_schema(suite), _provenance(parameters, tallies, bundle, selection)
-        )
+        provenance = _provenance(parameters, tallies, bundle, selection)
+        if sources is not None:
+            provenance["source"] = _REPLAYED
+            provenance["demonstrations"] = described(sources, demonstrators)
+        merge_parts(made, out, dataset_schema(suite), provenance)
         shutil.rmtree(parts)
-    _check_complete(tallies, recipe.episodes, out)
+    _check_complete(tallies, recipe.episodes, out, driver)
     return tallies
 
 
@@ -128,6 +153,7 @@ def _run_work(work: Work) -> tuple[Work, Tally]:
         work.recipe,
         cached_policy(PolicySource(work.bundle, suite=work.suite)) if work.bundle else None,
         stopping,
+        work.demonstrator,
     )
     tally.seconds = time.perf_counter() - begin
     # The tally first: a part that exists is complete.
@@ -138,7 +164,7 @@ def _run_work(work: Work) -> tuple[Work, Tally]:
 
 
 def _parameters(
-    suite: Suite, tasks: list[str], recipe: Recipe, bundle: Path | None
+    suite: Suite, tasks: list[str], recipe: Recipe, bundle: Path | None, sources: Sources | None
 ) -> dict[str, Any]:
     """Check the parameters and return all that determine the dataset, as plain data."""
     if recipe.episodes < 1:
@@ -157,6 +183,10 @@ def _parameters(
         )
     if (bundle is None) != (recipe.roll_in_fraction == 0):
         raise CommandError("a roll-in needs both a bundle and a fraction above 0")
+    if bundle is not None and sources is not None:
+        raise CommandError(
+            "a roll-in needs an expert that takes over anywhere; segments of demonstrations do not"
+        )
     weights = None
     if bundle is not None:
         file = bundle / "model.safetensors"
@@ -170,6 +200,7 @@ def _parameters(
         **asdict(recipe),
         "roll_in_weights": weights,
         "versions": suite.versions(),
+        "demonstrations": None if sources is None else sources.parameters(),
     }
 
 
@@ -238,7 +269,7 @@ def _provenance(
     }
 
 
-def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path) -> None:
+def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path, driver: str) -> None:
     """Raises CommandError if a task gave less than half of what was asked for."""
     failed = [
         f"{task} ({tally.collected} of {episodes} episodes after {tally.tries} tries)"
@@ -247,4 +278,4 @@ def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path) -> None
     ]
     if failed:
         kept = f"; the other episodes are kept in {out}" if out.exists() else ""
-        raise CommandError(f"the expert fails in: {listed(failed)}{kept}")
+        raise CommandError(f"{driver} fails in: {listed(failed)}{kept}")

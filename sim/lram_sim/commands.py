@@ -9,6 +9,7 @@ import click
 
 from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
+from lram_sim.generate import SELECTIONS
 from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks
 from lram_sim.workers import PolicySource, default_workers
 
@@ -39,9 +40,27 @@ _workers = click.option(
 @click.option(
     "--noise",
     type=click.FloatRange(0, 1),
-    default=0.3,
+    default=None,
+    help="Largest perturbation of the executed actions; 1 is the largest action (default 0.3; "
+    "0.05 with --from-demos).",
+)
+@click.option(
+    "--from-demos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Dataset of a few demonstrations: their segments are moved to where the objects lie in "
+    "new episodes and replayed, instead of the experts.",
+)
+@click.option(
+    "--select",
+    type=click.Choice(SELECTIONS),
+    default=SELECTIONS[0],
     show_default=True,
-    help="Largest perturbation of the expert's actions; 1 is the largest action.",
+    help="With --from-demos: demonstrations whose objects lay nearest, or any.",
+)
+@click.option(
+    "--mix",
+    is_flag=True,
+    help="With --from-demos: choose anew for each segment, instead of once an episode.",
 )
 @click.option(
     "--rollin",
@@ -63,7 +82,10 @@ def collect(
     tasks: str,
     episodes: int,
     seed: int,
-    noise: float,
+    noise: float | None,
+    from_demos: Path | None,
+    select: str,
+    mix: bool,
     rollin: Path | None,
     rollin_fraction: float | None,
     workers: int | None,
@@ -76,18 +98,24 @@ def collect(
     """
     from lram_sim.collect import collect as run
     from lram_sim.demonstrate import Recipe
+    from lram_sim.generate import Sources
     from lram_sim.tables import collection_table, step_progress
 
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
     if rollin_fraction is None:
         rollin_fraction = 0.5 if rollin else 0.0
+    if noise is None:
+        noise = 0.3 if from_demos is None else 0.05
     recipe = Recipe(episodes, seed, noise, rollin_fraction)
+    sources = None if from_demos is None else Sources(from_demos, select, mix)
     with step_progress("collecting", len(names) * episodes) as advance:
-        tallies = run(
-            found, names, recipe, out, workers or default_workers(), rollin, tasks, advance
-        )
-    collection_table(tallies, out)
+        processes = workers or default_workers()
+        tallies = run(found, names, recipe, out, processes, rollin, tasks, sources, advance)
+    if sources is None:
+        collection_table(tallies, out)
+    else:
+        collection_table(tallies, out, "generation success")
 
 
 @click.command()

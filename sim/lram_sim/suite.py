@@ -279,6 +279,18 @@ def package_versions(*packages: str) -> dict[str, str]:
     return found
 
 
+def clipped_action(task: str, action: npt.ArrayLike, size: int) -> Array:
+    """Return an action, float64 (size,), clipped to [-1, 1].
+
+    Raises:
+        TaskError: it has another size or a value that is not finite.
+    """
+    command = np.asarray(action, dtype=np.float64)
+    if command.shape != (size,) or not np.isfinite(command).all():
+        raise TaskError(f"task '{task}': expected {size} finite action values, got {command}")
+    return np.clip(command, -1.0, 1.0)
+
+
 def check_seed(seed: int) -> int:
     """Return ``seed``. Raises TaskError unless it fits 0 … 2^63 - 1."""
     if not 0 <= seed < 2**63:
