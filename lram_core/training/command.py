@@ -57,6 +57,27 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="Ticks a training window.",
 )
+@click.option(
+    "--span",
+    type=click.IntRange(1),
+    default=DEFAULTS.span,
+    show_default=True,
+    help="Episodes of one task that the state is carried over (in-context learning).",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    default=DEFAULTS.stride,
+    show_default=True,
+    help="With --span: one episode of a task's history is taken every so many.",
+)
+@click.option(
+    "--bins",
+    type=click.IntRange(2),
+    default=DEFAULTS.bins,
+    show_default=True,
+    help="Bins an action dimension; of discrete actions at least their number.",
+)
 @click.option("--steps", type=click.IntRange(1), default=DEFAULTS.steps, show_default=True)
 @click.option(
     "--minutes",
@@ -109,6 +130,9 @@ def train(
     size: str | None,
     batch: int,
     context: int,
+    span: int,
+    stride: int,
+    bins: int,
     steps: int,
     minutes: float,
     lr: float,
@@ -127,9 +151,9 @@ def train(
     name, options = _shape(backbone, size, init)
     config = TrainConfig(
         backbone=name, backbone_options=options, freeze_shared=freeze_shared, mix=mix,
-        batch=batch, context=context, steps=steps, minutes=minutes, lr=lr,
-        optimizer=optimizer, init=init or "", seed=seed, device=device,
-        compile=compile, evaluate_every=evaluate_every,
+        batch=batch, context=context, span=span, stride=stride, bins=bins,
+        steps=steps, minutes=minutes, lr=lr, optimizer=optimizer, init=init or "",
+        seed=seed, device=device, compile=compile, evaluate_every=evaluate_every,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
     told = ", ".join(f"{name} {value:.4f}" for name, value in brief(metrics).items())

@@ -20,6 +20,9 @@ class TrainConfig:
         backbone, backbone_options: see :mod:`lram_core.backbones`.
         bins: bins an action dimension.
         batch: parallel streams. context: ticks a window.
+        span, stride: episodes of one task's history that a state is carried over, taken every
+            ``stride`` episodes, see :class:`lram_core.data.stream.Spans`. With a span above 1
+            nothing is held out: a history has no episode to spare.
         steps: optimiser steps. minutes: stop (with the schedule's end) when this much time is
             used; 0 for no limit.
         optimizer: ``adamw`` or ``muon``, see :mod:`lram_core.training.optimizers`.
@@ -46,6 +49,8 @@ class TrainConfig:
     bins: int = 256
     batch: int = 16
     context: int = 50
+    span: int = 1
+    stride: int = 1
     steps: int = 20_000
     minutes: float = 0.0
     optimizer: str = "muon"
