@@ -293,7 +293,7 @@ def test_the_manual_shows_the_reports():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--sizes 16M 17M", "unknown size '17M'; available: d128, d256, 16M, 48M, 110M, 206M"),
+        ("--sizes 16M 17M", "unknown size '17M'; available: d64, d128, d256, 16M, 48M, 110M, 206M"),
         ("--models rwkv", "unknown model 'rwkv'; available: xlstm, xlstm-7:1, xlstm-h128, mamba,"),
     ],
 )

@@ -4,7 +4,7 @@
 that train on a workstation. Suffixes of an xLSTM's size, alone or both:
 
 - ``-7:1``: sLSTM blocks at the paper's places (one in eight, or somewhat less; in ``d64``, ``d128``
-  and ``d256``, which have four to six blocks, one).
+  and ``d256``, which have two to six blocks, one).
 - ``-h128``: mLSTM heads of size 128 instead of four heads. The state, ``4 * d_model**2 /
   num_heads`` values a block and the tick's largest traffic after the weights, shrinks to a half
   (16M), a third (48M), a quarter (110M), a fifth (206M); d256 has such heads anyway.
@@ -17,7 +17,7 @@ from typing import Any
 Options = dict[str, Any]
 
 _WIDTH_AND_LAYERS = {
-    "d64": (64, 4),
+    "d64": (64, 2),
     "d128": (128, 4),
     "d256": (256, 6),
     "16M": (512, 8),
@@ -27,7 +27,7 @@ _WIDTH_AND_LAYERS = {
 }
 # Where the paper's [7:1] models have their sLSTM blocks; the small ones have one, as 16M has.
 _SLSTM_AT = {
-    **dict.fromkeys(("d64", "d128", "d256", "16M"), [1]),
+    **{name: [1] for name in ("d64", "d128", "d256", "16M")},
     "48M": [1, 3],
     "110M": [1, 3],
     "206M": [1, 3, 5],

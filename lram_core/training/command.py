@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from lram_core.backbones import BACKBONES, SIZES, size_options
 from lram_core.training.config import MIXES, TrainConfig
@@ -42,6 +43,13 @@ DEFAULT_SIZE = "d256"
     "--size",
     default=None,
     help=f"{', '.join(SIZES['xlstm'])} [default: that of --init, else {DEFAULT_SIZE}].",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Change an option of the size, e.g. context=200 of a Transformer; repeat it for more.",
 )
 @click.option(
     "--batch",
@@ -128,6 +136,7 @@ def train(
     run: Path | None,
     backbone: str | None,
     size: str | None,
+    changes: tuple[str, ...],
     batch: int,
     context: int,
     span: int,
@@ -148,7 +157,7 @@ def train(
     from lram_core.training.train import train as run_training
     from lram_core.training.validation import brief
 
-    name, options = _shape(backbone, size, init)
+    name, options = _shape(backbone, size, changes, init)
     config = TrainConfig(
         backbone=name, backbone_options=options, freeze_shared=freeze_shared, mix=mix,
         batch=batch, context=context, span=span, stride=stride, bins=bins,
@@ -160,12 +169,24 @@ def train(
     click.echo(f"{out}: held-out {told}")
 
 
-def _shape(backbone: str | None, size: str | None, init: str | None) -> tuple[str, dict[str, Any]]:
+def _shape(
+    backbone: str | None, size: str | None, changes: tuple[str, ...], init: str | None
+) -> tuple[str, dict[str, Any]]:
     """Return backbone and options: as asked for, else those of the bundle to start from."""
-    if init and not (backbone or size):
+    if init and not (backbone or size or changes):
         from lram_core.bundle import load_joint_bundle
 
         config = load_joint_bundle(init)[0].first.config
         return config.backbone, config.backbone_options
     backbone = backbone or DEFAULTS.backbone
-    return backbone, size_options(backbone, size or DEFAULT_SIZE)
+    return backbone, size_options(backbone, size or DEFAULT_SIZE, **_changes(changes))
+
+
+def _changes(given: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.UsageError(f"--set: expected OPTION=VALUE, found {text!r}")
+        found[name] = yaml.safe_load(value)
+    return found

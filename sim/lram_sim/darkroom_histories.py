@@ -29,6 +29,7 @@ def collect_histories(
     suite: DarkRoomSuite,
     tasks: list[str],
     trials: int,
+    every: int,
     seed: int,
     out: Path,
     selection: str = "",
@@ -39,6 +40,7 @@ def collect_histories(
     Args:
         suite, tasks: which goals.
         trials: of each agent.
+        every: keep one trial of so many: the learning shows in less data.
         seed: of the agents' choices.
         out: folder of the dataset; it appears when everything is written.
         selection: how the tasks were asked for, kept with the dataset.
@@ -58,13 +60,14 @@ def collect_histories(
         "histories": True,
         "tasks": tasks,
         "episodes": trials,
+        "every": every,
         "seed": seed,
         "learner": asdict(ppo),
         "versions": suite.versions(),
     }
     if out.exists():
         _check_same(Dataset.open(out).provenance, parameters, out)
-        return _outcome(Dataset.open(out), trials)
+        return _outcome(Dataset.open(out))
     history = learn(
         [suite.goal(task) for task in tasks],
         trials,
@@ -75,7 +78,7 @@ def collect_histories(
     with DatasetWriter(out, dataset_schema(suite)) as writer:
         for number, task in enumerate(tasks):
             least = suite.make(task).demonstration_return
-            for trial in range(trials):
+            for trial in range(0, trials, every):
                 rewards = history.rewards[trial, :, number]
                 writer.add(
                     Episode(
@@ -95,13 +98,16 @@ def collect_histories(
                 "parameters": parameters,
             }
         )
-    return _outcome(Dataset.open(out), trials)
+    return _outcome(Dataset.open(out))
 
 
-def _outcome(data: Dataset, trials: int) -> dict[str, float]:
-    last = max(1, trials // 10)
+def _outcome(data: Dataset) -> dict[str, float]:
     tasks, returns = data.column("task"), data.column("return")
-    return {task: float(returns[tasks == task][-last:].mean()) for task in dict.fromkeys(tasks)}
+    found = {}
+    for task in dict.fromkeys(tasks.tolist()):
+        own = returns[tasks == task]
+        found[task] = float(own[-max(1, len(own) // 10) :].mean())
+    return found
 
 
 def _check_same(provenance: dict[str, Any], parameters: dict[str, Any], out: Path) -> None:

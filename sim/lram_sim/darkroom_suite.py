@@ -83,9 +83,7 @@ class DarkRoomTask:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
         self._steps += 1
         _, rewards = self._room.step(np.rint(command).clip(0, len(MOVES) - 1).astype(np.int64))
-        return StepResult(
-            self._observation(), float(rewards[0]), False, self._steps == TRIAL_STEPS
-        )
+        return StepResult(self._observation(), float(rewards[0]), False, self._steps == TRIAL_STEPS)
 
     def sensors(self) -> dict[str, Array]:
         """Return row and column, one-hot."""
