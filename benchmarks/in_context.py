@@ -80,7 +80,8 @@ def one(args: argparse.Namespace, data: Path, name: str, seed: int) -> dict[str,
             *(word for change in changes for word in ("--set", change)),
             *("--bins", 5, "--span", args.span, "--stride", args.stride),
             *("--context", args.context, "--batch", args.batch, "--steps", args.steps),
-            *("--seed", seed, "--device", "cpu", "--evaluate-every", args.log_every),
+            *("--seed", seed, "--device", "cpu"),
+            *("--evaluate-every", args.log_every, "--checkpoint-every", args.log_every),
         )
         write_json({"train_s": time.monotonic() - begin}, timing)
     if not results.exists():
@@ -163,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--train-tasks", default="train")
     parser.add_argument("--eval-tasks", default="train,test")
-    parser.add_argument("--history", type=int, default=1000, help="trials of an agent's life")
+    parser.add_argument("--history", type=int, default=400, help="trials of an agent's life")
     parser.add_argument("--every", type=int, default=10, help="of them, keep one of so many")
     parser.add_argument("--size", default="d64")
     parser.add_argument("--span", type=int, default=20, help="trials that a state is carried over")

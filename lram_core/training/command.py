@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,13 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="Steps between validations.",
 )
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(1),
+    default=DEFAULTS.checkpoint_every,
+    show_default=True,
+    help="Steps between checkpoints.",
+)
 def train(
     data: tuple[Path, ...],
     out: Path,
@@ -153,6 +161,7 @@ def train(
     device: str,
     compile: bool,
     evaluate_every: int,
+    checkpoint_every: int,
 ) -> None:
     from lram_core.training.train import train as run_training
     from lram_core.training.validation import brief
@@ -163,10 +172,12 @@ def train(
         batch=batch, context=context, span=span, stride=stride, bins=bins,
         steps=steps, minutes=minutes, lr=lr, optimizer=optimizer, init=init or "",
         seed=seed, device=device, compile=compile, evaluate_every=evaluate_every,
+        checkpoint_every=checkpoint_every,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
-    told = ", ".join(f"{name} {value:.4f}" for name, value in brief(metrics).items())
-    click.echo(f"{out}: held-out {told}")
+    told = {name: value for name, value in brief(metrics).items() if not math.isnan(value)}
+    said = ", ".join(f"{name} {value:.4f}" for name, value in told.items())
+    click.echo(f"{out}: {'held-out ' if 'loss' in told else 'nothing held out, '}{said}")
 
 
 def _shape(
