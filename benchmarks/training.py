@@ -35,6 +35,7 @@ from xlstm import (
 
 from benchmarks.candidates import ACTION_SIZE, OBSERVATION_SIZE, exists, random_model
 from benchmarks.output import write_json
+from benchmarks.training_table import markdown
 from lram_core.action_model import RETURN_TO_GO, TOKENS_PER_TICK, ActionModel
 from lram_core.backbones.mamba import STATE_SIZE, from_official
 from lram_core.errors import listed
@@ -47,7 +48,6 @@ PEERS = {
     "mamba": "transformers' Mamba",
     "transformer": "transformers' GPT-2",
 }
-WANTED = 1.5
 CLIP, LR = 0.25, 1e-4
 
 Batch = dict[str, Tensor]
@@ -226,26 +226,6 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "rounds": args.rounds,
         "groups": groups,
     }
-
-
-def markdown(report: dict[str, Any]) -> dict[str, str]:
-    """Return the manual's table ``step``."""
-    lines = [
-        f"{report['machine']}, 1 thread, torch {report['torch']}; batches of {report['batch']} "
-        f"windows of {report['context']} timesteps, float32; medians of {report['rounds']} steps "
-        f"each, in turns. Wanted: {WANTED} × the peer.",
-        "",
-        "| size | model | parameters | timesteps/s | peer | timesteps/s | ours / peer | |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for group in report["groups"]:
-        rate = group["timesteps_per_s"]
-        lines.append(
-            f"| {group['size']} | {group['model']} | {group['parameters'] / 1e6:.2f}M "
-            f"| {rate['ours']:,.0f} | {group['peer']} | {rate['peer']:,.0f} "
-            f"| {group['ratio']:.2f} | {'met' if group['ratio'] >= WANTED else 'missed'} |"
-        )
-    return {"step": "\n".join(lines)}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -121,6 +121,13 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="What counts the same in training.",
 )
+@click.option(
+    "--spread",
+    type=click.FloatRange(0),
+    default=DEFAULTS.spread,
+    show_default=True,
+    help="Spread each label over the bins beside it: standard deviation in bins.",
+)
 @click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
 @click.option("--device", default=DEFAULTS.device, show_default=True, help="cpu, cuda or auto.")
 @click.option("--compile/--no-compile", default=DEFAULTS.compile, help="Use torch.compile.")
@@ -157,6 +164,7 @@ def train(
     init: str | None,
     freeze_shared: bool,
     mix: str,
+    spread: float,
     seed: int,
     device: str,
     compile: bool,
@@ -169,7 +177,7 @@ def train(
     name, options = _shape(backbone, size, changes, init)
     config = TrainConfig(
         backbone=name, backbone_options=options, freeze_shared=freeze_shared, mix=mix,
-        batch=batch, context=context, span=span, stride=stride, bins=bins,
+        batch=batch, context=context, span=span, stride=stride, bins=bins, spread=spread,
         steps=steps, minutes=minutes, lr=lr, optimizer=optimizer, init=init or "",
         seed=seed, device=device, compile=compile, evaluate_every=evaluate_every,
         checkpoint_every=checkpoint_every,
