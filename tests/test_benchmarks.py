@@ -19,6 +19,8 @@ from benchmarks import (
     simulation,
     soak,
     tick_latency,
+    training,
+    training_table,
 )
 from benchmarks.candidates import package_candidate, random_model, runtime_candidates
 from benchmarks.interleave import WARM_UP, Budget, take_turns
@@ -281,6 +283,19 @@ def test_backbones_are_trained_evaluated_and_timed_alike(tmp_path):
     }
     backbones_report.plot(report, tmp_path / "backbones.svg")
     assert "| Mamba | 32 |" in backbones_report.markdown(report)["sizes"]
+
+
+def test_a_training_step_takes_turns_with_its_peers(tmp_path):
+    file = tmp_path / "training.json"
+    words = "--sizes d64 --batch 1 --context 4 --rounds 1"
+    training.main([*words.split(), "--json", str(file)])
+    report = json.loads(file.read_text())
+    assert [group["model"] for group in report["groups"]] == list(training.MODELS)
+    for group in report["groups"]:
+        assert min(group["timesteps_per_s"].values()) > 0
+        # The same weights give the same loss: the peer is the same model.
+        assert group["loss_difference"] is None or group["loss_difference"] < 1e-4
+    assert "| d64 | mamba |" in training_table.markdown(report)["step"]
 
 
 def test_bridge_and_simulator_take_turns(tmp_path):

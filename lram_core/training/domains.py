@@ -130,10 +130,9 @@ def load_domains(
     for name, own in suites.items():
         codec = ActionCodec(own[0].schema.action, config.bins)
         arrays = TrainingArrays.load(own, codec, device)
+        training, validation = arrays.split(config.held_out)
         if config.span > 1:
-            training, validation = list(range(len(arrays.episodes))), []
-        else:
-            training, validation = arrays.split(config.held_out)
+            training, validation = sorted(training + validation), []
         groups = _groups(arrays, training, config.mix)
         weight = _weight(arrays, training, groups, config.mix)
         seed = config.seed + len(found) * _SEED_STEP

@@ -23,13 +23,14 @@ from lram_sim.darkroom import (
     task_name,
     towards,
 )
+from lram_sim.drive import Drive
 from lram_sim.suite import Array, StepResult, check_seed, package_versions
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic
 
 NAME = "darkroom"
 # Rows and columns one-hot: one linear map embeds an observation, and has to tell cells apart.
 OBSERVATION = tuple(ObservationField(name, SIDE, "1") for name in ("row", "column"))
-ACTION = (ActionField("move", "1", DISCRETE, 0.0, float(len(MOVES) - 1)),)
+ACTION: tuple[ActionField, ...] = (ActionField("move", "1", DISCRETE, 0.0, float(len(MOVES) - 1)),)
 REWARD = RewardSpec(definition="1 for a move that ends on the goal, else 0.", scale=20.0)
 _RATE = 1.0
 _KEPT_SHARE = 0.5
@@ -122,7 +123,7 @@ class DarkRoomSuite:
     action_fields = ACTION
     reward = REWARD
     camera = ""
-    drive = None
+    drive: Drive | None = None
     topics = (
         *(
             SensorTopic(
