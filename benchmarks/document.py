@@ -23,6 +23,7 @@ from benchmarks import (
     control_loop,
     domains,
     fault_tables,
+    in_context,
     int8_agreement,
     latency_tables,
     learn_from_bag,
@@ -30,6 +31,7 @@ from benchmarks import (
     plots,
     simulation,
     soak_table,
+    training_table,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +61,8 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "pairs": (pairs.markdown, None),
     "domains": (domains.markdown, None),
     "backbones": (backbones_report.markdown, backbones_report.plot),
+    "in_context": (in_context.markdown, in_context.plot),
+    "training": (training_table.markdown, None),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -73,6 +73,18 @@ _workers = click.option(
     default=None,
     help="Share of the episodes with a roll-in (default 0.5 with --rollin).",
 )
+@click.option(
+    "--histories",
+    is_flag=True,
+    help="All trials of an agent that learns each task, from its first on (suite darkroom).",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With --histories: keep one trial of so many.",
+)
 @_workers
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset."
@@ -88,6 +100,8 @@ def collect(
     mix: bool,
     rollin: Path | None,
     rollin_fraction: float | None,
+    histories: bool,
+    every: int,
     workers: int | None,
     out: Path,
 ) -> None:
@@ -103,6 +117,13 @@ def collect(
 
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
+    if histories:
+        from lram_sim import darkroom_commands
+
+        darkroom_commands.collect(found, names, episodes, every, seed, out, tasks)
+        return
+    if every > 1:
+        raise click.UsageError("--every is an option of --histories")
     if rollin_fraction is None:
         rollin_fraction = 0.5 if rollin else 0.0
     if noise is None:
@@ -130,10 +151,16 @@ def collect(
 @click.option(
     "--episodes",
     type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="A task and block of seeds.",
+    default=None,
+    help="A task and block of seeds [default: 10]; with --trials: lives a task [default: 1].",
 )
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Keep the state over so many episodes of a task: learning in context (suite darkroom).",
+)
+@click.option("--greedy", is_flag=True, help="With --trials: always the likeliest action.")
 @click.option(
     "--seed",
     "seeds",
@@ -156,7 +183,9 @@ def evaluate(
     expert: bool,
     suite: str,
     tasks: str,
-    episodes: int,
+    episodes: int | None,
+    trials: int | None,
+    greedy: bool,
     seeds: tuple[int, ...],
     target_return: float | None,
     device: str,
@@ -168,6 +197,7 @@ def evaluate(
     """Measure success rates or returns by rollouts in this machine's simulator, without ROS.
 
     Writes report.html, results.csv (a row a task) and results.json (all episodes) into --out.
+    With --trials: curve.svg, trials.csv (a row a trial) and trials.json.
     """
     from lram_sim import evaluate as evaluation
     from lram_sim.summaries import summaries
@@ -177,6 +207,18 @@ def evaluate(
         raise click.UsageError("give either --bundle or --expert")
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
+    if trials is not None:
+        if bundle is None:
+            raise click.UsageError("--trials needs --bundle: an expert has nothing to find out")
+        from lram_sim import darkroom_commands
+        from lram_sim.trials import Plan
+
+        plan = Plan(names, episodes or 1, trials, target_return, seeds[0], greedy)
+        darkroom_commands.evaluate(found, bundle, plan, out)
+        return
+    if greedy:
+        raise click.UsageError("--greedy is an option of --trials")
+    episodes = episodes or 10
     evaluation.check_writable(out)
     source, runs_on = None, None
     if bundle is not None:

@@ -37,6 +37,7 @@ _SUITES = {
             *("ball_in_cup", "hopper", "fish", "pendulum"),
         )
     },
+    "darkroom": "lram_sim.darkroom_suite:DarkRoomSuite",
     **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
     **{name: f"lram_sim.composuite_suite:ComposuiteSuite:{name}" for name in composuite_names()},
     **{name: f"lram_sim.mimicgen_suite:MimicgenSuite:{name}" for name in mimicgen_names()},
