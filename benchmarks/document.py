@@ -25,12 +25,13 @@ from benchmarks import (
     latency_tables,
     learn_from_bag,
     plots,
+    scale_plan,
     soak_table,
 )
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
-MANUALS = (MANUAL, *(ROOT / "docs" / name for name in ("safety.md", "data.md")))
+MANUALS = (MANUAL, *(ROOT / "docs" / name for name in ("safety.md", "data.md", "scaling.md")))
 RESULTS = Path(__file__).with_name("results")
 
 Tables = Callable[[dict[str, Any]], dict[str, str]]
@@ -48,6 +49,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "control_loop": (control_loop.markdown, control_loop.plot),
     "fault_campaign": (fault_tables.markdown, None),
     "learn_from_bag": (learn_from_bag.markdown, None),
+    "scale_plan": (scale_plan.markdown, None),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
