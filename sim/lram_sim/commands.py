@@ -10,7 +10,7 @@ import click
 from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
 from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks
-from lram_sim.workers import PolicySource, default_workers
+from lram_sim.workers import PolicySource, Runner, run_parallel
 
 _tasks = click.option(
     "--tasks",
@@ -23,6 +23,19 @@ _workers = click.option(
     default=None,
     help="Processes (default: the number of processors).",
 )
+_ray = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Run on a Ray cluster: auto, HOST:PORT, or local for one of this machine.",
+)
+
+
+def _runner(ray: str | None, suite: str) -> Runner:
+    if ray is None:
+        return run_parallel
+    from lram_sim.ray_workers import RayCluster
+
+    return RayCluster(ray, suite)
 
 
 @click.command()
@@ -55,6 +68,7 @@ _workers = click.option(
     help="Share of the episodes with a roll-in (default 0.5 with --rollin).",
 )
 @_workers
+@_ray
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset."
 )
@@ -67,6 +81,7 @@ def collect(
     rollin: Path | None,
     rollin_fraction: float | None,
     workers: int | None,
+    ray: str | None,
     out: Path,
 ) -> None:
     """Collect demonstrations of SUITE (metaworld, robosuite-panda, …) from its experts.
@@ -85,7 +100,7 @@ def collect(
     recipe = Recipe(episodes, seed, noise, rollin_fraction)
     with step_progress("collecting", len(names) * episodes) as advance:
         tallies = run(
-            found, names, recipe, out, workers or default_workers(), rollin, tasks, advance
+            found, names, recipe, out, workers, rollin, tasks, advance, _runner(ray, suite)
         )
     collection_table(tallies, out)
 
@@ -120,6 +135,7 @@ def collect(
 @click.option("--runtime", default=AUTO, show_default=True, help=f"{', '.join([AUTO, *RUNTIMES])}.")
 @click.option("--precision", default="", help="Of the weights (default: the runtime's own).")
 @_workers
+@_ray
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
 )
@@ -135,6 +151,7 @@ def evaluate(
     runtime: str,
     precision: str,
     workers: int | None,
+    ray: str | None,
     out: Path,
 ) -> None:
     """Measure success rates or returns by rollouts in this machine's simulator, without ROS.
@@ -160,10 +177,11 @@ def evaluate(
             names,
             episodes,
             list(seeds),
-            workers or default_workers(),
+            workers,
             source,
             target_return,
             advance,
+            _runner(ray, suite),
         )
     subject = "experts" if bundle is None else str(bundle)
     parameters = {
