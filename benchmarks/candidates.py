@@ -87,7 +87,7 @@ def runtime_candidates(
         if context is not None:
             fill_context(runtime)
         label = f"{runtime_name} {way.precision}"
-        candidates.append(Candidate(name, label, way.precision, _tick(runtime), context))
+        candidates.append(Candidate(name, label, way.precision, tick_of(runtime), context))
     return candidates, absent
 
 
@@ -142,7 +142,9 @@ def fill_context(runtime: Runtime) -> None:
     runtime.load_state(state)
 
 
-def _tick(runtime: Runtime) -> Tick:
+def tick_of(runtime: Runtime) -> Tick:
+    """Return a whole tick in a runtime."""
+
     def tick(observation: FloatArray, return_to_go: float, reward: float) -> object:
         runtime.tokenise(observation, return_to_go, reward)
         return runtime.step()

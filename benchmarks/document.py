@@ -18,20 +18,25 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    backbones_report,
     batch_throughput,
     control_loop,
+    domains,
     fault_tables,
     int8_agreement,
     latency_tables,
     learn_from_bag,
+    pairs,
     plots,
     scale_plan,
+    simulation,
     soak_table,
 )
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
-MANUALS = (MANUAL, *(ROOT / "docs" / name for name in ("safety.md", "data.md", "scaling.md")))
+_OTHERS = ("safety.md", "data.md", "simulation.md", "results.md", "scaling.md")
+MANUALS = (MANUAL, *(ROOT / "docs" / name for name in _OTHERS))
 RESULTS = Path(__file__).with_name("results")
 
 Tables = Callable[[dict[str, Any]], dict[str, str]]
@@ -50,6 +55,10 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "fault_campaign": (fault_tables.markdown, None),
     "learn_from_bag": (learn_from_bag.markdown, None),
     "scale_plan": (scale_plan.markdown, None),
+    "simulation": (simulation.markdown, None),
+    "pairs": (pairs.markdown, None),
+    "domains": (domains.markdown, None),
+    "backbones": (backbones_report.markdown, backbones_report.plot),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

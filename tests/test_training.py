@@ -23,7 +23,7 @@ from lram_core.data.stream import EpisodeSpan, TrainingArrays, window_stream
 from lram_core.errors import BundleError, CommandError, DataError
 from lram_core.policy import Policy
 from lram_core.testing import SCHEMA, small_dataset
-from lram_core.training.batch import gather
+from lram_core.training.batch import action_loss, gather, spread_loss
 from lram_core.training.command import train as command
 from lram_core.training.config import TrainConfig
 from lram_core.training.optimizers import learning_rate, make_optimizers
@@ -266,3 +266,23 @@ def test_schedule_warms_up_and_decays() -> None:
     assert rates[0] == pytest.approx(CONFIG.lr / 5, rel=0.01)
     assert max(rates) == pytest.approx(CONFIG.lr, rel=0.02)
     assert learning_rate(CONFIG, 59, 1.0) == pytest.approx(CONFIG.lr_end)
+
+
+@given(spread=st.floats(0.05, 8.0), label=st.integers(0, 31), seed=st.integers(0, 9))
+@settings(max_examples=30, deadline=None)
+def test_a_spread_label_prefers_the_bin_beside_the_right_one(
+    spread: float, label: int, seed: int
+) -> None:
+    bins = torch.tensor([[label]])
+    near, far = (label + 1) % 32, (label + 16) % 32
+    if abs(near - label) != 1:
+        near = label - 1
+
+    def loss(best: int) -> float:
+        return float(spread_loss(6.0 * torch.eye(32)[best].reshape(1, 1, 32), bins, spread))
+
+    assert loss(label) < loss(near) <= loss(far) + 1e-5
+    logits = torch.randn(1, 1, 32, generator=torch.Generator().manual_seed(seed))
+    almost_one_hot = spread_loss(logits, bins, 0.05)
+    torch.testing.assert_close(almost_one_hot, action_loss(logits, bins))
+    assert spread_loss(logits, bins, 0.0) == action_loss(logits, bins)

@@ -91,6 +91,13 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="What counts the same in training.",
 )
+@click.option(
+    "--spread",
+    type=click.FloatRange(0),
+    default=DEFAULTS.spread,
+    show_default=True,
+    help="Spread each label over the bins beside it: standard deviation in bins.",
+)
 @click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
 @click.option("--device", default=DEFAULTS.device, show_default=True, help="cpu, cuda or auto.")
 @click.option("--compile/--no-compile", default=DEFAULTS.compile, help="Use torch.compile.")
@@ -116,6 +123,7 @@ def train(
     init: str | None,
     freeze_shared: bool,
     mix: str,
+    spread: float,
     seed: int,
     device: str,
     compile: bool,
@@ -127,7 +135,7 @@ def train(
     name, options = _shape(backbone, size, init)
     config = TrainConfig(
         backbone=name, backbone_options=options, freeze_shared=freeze_shared, mix=mix,
-        batch=batch, context=context, steps=steps, minutes=minutes, lr=lr,
+        spread=spread, batch=batch, context=context, steps=steps, minutes=minutes, lr=lr,
         optimizer=optimizer, init=init or "", seed=seed, device=device,
         compile=compile, evaluate_every=evaluate_every,
     )  # fmt: skip

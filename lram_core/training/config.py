@@ -18,7 +18,8 @@ class TrainConfig:
 
     Attributes:
         backbone, backbone_options: see :mod:`lram_core.backbones`.
-        bins: bins an action dimension.
+        bins: bins an action dimension. spread: standard deviation of a label's bell curve over
+            them, in bins; 0 for one-hot labels, see :func:`lram_core.training.batch.spread_loss`.
         batch: parallel streams. context: ticks a window.
         steps: optimiser steps. minutes: stop (with the schedule's end) when this much time is
             used; 0 for no limit.
@@ -44,6 +45,7 @@ class TrainConfig:
     backbone: str = "xlstm"
     backbone_options: dict[str, Any] = field(default_factory=dict)
     bins: int = 256
+    spread: float = 0.0
     batch: int = 16
     context: int = 50
     steps: int = 20_000

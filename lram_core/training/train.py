@@ -24,7 +24,7 @@ from lram_core.device import resolve_device
 from lram_core.errors import CommandError, DataError
 from lram_core.joint_model import JointModel
 from lram_core.machine import machine_name
-from lram_core.training.batch import action_loss, autocast, gather
+from lram_core.training.batch import autocast, gather, spread_loss
 from lram_core.training.card import SPLIT, model_card
 from lram_core.training.checkpoint import METRICS, Trainee, open_run
 from lram_core.training.config import TrainConfig
@@ -119,7 +119,10 @@ def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[s
             with autocast(device, config):
                 logits, state = network(batch, trainee.state)
             loss = torch.stack(
-                [d.share * action_loss(logits[d.name], batch[d.name]["bins"]) for d in domains]
+                [
+                    d.share * spread_loss(logits[d.name], batch[d.name]["bins"], config.spread)
+                    for d in domains
+                ]
             ).sum()
             trainee.state = {name: value.detach() for name, value in state.items()}
             model.zero_grad(set_to_none=True)

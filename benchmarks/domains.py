@@ -1,0 +1,147 @@
+"""One model for several domains, against a model of its own for each.
+
+    python -m benchmarks.domains --json benchmarks/results/domains.json
+
+Demonstrations of Meta-World, robosuite's Panda and DMControl; one model a domain, and a joint one
+that sees each domain as often as its single one does: the same number of optimiser steps, each
+with the streams of all. Same size, optimiser and schedule. What is done stays in ``--work``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.output import write_json
+from benchmarks.stages import Scores, collect, learn, score
+from lram_core.backbones import size_options
+from lram_core.machine import machine_name
+from lram_core.statistics import bootstrap_interval
+from lram_core.training.config import TrainConfig
+
+DOMAINS: dict[str, tuple[tuple[str, ...], float]] = {
+    "metaworld": (
+        (
+            "reach-v3",
+            "push-v3",
+            "drawer-open-v3",
+            "window-open-v3",
+            "button-press-topdown-v3",
+        ),
+        0.2,
+    ),
+    "robosuite-panda": (("lift", "stack", "pick-place-can"), 0.2),
+    "dmcontrol": (("cartpole-swingup", "reacher-easy", "point_mass-easy"), 0.2),
+}
+"""Suite → its tasks, and the perturbation of its demonstrations."""
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Collect, train, evaluate; returns the report."""
+    work: Path = args.work
+    tasks = {name: DOMAINS[name][0][: args.tasks] for name in args.domains}
+    data = {
+        name: collect(
+            name,
+            tasks[name],
+            args.long_episodes if name == "dmcontrol" else args.episodes,
+            DOMAINS[name][1],
+            args.workers,
+            work / "data" / name,
+        )
+        for name in args.domains
+    }
+    subjects = {name: [name] for name in args.domains} | {"joint": args.domains}
+    models = []
+    for label, parts in subjects.items():
+        config = TrainConfig(
+            backbone_options=size_options("xlstm", args.size),
+            batch=args.streams * len(parts),
+            steps=args.steps,
+            spread=3.0,
+            held_out=0.05,
+            device="cpu",
+            evaluate_every=args.steps,
+            compile=args.compile,
+        )
+        metrics = learn([data[name] for name in parts], work / label, config)
+        scores = {
+            name: score(work / label, name, tasks[name], args.evaluations, args.workers)
+            for name in parts
+        }
+        models.append({"model": label, "metrics": metrics, "scores": scores})
+    return {
+        "machine": machine_name(),
+        "size": args.size,
+        "steps": args.steps,
+        "streams": args.streams,
+        "models": models,
+    }
+
+
+def mean(scores: Scores) -> tuple[float, float, float]:
+    """Mean over tasks, and its 95 % interval."""
+    groups = [np.asarray(values) for values in scores.values()]
+    low, high = bootstrap_interval(groups)
+    return float(np.mean([group.mean() for group in groups])), low, high
+
+
+def markdown(report: dict[str, Any]) -> dict[str, str]:
+    """Return the manual's table ``domains``."""
+    joint = next(m for m in report["models"] if m["model"] == "joint")
+    lines = [
+        f"{report['machine']}; {report['size']}, {report['steps']} steps of {report['streams']} × "
+        "50 ticks a domain. Success at unseen starts, in DMControl the return as a share of the "
+        "reference; 95 %: bootstrap over each task's episodes.",
+        "",
+        "| domain | tasks × episodes | its own model | 95 % | joint model | 95 % |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = ["| domain | task | its own model | joint model |", "|---|---|---|---|"]
+    for model in report["models"]:
+        for domain, scores in model["scores"].items():
+            if model is joint:
+                continue
+            own, both = mean(scores), mean(joint["scores"][domain])
+            episodes = len(next(iter(scores.values())))
+            lines.append(
+                f"| {domain} | {len(scores)} × {episodes} | {own[0]:.2f} "
+                f"| {own[1]:.2f} – {own[2]:.2f} | {both[0]:.2f} | {both[1]:.2f} – {both[2]:.2f} |"
+            )
+            rows += [
+                f"| {domain} | {task} | {np.mean(values):.2f} "
+                f"| {np.mean(joint['scores'][domain][task]):.2f} |"
+                for task, values in scores.items()
+            ]
+    return {"domains": "\n".join(lines), "tasks": "\n".join(rows)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--domains", nargs="+", choices=list(DOMAINS), default=list(DOMAINS))
+    parser.add_argument("--tasks", type=int, default=None, help="only so many a domain")
+    parser.add_argument("--episodes", type=int, default=200, help="demonstrations a task")
+    parser.add_argument("--long-episodes", type=int, default=30, help="the same, of DMControl")
+    parser.add_argument("--size", default="d128")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--streams", type=int, default=5, help="a domain")
+    parser.add_argument("--evaluations", type=int, default=20, help="episodes a task")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--work", type=Path, default=Path("runs/domains"))
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    report = run(args)
+    if args.json:
+        write_json(report, args.json)
+    for text in markdown(report).values():
+        print(f"\n{text}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Studies: stages are done once, and their tables say what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import domains, pairs, stages
+from lram_sim.suite import get_suite
+from lram_sim.summaries import Outcome
+
+
+def test_only_episodes_that_are_missing_are_rolled_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def evaluate(suite: Any, tasks: list[str], episodes: int, *_: Any) -> list[Outcome]:
+        asked.append(list(tasks))
+        return [
+            Outcome(task, seed, task == "drawer-open-v3", 10, 1.0)
+            for task in tasks
+            for seed in range(episodes)
+        ]
+
+    monkeypatch.setattr(stages, "evaluate", evaluate)
+    first = stages.score(tmp_path, "metaworld", ["reach-v3"], 2, 1)
+    both = stages.score(tmp_path, "metaworld", ["reach-v3", "drawer-open-v3"], 2, 1)
+    assert first == {"reach-v3": [0.0, 0.0]}
+    assert both == {"reach-v3": [0.0, 0.0], "drawer-open-v3": [1.0, 1.0]}
+    assert asked == [["reach-v3"], ["drawer-open-v3"]]
+
+
+def test_returns_are_scored_as_shares_of_full_marks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = get_suite("dmcontrol").reference_returns["reacher-easy"]  # type: ignore[attr-defined]
+    outcomes = [Outcome("reacher-easy", 1, False, 1000, full / 2)]
+    monkeypatch.setattr(stages, "evaluate", lambda *_: outcomes)
+    assert stages.score(tmp_path, "dmcontrol", ["reacher-easy"], 1, 1) == {"reacher-easy": [0.5]}
+
+
+def test_every_domain_stands_beside_the_joint_model() -> None:
+    def model(label: str, **scores: dict[str, list[float]]) -> dict[str, Any]:
+        return {"model": label, "metrics": {}, "scores": scores}
+
+    report = {
+        "machine": "here",
+        "size": "d128",
+        "steps": 1,
+        "streams": 2,
+        "models": [
+            model("one", one={"a": [1.0, 0.0], "b": [1.0, 1.0]}),
+            model("two", two={"c": [0.5, 0.5]}),
+            model("joint", one={"a": [0.0, 0.0], "b": [0.0, 1.0]}, two={"c": [0.25, 0.25]}),
+        ],
+    }
+    tables = domains.markdown(report)
+    assert "| one | 2 × 2 | 0.75 |" in tables["domains"]
+    assert "| two | 1 × 2 | 0.50 | 0.50 – 0.50 | 0.25 | 0.25 – 0.25 |" in tables["domains"]
+    assert "| one | b | 1.00 | 0.50 |" in tables["tasks"]
+
+
+def test_pairs_left_out_are_no_part_of_the_data() -> None:
+    for suite, left_out in pairs.LEFT_OUT.items():
+        seen = pairs.tasks_of(suite, ["push", "shelf"], unseen=False)
+        unseen = pairs.tasks_of(suite, ["push", "shelf"], unseen=True)
+        assert not any(left_out in task.split("-") for task in seen)
+        assert unseen == [f"{left_out}-none-push", f"{left_out}-none-shelf"]
+        assert set(seen + unseen) <= set(get_suite(suite).tasks())
+    others = set(pairs.OBJECTS) - set(pairs.LEFT_OUT.values())
+    assert others  # some objects are known to both arms
+    assert len(set(pairs.LEFT_OUT.values())) == len(pairs.LEFT_OUT)
