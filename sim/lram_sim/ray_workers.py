@@ -7,6 +7,7 @@ to get it, and results do not depend on where they were made: so none is lost or
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ LOCAL = "local"
 """Address that stands for a cluster of this machine, which lives as long as the run."""
 RETRIES = 3
 """Times that an item is run again because a worker died with it."""
+CONNECT_S = 10.0
 _STORE_BYTES = 256 * 2**20  # results of a local cluster on their way; the rest is Ray's minimum
 
 
@@ -107,6 +109,7 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
         options["include_dashboard"] = False
         expected = "a start within 30 s, which a busy machine may not manage"
     try:
+        _knock(address)
         ray.init(
             **options,
             log_to_driver=False,
@@ -118,6 +121,13 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
         raise CommandError(
             f"no Ray cluster at '{address}': {reason[:300]}; expected {expected}"
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Raises OSError if nobody listens at ``HOST:PORT``: Ray itself waits there for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
 
 
 @lru_cache(maxsize=4)
