@@ -104,7 +104,8 @@ def _rates(report: dict[str, Any]) -> str:
         "",
         f"Random windows of 50 ticks are read at {report['loaded_per_s']:,.0f} transitions/s; "
         f"`lram train --size {trained['size']} --batch {trained['batch']}` takes "
-        f"{trained['timesteps_per_s']:,.0f} a second.",
+        f"{trained['timesteps_per_s']:,.0f} a second at least (timed by "
+        "`python -m benchmarks.learn_from_bag`, start-up included).",
     ]
     return "\n".join(lines)
 

@@ -26,7 +26,7 @@ def test_the_arithmetic():
 
 def test_the_measurement_runs_and_is_told(tmp_path, capsys):
     file = tmp_path / "report.json"
-    words = "--suites dmcontrol-reacher --episodes 2 --steps 1 2 --batch 2 --windows 10"
+    words = "--suites dmcontrol-reacher --episodes 2 --windows 10"
     scale_rates.main([*words.split(), "--json", str(file)])
     report = json.loads(file.read_text())
     found = report["collected"]["dmcontrol-reacher"]
@@ -35,6 +35,7 @@ def test_the_measurement_runs_and_is_told(tmp_path, capsys):
     assert found["bytes"] > 4 * 9
     assert found["steps_per_s"] >= found["kept_per_s"] > 0
     assert report["loaded_per_s"] > 0
+    assert report["trained"]["timesteps_per_s"] > 0
     scale_plan.main(["--report", str(file), "--transitions", "1e6"])
     said = capsys.readouterr().out
     assert "| dmcontrol-reacher | easy |" in said
