@@ -142,7 +142,7 @@ def _training(report: dict[str, Any], chosen: Assumptions) -> str:
         hours = gpu_hours(parameters, chosen)
         work = FLOPS * parameters * 1e6 * TOKENS * chosen.transitions
         lines.append(
-            f"| {name} | | {work:.1e} | {hours:,.0f} | {hours / 8:,.1f} "
+            f"| {name} | | {work:.1e} | {hours:,.1f} | {hours / 8:,.2f} "
             f"| {8 * chosen.transitions / (3600 * hours):,.0f} |"
         )
     return "\n".join(lines)
