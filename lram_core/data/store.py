@@ -15,6 +15,7 @@ that an interrupted run resumes where it was. :mod:`lram_core.data.writer` write
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
@@ -41,6 +42,17 @@ _COLUMNS = ("task", "seed", "start", "length", "return", "success", "noise")
 
 def write_part(path: Path, episodes: list[Episode]) -> None:
     """Write episodes to one compressed file, whole or not at all (a part may be empty)."""
+    save_part(path, pack_part(episodes))
+
+
+def save_part(path: Path, packed: bytes) -> None:
+    """Write what :func:`pack_part` returned, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(packed)
+
+
+def pack_part(episodes: list[Episode]) -> bytes:
+    """Return the file of :func:`write_part`; compressing it is the greater part of the work."""
     for episode in episodes:
         episode.check()
     columns = {
@@ -56,8 +68,9 @@ def write_part(path: Path, episodes: list[Episode]) -> None:
         if episodes
         else {}
     )
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **columns, **arrays)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **columns, **arrays)
+    return packed.getvalue()
 
 
 def read_part(path: Path) -> list[Episode]:

@@ -17,12 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from lram_core.data.files import atomic_path, sha256
-from lram_core.data.store import Dataset, merge_parts, write_part
+from lram_core.data.store import Dataset, merge_parts, pack_part, save_part
 from lram_core.errors import BundleError, CommandError, DataError, listed
 from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
 from lram_sim.generate import Sources, described, read_sources
 from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
-from lram_sim.workers import PolicySource, cached_policy, cached_task, run_parallel, stopping
+from lram_sim.workers import (
+    PolicySource,
+    Runner,
+    cached_policy,
+    cached_task,
+    default_workers,
+    run_parallel,
+    stopping,
+)
 
 CHUNK = 20
 """Episodes of one task in a work item: a second or two of work."""
@@ -52,11 +60,12 @@ def collect(
     tasks: list[str],
     recipe: Recipe,
     out: Path,
-    workers: int,
+    workers: int | None,
     bundle: Path | None = None,
     selection: str = "",
     sources: Sources | None = None,
     on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
+    run: Runner = run_parallel,
 ) -> dict[str, Tally]:
     """Collect a dataset of demonstrations.
 
@@ -65,11 +74,13 @@ def collect(
         tasks: names of the tasks.
         recipe: what determines the episodes.
         out: folder of the dataset; it appears when everything is collected.
-        workers: number of processes.
+        workers: number of processes; None for one a processor.
         bundle: policy that begins some episodes; needed if ``recipe.roll_in_fraction`` > 0.
         selection: how the tasks were asked for, e.g. ``ml45-train``; kept with the dataset.
         sources: demonstrations whose segments are replayed; None for the tasks' experts.
         on_progress: called with the number of episodes just dealt with and the ticks they took.
+        run: what runs the work items: processes of this machine, or a cluster. The dataset is the
+            same, bit for bit.
 
     Returns:
         Task → tally. If the dataset is there already, of the same parameters, nothing is run.
@@ -89,7 +100,7 @@ def collect(
         return tallies
     demonstrators: dict[str, Demonstrator] = dict.fromkeys(tasks, by_expert)
     if sources is not None:
-        demonstrators = read_sources(suite, tasks, sources, workers)
+        demonstrators = read_sources(suite, tasks, sources, workers or default_workers())
     parts = _open_parts(out, parameters)
     works = [
         Work(
@@ -129,8 +140,11 @@ def collect(
             if work.task not in broken:
                 yield work
 
-    with closing(run_parallel(_run_work, items(), min(workers, max(1, len(todo))))) as results:
-        for work, tally in results:
+    if workers is not None:
+        workers = min(workers, max(1, len(todo)))
+    with closing(run(_run_work, items(), workers)) as results:
+        for work, tally, part in results:
+            _write(work, tally, part)
             finished(work, tally, tally.steps)
 
     made = [work.part for work in works if work.part.exists()]
@@ -145,7 +159,8 @@ def collect(
     return tallies
 
 
-def _run_work(work: Work) -> tuple[Work, Tally]:
+def _run_work(work: Work) -> tuple[Work, Tally, bytes]:
+    """Run on a worker, which need not have the folder of the parts; returns the part's content."""
     begin = time.perf_counter()
     episodes, tally = demonstrate(
         cached_task(work.suite, work.task),
@@ -156,11 +171,14 @@ def _run_work(work: Work) -> tuple[Work, Tally]:
         work.demonstrator,
     )
     tally.seconds = time.perf_counter() - begin
+    return work, tally, pack_part(episodes)
+
+
+def _write(work: Work, tally: Tally, part: bytes) -> None:
     # The tally first: a part that exists is complete.
     with atomic_path(work.part.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(asdict(tally)))
-    write_part(work.part, episodes)
-    return work, tally
+    save_part(work.part, part)
 
 
 def _parameters(

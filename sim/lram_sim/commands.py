@@ -11,7 +11,7 @@ from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
 from lram_sim.generate import SELECTIONS
 from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks
-from lram_sim.workers import PolicySource, default_workers
+from lram_sim.workers import PolicySource, Runner, run_parallel
 
 _tasks = click.option(
     "--tasks",
@@ -24,6 +24,19 @@ _workers = click.option(
     default=None,
     help="Processes (default: the number of processors).",
 )
+_ray = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Run on a Ray cluster: auto, HOST:PORT, or local for one of this machine.",
+)
+
+
+def _runner(ray: str | None, suite: str) -> Runner:
+    if ray is None:
+        return run_parallel
+    from lram_sim.ray_workers import RayCluster
+
+    return RayCluster(ray, suite)
 
 
 @click.command()
@@ -86,6 +99,7 @@ _workers = click.option(
     help="With --histories: keep one trial of so many.",
 )
 @_workers
+@_ray
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset."
 )
@@ -103,6 +117,7 @@ def collect(
     histories: bool,
     every: int,
     workers: int | None,
+    ray: str | None,
     out: Path,
 ) -> None:
     """Collect demonstrations of SUITE (metaworld, robosuite-panda, …) from its experts.
@@ -131,8 +146,8 @@ def collect(
     recipe = Recipe(episodes, seed, noise, rollin_fraction)
     sources = None if from_demos is None else Sources(from_demos, select, mix)
     with step_progress("collecting", len(names) * episodes) as advance:
-        processes = workers or default_workers()
-        tallies = run(found, names, recipe, out, processes, rollin, tasks, sources, advance)
+        runner = _runner(ray, suite)
+        tallies = run(found, names, recipe, out, workers, rollin, tasks, sources, advance, runner)
     if sources is None:
         collection_table(tallies, out)
     else:
@@ -175,6 +190,7 @@ def collect(
 @click.option("--runtime", default=AUTO, show_default=True, help=f"{', '.join([AUTO, *RUNTIMES])}.")
 @click.option("--precision", default="", help="Of the weights (default: the runtime's own).")
 @_workers
+@_ray
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
 )
@@ -192,6 +208,7 @@ def evaluate(
     runtime: str,
     precision: str,
     workers: int | None,
+    ray: str | None,
     out: Path,
 ) -> None:
     """Measure success rates or returns by rollouts in this machine's simulator, without ROS.
@@ -230,10 +247,11 @@ def evaluate(
             names,
             episodes,
             list(seeds),
-            workers or default_workers(),
+            workers,
             source,
             target_return,
             advance,
+            _runner(ray, suite),
         )
     subject = "experts" if bundle is None else str(bundle)
     parameters = {
