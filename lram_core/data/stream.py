@@ -5,11 +5,14 @@ is the next window of every stream, and the recurrent state is carried from wind
 (truncated backpropagation through time). So every episode start and end is in a window, the last
 transition is sampled like any other, nothing is padded, and training sees the same uninterrupted
 recurrence from an episode's start that control runs.
+
+For in-context learning a stream plays spans of several episodes of one task's learning history,
+and the state is carried from episode to episode: what was found out in one serves the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +36,20 @@ class EpisodeSpan:
 
     start: int
     length: int
+
+
+@dataclass(frozen=True)
+class Spans:
+    """What a recurrent state is carried over in training.
+
+    Attributes:
+        episodes: consecutive episodes of a history that are played as one; 1: each starts anew.
+        stride: only every stride-th episode of a history counts, so that a span sees more of the
+            progress (Laskin et al., 2022, section 4.4).
+    """
+
+    episodes: int = 1
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -141,6 +158,13 @@ class TrainingArrays:
             suite=schema.suite,
         )
 
+    def histories(self) -> list[list[int]]:
+        """Return the episode numbers of each task of each dataset, as they follow each other."""
+        found: dict[tuple[int, str], list[int]] = {}
+        for number, history in enumerate(zip(self.sources, self.tasks, strict=True)):
+            found.setdefault(history, []).append(number)
+        return list(found.values())
+
     def split(self, held_out: float) -> tuple[list[int], list[int]]:
         """Return (training, validation) episode numbers; see :func:`lram_core.data.split.hold_out`.
 
@@ -156,7 +180,8 @@ class Windows:
     """Rows of the joined arrays for one batch of windows.
 
     Attributes:
-        index: (B, T) int64 row numbers. start: (B, T) bool, first tick of an episode.
+        index: (B, T) int64 row numbers. start: (B, T) bool, first tick of an episode (of a span,
+            where one state is carried over several): nothing before it counts.
         return_offset: (B, T) float32, added to the return-to-go, one value an episode.
     """
 
@@ -189,13 +214,58 @@ def window_stream(
         raise DataError("no episode to train on")
     rng = np.random.default_rng(seed)
     deck = _Deck(episodes, groups or [None] * len(episodes), rng)
+    return _windows(lambda: [deck.draw()], batch, ticks, rng, return_jitter)
+
+
+def history_stream(
+    histories: list[list[EpisodeSpan]],
+    batch: int,
+    ticks: int,
+    seed: int,
+    spans: Spans,
+    return_jitter: float = 0.0,
+) -> Iterator[Windows]:
+    """Yield endless batches of consecutive windows of spans, see :class:`Spans`.
+
+    A span begins with a random episode of a history, and is shorter where the history ends. Each
+    history has been drawn once before any is drawn again.
+
+    Args:
+        histories: the episodes of each, in order.
+        batch, ticks, seed, return_jitter: as for :func:`window_stream`.
+    """
+    if not histories or not all(histories):
+        raise DataError("no episode to train on")
+    rng = np.random.default_rng(seed)
+    order: list[int] = []
+
+    def draw() -> list[EpisodeSpan]:
+        if not order:
+            order.extend(rng.permutation(len(histories)).tolist())
+        history = histories[order.pop()]
+        first = int(rng.integers(len(history)))
+        return history[first :: spans.stride][: spans.episodes]
+
+    return _windows(draw, batch, ticks, rng, return_jitter)
+
+
+def _windows(
+    draw: Callable[[], list[EpisodeSpan]],
+    batch: int,
+    ticks: int,
+    rng: np.random.Generator,
+    return_jitter: float,
+) -> Iterator[Windows]:
+    """Cut what ``draw`` gives: episodes to be played end to end, from a fresh state on."""
     buffers = [Windows(*_no_ticks()) for _ in range(batch)]
     while True:
         rows = []
         for stream in range(batch):
             pieces = [buffers[stream]]
             while sum(len(piece.index) for piece in pieces) < ticks:
-                pieces.append(_play(deck.draw(), rng.normal(0.0, return_jitter)))
+                for number, episode in enumerate(draw()):
+                    offset = rng.normal(0.0, return_jitter)
+                    pieces.append(_play(episode, offset, fresh=number == 0))
             whole = Windows(
                 np.concatenate([p.index for p in pieces]),
                 np.concatenate([p.start for p in pieces]),
@@ -242,9 +312,9 @@ def _no_ticks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArr
     return np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0, np.float32)
 
 
-def _play(episode: EpisodeSpan, offset: float) -> Windows:
+def _play(episode: EpisodeSpan, offset: float, fresh: bool) -> Windows:
     start = np.zeros(episode.length, dtype=np.bool_)
-    start[0] = True
+    start[0] = fresh
     return Windows(
         np.arange(episode.start, episode.start + episode.length),
         start,

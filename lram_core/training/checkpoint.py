@@ -7,6 +7,7 @@ import json
 import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -83,14 +84,15 @@ def open_run(run: Path, config: TrainConfig, data: list[Path]) -> None:
         CommandError: it holds a run with other settings. DataError: its settings are unreadable.
     """
     run.mkdir(parents=True, exist_ok=True)
-    settings = json.loads(json.dumps({"data": [str(path) for path in data], **asdict(config)}))
+    settings = _plain({"data": [str(path) for path in data], **asdict(config)})
     file = run / SETTINGS
     if not file.exists():
         with atomic_path(file) as temporary:
             temporary.write_text(json.dumps(settings, indent=1) + "\n")
         return
     try:
-        found = dict(json.loads(file.read_text()))
+        # A setting that is younger than the run had the effect of its default.
+        found = {**_plain(asdict(TrainConfig())), **json.loads(file.read_text())}
     except (ValueError, TypeError) as error:
         raise DataError(f"{file}: unreadable settings ({error}); remove the run folder") from None
     changed = [
@@ -101,6 +103,11 @@ def open_run(run: Path, config: TrainConfig, data: list[Path]) -> None:
             f"{run} holds a run with other settings: {', '.join(changed)}; "
             "choose another --run folder, or remove this one"
         )
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON gives them back: tuples have become lists."""
+    return dict(json.loads(json.dumps(settings)))
 
 
 def _keep_metrics(file: Path, step: int) -> None:

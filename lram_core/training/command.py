@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from lram_core.backbones import BACKBONES, SIZES, size_options
 from lram_core.training.config import MIXES, TrainConfig
@@ -44,6 +46,13 @@ DEFAULT_SIZE = "d256"
     help=f"{', '.join(SIZES['xlstm'])} [default: that of --init, else {DEFAULT_SIZE}].",
 )
 @click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Change an option of the size, e.g. context=200 of a Transformer; repeat it for more.",
+)
+@click.option(
     "--batch",
     type=click.IntRange(1),
     default=DEFAULTS.batch,
@@ -56,6 +65,27 @@ DEFAULT_SIZE = "d256"
     default=DEFAULTS.context,
     show_default=True,
     help="Ticks a training window.",
+)
+@click.option(
+    "--span",
+    type=click.IntRange(1),
+    default=DEFAULTS.span,
+    show_default=True,
+    help="Episodes of one task that the state is carried over (in-context learning).",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    default=DEFAULTS.stride,
+    show_default=True,
+    help="With --span: one episode of a task's history is taken every so many.",
+)
+@click.option(
+    "--bins",
+    type=click.IntRange(2),
+    default=DEFAULTS.bins,
+    show_default=True,
+    help="Bins an action dimension; of discrete actions at least their number.",
 )
 @click.option("--steps", type=click.IntRange(1), default=DEFAULTS.steps, show_default=True)
 @click.option(
@@ -108,14 +138,25 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="Steps between validations.",
 )
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(1),
+    default=DEFAULTS.checkpoint_every,
+    show_default=True,
+    help="Steps between checkpoints.",
+)
 def train(
     data: tuple[Path, ...],
     out: Path,
     run: Path | None,
     backbone: str | None,
     size: str | None,
+    changes: tuple[str, ...],
     batch: int,
     context: int,
+    span: int,
+    stride: int,
+    bins: int,
     steps: int,
     minutes: float,
     lr: float,
@@ -128,28 +169,43 @@ def train(
     device: str,
     compile: bool,
     evaluate_every: int,
+    checkpoint_every: int,
 ) -> None:
     from lram_core.training.train import train as run_training
     from lram_core.training.validation import brief
 
-    name, options = _shape(backbone, size, init)
+    name, options = _shape(backbone, size, changes, init)
     config = TrainConfig(
         backbone=name, backbone_options=options, freeze_shared=freeze_shared, mix=mix,
-        spread=spread, batch=batch, context=context, steps=steps, minutes=minutes, lr=lr,
-        optimizer=optimizer, init=init or "", seed=seed, device=device,
-        compile=compile, evaluate_every=evaluate_every,
+        batch=batch, context=context, span=span, stride=stride, bins=bins, spread=spread,
+        steps=steps, minutes=minutes, lr=lr, optimizer=optimizer, init=init or "",
+        seed=seed, device=device, compile=compile, evaluate_every=evaluate_every,
+        checkpoint_every=checkpoint_every,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
-    told = ", ".join(f"{name} {value:.4f}" for name, value in brief(metrics).items())
-    click.echo(f"{out}: held-out {told}")
+    told = {name: value for name, value in brief(metrics).items() if not math.isnan(value)}
+    said = ", ".join(f"{name} {value:.4f}" for name, value in told.items())
+    click.echo(f"{out}: {'held-out ' if 'loss' in told else 'nothing held out, '}{said}")
 
 
-def _shape(backbone: str | None, size: str | None, init: str | None) -> tuple[str, dict[str, Any]]:
+def _shape(
+    backbone: str | None, size: str | None, changes: tuple[str, ...], init: str | None
+) -> tuple[str, dict[str, Any]]:
     """Return backbone and options: as asked for, else those of the bundle to start from."""
-    if init and not (backbone or size):
+    if init and not (backbone or size or changes):
         from lram_core.bundle import load_joint_bundle
 
         config = load_joint_bundle(init)[0].first.config
         return config.backbone, config.backbone_options
     backbone = backbone or DEFAULTS.backbone
-    return backbone, size_options(backbone, size or DEFAULT_SIZE)
+    return backbone, size_options(backbone, size or DEFAULT_SIZE, **_changes(changes))
+
+
+def _changes(given: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.UsageError(f"--set: expected OPTION=VALUE, found {text!r}")
+        found[name] = yaml.safe_load(value)
+    return found

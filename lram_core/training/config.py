@@ -21,6 +21,9 @@ class TrainConfig:
         bins: bins an action dimension. spread: standard deviation of a label's bell curve over
             them, in bins; 0 for one-hot labels, see :func:`lram_core.training.batch.spread_loss`.
         batch: parallel streams. context: ticks a window.
+        span, stride: episodes of one task's history that a state is carried over, taken every
+            ``stride`` episodes, see :class:`lram_core.data.stream.Spans`. With a span above 1
+            nothing is held out: a history has no episode to spare.
         steps: optimiser steps. minutes: stop (with the schedule's end) when this much time is
             used; 0 for no limit.
         optimizer: ``adamw`` or ``muon``, see :mod:`lram_core.training.optimizers`.
@@ -48,6 +51,8 @@ class TrainConfig:
     spread: float = 0.0
     batch: int = 16
     context: int = 50
+    span: int = 1
+    stride: int = 1
     steps: int = 20_000
     minutes: float = 0.0
     optimizer: str = "muon"
