@@ -29,6 +29,7 @@ from benchmarks import (
     learn_from_bag,
     pairs,
     plots,
+    scale_plan,
     simulation,
     soak_table,
     training_table,
@@ -36,10 +37,8 @@ from benchmarks import (
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
-MANUALS = (
-    MANUAL,
-    *(ROOT / "docs" / name for name in ("safety.md", "data.md", "simulation.md", "results.md")),
-)
+_OTHERS = ("safety.md", "data.md", "simulation.md", "results.md", "scaling.md")
+MANUALS = (MANUAL, *(ROOT / "docs" / name for name in _OTHERS))
 RESULTS = Path(__file__).with_name("results")
 
 Tables = Callable[[dict[str, Any]], dict[str, str]]
@@ -57,6 +56,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "control_loop": (control_loop.markdown, control_loop.plot),
     "fault_campaign": (fault_tables.markdown, None),
     "learn_from_bag": (learn_from_bag.markdown, None),
+    "scale_plan": (scale_plan.markdown, None),
     "simulation": (simulation.markdown, None),
     "pairs": (pairs.markdown, None),
     "domains": (domains.markdown, None),

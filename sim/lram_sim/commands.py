@@ -9,8 +9,9 @@ import click
 
 from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
+from lram_sim.generate import SELECTIONS
 from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks
-from lram_sim.workers import PolicySource, default_workers
+from lram_sim.workers import PolicySource, Runner, run_parallel
 
 _tasks = click.option(
     "--tasks",
@@ -23,6 +24,19 @@ _workers = click.option(
     default=None,
     help="Processes (default: the number of processors).",
 )
+_ray = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Run on a Ray cluster: auto, HOST:PORT, or local for one of this machine.",
+)
+
+
+def _runner(ray: str | None, suite: str) -> Runner:
+    if ray is None:
+        return run_parallel
+    from lram_sim.ray_workers import RayCluster
+
+    return RayCluster(ray, suite)
 
 
 @click.command()
@@ -39,9 +53,27 @@ _workers = click.option(
 @click.option(
     "--noise",
     type=click.FloatRange(0, 1),
-    default=0.3,
+    default=None,
+    help="Largest perturbation of the executed actions; 1 is the largest action (default 0.3; "
+    "0.05 with --from-demos).",
+)
+@click.option(
+    "--from-demos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Dataset of a few demonstrations: their segments are moved to where the objects lie in "
+    "new episodes and replayed, instead of the experts.",
+)
+@click.option(
+    "--select",
+    type=click.Choice(SELECTIONS),
+    default=SELECTIONS[0],
     show_default=True,
-    help="Largest perturbation of the expert's actions; 1 is the largest action.",
+    help="With --from-demos: demonstrations whose objects lay nearest, or any.",
+)
+@click.option(
+    "--mix",
+    is_flag=True,
+    help="With --from-demos: choose anew for each segment, instead of once an episode.",
 )
 @click.option(
     "--rollin",
@@ -67,6 +99,7 @@ _workers = click.option(
     help="With --histories: keep one trial of so many.",
 )
 @_workers
+@_ray
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset."
 )
@@ -75,12 +108,16 @@ def collect(
     tasks: str,
     episodes: int,
     seed: int,
-    noise: float,
+    noise: float | None,
+    from_demos: Path | None,
+    select: str,
+    mix: bool,
     rollin: Path | None,
     rollin_fraction: float | None,
     histories: bool,
     every: int,
     workers: int | None,
+    ray: str | None,
     out: Path,
 ) -> None:
     """Collect demonstrations of SUITE (metaworld, robosuite-panda, …) from its experts.
@@ -90,6 +127,7 @@ def collect(
     """
     from lram_sim.collect import collect as run
     from lram_sim.demonstrate import Recipe
+    from lram_sim.generate import Sources
     from lram_sim.tables import collection_table, step_progress
 
     found = get_suite(suite)
@@ -103,12 +141,17 @@ def collect(
         raise click.UsageError("--every is an option of --histories")
     if rollin_fraction is None:
         rollin_fraction = 0.5 if rollin else 0.0
+    if noise is None:
+        noise = 0.3 if from_demos is None else 0.05
     recipe = Recipe(episodes, seed, noise, rollin_fraction)
+    sources = None if from_demos is None else Sources(from_demos, select, mix)
     with step_progress("collecting", len(names) * episodes) as advance:
-        tallies = run(
-            found, names, recipe, out, workers or default_workers(), rollin, tasks, advance
-        )
-    collection_table(tallies, out)
+        runner = _runner(ray, suite)
+        tallies = run(found, names, recipe, out, workers, rollin, tasks, sources, advance, runner)
+    if sources is None:
+        collection_table(tallies, out)
+    else:
+        collection_table(tallies, out, "generation success")
 
 
 @click.command()
@@ -147,6 +190,7 @@ def collect(
 @click.option("--runtime", default=AUTO, show_default=True, help=f"{', '.join([AUTO, *RUNTIMES])}.")
 @click.option("--precision", default="", help="Of the weights (default: the runtime's own).")
 @_workers
+@_ray
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
 )
@@ -164,6 +208,7 @@ def evaluate(
     runtime: str,
     precision: str,
     workers: int | None,
+    ray: str | None,
     out: Path,
 ) -> None:
     """Measure success rates or returns by rollouts in this machine's simulator, without ROS.
@@ -202,10 +247,11 @@ def evaluate(
             names,
             episodes,
             list(seeds),
-            workers or default_workers(),
+            workers,
             source,
             target_return,
             advance,
+            _runner(ray, suite),
         )
     subject = "experts" if bundle is None else str(bundle)
     parameters = {

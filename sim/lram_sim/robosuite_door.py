@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_sim.robosuite_control import rotation
-from lram_sim.robosuite_grasp import Grip
+from lram_sim.robosuite_grip import Grip
 from lram_sim.robosuite_motion import CLOSE, OPEN, InverseKinematics, Target, error
 from lram_sim.robosuite_scene import Scene
 
@@ -39,6 +39,7 @@ class DoorPlan:
         self.scene = scene
         model = scene.model
         latch = scene.objects[0]
+        assert latch is not None
         self._latch = latch
         self._grip = Grip(scene, latch)
         self._hinge = model.joint("Door_hinge").id

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.robosuite_motion import CLOSE, OPEN, Target, pointing_down
+from lram_sim.robosuite_grip import Grip, Shape
+from lram_sim.robosuite_motion import (
+    CLOSE,
+    OPEN,
+    Target,
+    angle_between,
+    azimuth,
+    pointing_down,
+)
 from lram_sim.robosuite_scene import Scene
 
 Array = npt.NDArray[np.float64]
@@ -32,71 +38,8 @@ _PALM_HALF = (0.105, 0.035)
 """Half the width (m) of the widest hand, along the fingers' axis and across it."""
 _PALM_CLEARS = 0.862
 """Height (m) of a grasp from which on the palm is above the bin's walls."""
-_TICKS = 2
-"""Ticks for which both fingers touch before the object counts as held, or do not before lost."""
 _PALM = 0.035
 """How far (m) below an object's top the fingers can take it."""
-
-
-class Grip:
-    """Whether the hand holds a body: both fingers touch it, and have stopped closing."""
-
-    def __init__(self, scene: Scene, body: int) -> None:
-        self._scene = scene
-        model = scene.model
-        self._geoms = np.array([i for i in range(model.ngeom) if model.geom_bodyid[i] == body])
-        self._opening = scene.opening()
-        self._count = 0
-        self.held = False
-
-    def update(self) -> None:
-        """Look once a tick."""
-        opening = self._scene.opening()
-        still = abs(opening - self._opening) < 0.02
-        self._opening = opening
-        touches = self.touches()
-        if touches and (still or self.held):
-            self._count = max(1, self._count + 1)
-        elif not touches:
-            self._count = min(-1, self._count - 1)
-        if self._count >= _TICKS:
-            self.held = True
-        elif self._count <= -_TICKS:
-            self.held = False
-
-    def touches(self) -> bool:
-        """Whether each finger touches the body now."""
-        pairs = self._scene.data.contact.geom
-        if len(pairs) == 0:
-            return False
-        mine = np.isin(pairs, self._geoms)
-        return all((mine[:, ::-1] & np.isin(pairs, finger)).any() for finger in self._scene.fingers)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Half the extents of a body's bounding box along its own axes, and the box's middle (m)."""
-
-    half: Array
-    middle: Array
-
-    @classmethod
-    def of(cls, scene: Scene, body: int) -> Shape:
-        """The box around the body's geoms that collide."""
-        import mujoco
-
-        model = scene.model
-        low, high = np.full(3, np.inf), np.full(3, -np.inf)
-        for geom in range(model.ngeom):
-            if model.geom_bodyid[geom] != body or not model.geom_contype[geom]:
-                continue
-            turn = np.zeros(9)
-            mujoco.mju_quat2Mat(turn, model.geom_quat[geom])
-            axes = turn.reshape(3, 3)
-            middle = model.geom_pos[geom] + axes @ model.geom_aabb[geom, :3]
-            reach = np.abs(axes) @ model.geom_aabb[geom, 3:]
-            low, high = np.minimum(low, middle - reach), np.maximum(high, middle + reach)
-        return cls((high - low) / 2, (high + low) / 2)
 
 
 class PickPlan:
@@ -105,11 +48,14 @@ class PickPlan:
     Args:
         scene: the simulation.
         round_body: any direction of the fingers fits while it stands upright.
+        body: number of the object's body; None for the task's first.
     """
 
-    def __init__(self, scene: Scene, round_body: bool = False) -> None:
+    def __init__(self, scene: Scene, round_body: bool = False, body: int | None = None) -> None:
         self.scene = scene
-        self.body = scene.objects[0]
+        found = scene.objects[0] if body is None else body
+        assert found is not None
+        self.body = found
         self.grip = Grip(scene, self.body)
         self.shape = Shape.of(scene, self.body)
         self._round = round_body
@@ -242,7 +188,7 @@ class PickPlan:
         now = self.scene.data.site_xmat[self.scene.grip_site].reshape(3, 3)
         way = grasp - self.hand
         aside = float(np.linalg.norm(way[:2]))
-        twist = float(np.arccos(np.clip((np.trace(turn @ now.T) - 1) / 2, -1, 1)))
+        twist = self.twist(turn @ now.T)
         if self._closing:
             self._closing = bool(np.linalg.norm(way) < _LOSE and twist < 2 * _ALIGNED)
         elif np.linalg.norm(way) < NEAR and twist < _ALIGNED:
@@ -258,9 +204,13 @@ class PickPlan:
             spot[:2] = self.hand[:2]  # too low to move aside: the fingers would sweep it away
         return Target(spot, turn, OPEN)
 
+    def twist(self, left: Array) -> float:
+        """Return by how much (rad) the fingers do not fit, of a rotation (3, 3) that is left."""
+        return float(np.arccos(np.clip((np.trace(left) - 1) / 2, -1, 1)))
+
     def hover(self) -> float:
         """Height (m) above the grasp from which the hand goes down."""
-        return _HOVER + max(0.0, self.half_height() - _PALM) * 0.0
+        return _HOVER
 
     def hang(self) -> float:
         """How far (m) the object's lowest point hangs below the grip site."""
@@ -293,11 +243,11 @@ class LiftPlan(PickPlan):
 
 
 class StackPlan(PickPlan):
-    """Put the small cube on the large one."""
+    """Put one cube on another: the task's first on its second if none are named."""
 
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene)
-        other = scene.objects[1]
+    def __init__(self, scene: Scene, body: int | None = None, other: int | None = None) -> None:
+        super().__init__(scene, body=body)
+        other = scene.objects[1] if other is None else other
         assert other is not None
         self._other = other
         self._below = Shape.of(scene, other)
@@ -321,12 +271,15 @@ class StackPlan(PickPlan):
 class PickPlacePlan(PickPlan):
     """Put an object into its part of the other bin."""
 
-    def __init__(self, scene: Scene, task: str) -> None:
-        super().__init__(scene, round_body=task.endswith("can"))
+    def __init__(
+        self, scene: Scene, task: str, body: int | None = None, goal: Array | None = None
+    ) -> None:
+        super().__init__(scene, round_body=task.endswith("can"), body=body)
+        self._goal = scene.goal if goal is None else goal
         # The middle of the far compartments is at the end of an arm's reach: its near corner.
-        self._spot = scene.goal.copy()
+        self._spot = self._goal.copy()
         room = np.maximum(0.0, _COMPARTMENT - _FINGERS - np.linalg.norm(self.shape.half[:2]))
-        self._spot[:2] += np.clip(self._base - scene.goal[:2], -room, room)
+        self._spot[:2] += np.clip(self._base - self._goal[:2], -room, room)
 
     def penalty(self, axis: Array) -> float:
         """Also: a low object is not taken with the hand across the wall of its bin."""
@@ -344,7 +297,7 @@ class PickPlacePlan(PickPlan):
         return super().candidates() + (walls if self.grasp()[2] < _PALM_CLEARS else [])
 
     def placed(self) -> bool:
-        way = self.scene.goal - self.position
+        way = self._goal - self.position
         return bool((np.abs(way[:2]) < _COMPARTMENT).all() and self.position[2] < 0.92)
 
     def carry(self) -> Target:
@@ -354,13 +307,3 @@ class PickPlacePlan(PickPlan):
         if np.linalg.norm(way[:2]) < 0.03 and way[2] > -0.015:
             return self.release()
         return self.bring(spot, _ABOVE_WALLS + below - spot[2], 0.025)
-
-
-def azimuth(way: Array) -> float:
-    """Return the angle (rad) of a vector in the plane."""
-    return float(np.arctan2(way[1], way[0]))
-
-
-def angle_between(one: Array, other: Array) -> float:
-    """Return the angle (rad) between two unit vectors."""
-    return float(np.arccos(np.clip(one @ other, -1.0, 1.0)))

@@ -9,13 +9,14 @@ here, and as a control tick's physics.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.robosuite_control import rotation
 from lram_sim.robosuite_scene import Scene
 
 Array = npt.NDArray[np.float64]
@@ -32,6 +33,12 @@ _CLOSE = 1e-4
 _DAMPING = 0.02
 _POSTURE = 0.1
 """Share of the way back to the posture of the start that a spare joint takes in an iteration."""
+_AHEAD = 3.0
+"""Ticks that a stretching arm looks ahead."""
+_LONG, _MOST_LEAN = 0.955, 0.35
+"""Share of an arm's length beyond which its hand leans, and by how much (rad) at most."""
+_LEANT = 0.97
+"""Share of its length to which an arm may be stretched whose hand may lean."""
 _MARGIN = 0.05
 """Distance (rad) from a joint's limit at which it moves no further."""
 
@@ -46,6 +53,7 @@ class Target:
         grip: OPEN or CLOSE.
         speed: largest action, 0 to 1.
         free_yaw: the hand may turn about the vertical as the arm likes.
+        lean: the hand may lean outwards where it is hard to reach.
     """
 
     position: Array
@@ -53,6 +61,13 @@ class Target:
     grip: float
     speed: float = 1.0
     free_yaw: bool = False
+    lean: bool = False
+
+
+def hand(scene: Scene) -> tuple[Array, Array]:
+    """Return position (3,) and rotation (3, 3) of the grip site."""
+    site = scene.grip_site
+    return scene.data.site_xpos[site].copy(), scene.data.site_xmat[site].reshape(3, 3).copy()
 
 
 class Mover:
@@ -61,10 +76,16 @@ class Mover:
     Args:
         scene: the simulation, just reset.
         mode: ``joint`` or ``osc``.
+        gain: share of the remaining way asked for each tick. With 1 the action is the one that
+            has the target as its goal.
+        stretch: share of its length to which the arm may be stretched by deltas of the hand: an arm
+            that is drawn straight can get its elbow on the wrong side, and never back.
     """
 
-    def __init__(self, scene: Scene, mode: str) -> None:
-        self._scene, self._joints = scene, mode == "joint"
+    def __init__(self, scene: Scene, mode: str, gain: float = _GAIN, stretch: float = 1.0) -> None:
+        self._scene, self._joints, self._gain = scene, mode == "joint", gain
+        self._reach = Reach(scene) if stretch < 1.0 and not self._joints else None
+        self._stretch = stretch
         self._home = scene.arm_positions()
         base = scene.model.site("robot0_right_center").id
         self._base = scene.data.site_xmat[base].reshape(3, 3).copy()
@@ -74,14 +95,33 @@ class Mover:
         """Return the action, float64 (action_size,), rounded to single precision."""
         if self._joints:
             now = self._scene.arm_positions()
-            moves = _GAIN * (self._inverse.solve(now, target) - now) / 0.05
+            moves = self._gain * (self._inverse.solve(now, target) - now) / 0.05
         else:
+            if self._reach is not None and target.lean:
+                target = replace(target, turn=self._reach.leaning(target.position) @ target.turn)
             way, turn = error(self._scene.data, self._scene.grip_site, target)
-            moves = _GAIN * np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
+            if self._reach is not None:
+                most = min(self._stretch, _LEANT) if target.lean else self._stretch
+                way = self._reach.kept(way, most)
+            moves = np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
+            moves *= self._gain
         largest = np.abs(moves).max()
         if largest > target.speed:
             moves *= target.speed / largest
         return np.append(moves, target.grip).astype(np.float32).astype(np.float64)
+
+    def goal(self, action: Array) -> tuple[Array, Array]:
+        """Return position (3,) and rotation (3, 3) of the grip site that an action aims at.
+
+        Args:
+            action: (action_size,), within the limits.
+        """
+        moves, scene = action[:-1], self._scene
+        if self._joints:
+            return self._inverse.hand(scene.arm_positions() + 0.05 * moves)
+        position, turn = hand(scene)
+        swing = self._base @ rotation(0.5 * moves[3:]) @ self._base.T
+        return position + self._base @ (0.05 * moves[:3]), swing @ turn
 
 
 class InverseKinematics:
@@ -90,6 +130,9 @@ class InverseKinematics:
     Args:
         scene: the simulation.
         home: posture that a redundant arm is drawn to.
+
+    Attributes:
+        reach: of the arm.
     """
 
     def __init__(self, scene: Scene, home: Array) -> None:
@@ -97,6 +140,7 @@ class InverseKinematics:
         self._data = mujoco.MjData(scene.model)  # to try positions in
         nv = scene.model.nv
         self._jacp, self._jacr = np.zeros((3, nv)), np.zeros((3, nv))
+        self.reach = Reach(scene)
 
     def solve(self, start: Array, target: Target) -> Array:
         """Return joint positions (n,) near ``start``, as close to the target as they come."""
@@ -116,6 +160,13 @@ class InverseKinematics:
             jacobian = np.vstack((self._jacp, self._jacr))[rows, scene.dofs]
             q = np.clip(q + self._step(jacobian, left, q, index), low + _MARGIN, high - _MARGIN)
         return q
+
+    def hand(self, q: Array) -> tuple[Array, Array]:
+        """Return position (3,) and rotation (3, 3) of the grip site at joint positions (n,)."""
+        self._data.qpos[self._scene.arm_qpos] = q
+        mujoco.mj_kinematics(self._scene.model, self._data)
+        site = self._scene.grip_site
+        return self._data.site_xpos[site].copy(), self._data.site_xmat[site].reshape(3, 3).copy()
 
     def miss(self, q: Array, target: Target) -> float:
         """Return how far joint positions (n,) are from the target, m and rad taken together."""
@@ -146,6 +197,85 @@ class InverseKinematics:
         return found
 
 
+class Reach:
+    """How far an arm is stretched, from its shoulder to its wrist.
+
+    Args:
+        scene: the simulation, just reset: the hand points down.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        joints = [scene.model.dof_jntid[dof] for dof in scene.dofs]
+        # Arms of seven joints have their elbow in the fourth, those of six in the third.
+        elbow = 3 if len(joints) == 7 else 2
+        self._shoulder, self._wrist = int(joints[1]), int(joints[elbow + 1])
+        data = mujoco.MjData(scene.model)
+        low, high = np.clip(scene.arm_range[elbow], -np.pi, np.pi)
+        lengths = []
+        for angle in np.linspace(low, high, 64):
+            data.qpos[scene.arm_qpos] = 0.0
+            data.qpos[scene.arm_qpos[elbow]] = angle
+            mujoco.mj_kinematics(scene.model, data)
+            lengths.append(np.linalg.norm(self._way(data)))
+        self._longest = max(lengths)
+        hand = scene.data.site_xpos[scene.grip_site]
+        out, wrist = (
+            place - scene.data.xanchor[self._shoulder]
+            for place in (hand, scene.data.xanchor[self._wrist])
+        )
+        ahead = out[:2] / np.linalg.norm(out[:2])
+        # Of the wrist from the hand at the start, where it points down: outwards and up.
+        self._wrist_offset = float((wrist - out)[:2] @ ahead), float((wrist - out)[2])
+        self._length: float | None = None
+
+    def _way(self, data: Any) -> Array:
+        way: Array = data.xanchor[self._wrist] - data.xanchor[self._shoulder]
+        return way
+
+    def needed(self, place: Array) -> float:
+        """Return how far a hand that points down at ``place`` (3,) stretches the arm; 1 is all."""
+        out = place - self._scene.data.xanchor[self._shoulder]
+        back, up = self._wrist_offset
+        away = float(np.hypot(out[0], out[1]))
+        return float(np.hypot(away + back, out[2] + up) / self._longest)
+
+    def leaning(self, place: Array) -> Array:
+        """Return the rotation (3, 3) of a hand at ``place`` (3,) that leans no more than it must.
+
+        Outwards, so that the wrist is nearer to the shoulder.
+        """
+        out = place - self._scene.data.xanchor[self._shoulder]
+        away = float(np.hypot(out[0], out[1]))
+        back, up = self._wrist_offset
+        angles = np.linspace(0.0, _MOST_LEAN, 15)
+        c, s = np.cos(angles), np.sin(angles)
+        lengths = np.hypot(away + back * c - up * s, out[2] + back * s + up * c)
+        fits = lengths < _LONG * self._longest
+        angle = float(angles[fits.argmax()] if fits.any() else _MOST_LEAN)
+        quaternion, turn = np.zeros(4), np.zeros(9)
+        axis = np.array([out[1], -out[0], 0.0]) / max(1e-9, away)
+        mujoco.mju_axisAngle2Quat(quaternion, axis, angle)
+        mujoco.mju_quat2Mat(turn, quaternion)
+        return turn.reshape(3, 3)
+
+    def kept(self, way: Array, most: float) -> Array:
+        """Return a way (3,) of the hand that does not stretch the arm by more than ``most``.
+
+        Once a tick: it also looks at how fast the arm is stretched.
+        """
+        arm = self._way(self._scene.data)
+        length = float(np.linalg.norm(arm))
+        speed = 0.0 if self._length is None else length - self._length
+        self._length = length
+        over = length + _AHEAD * max(0.0, speed) - most * self._longest
+        if over < 0:
+            return way
+        outward = arm / length
+        found: Array = way - outward * (max(0.0, float(way @ outward)) + over)
+        return found
+
+
 def error(data: Any, site: int, target: Target) -> tuple[Array, Array]:
     """Return the way (3,) in m and the rotation vector (3,) in rad that are left."""
     turn = rotation_vector(target.turn @ data.site_xmat[site].reshape(3, 3).T)
@@ -168,3 +298,13 @@ def pointing_down(finger_axis: Array) -> Array:
     x /= np.linalg.norm(x)
     z = np.array([0.0, 0.0, -1.0])
     return np.column_stack((x, np.cross(z, x), z))
+
+
+def azimuth(way: Array) -> float:
+    """Return the angle (rad) of a vector in the plane."""
+    return float(np.arctan2(way[1], way[0]))
+
+
+def angle_between(one: Array, other: Array) -> float:
+    """Return the angle (rad) between two unit vectors."""
+    return float(np.arccos(np.clip(one @ other, -1.0, 1.0)))

@@ -30,7 +30,16 @@ from lram_sim.robosuite_env import (
 from lram_sim.robosuite_experts import make_expert
 from lram_sim.robosuite_names import split_name
 from lram_sim.robosuite_scene import Scene, finger_name
-from lram_sim.suite import Array, Expert, StepResult, check_seed, package_versions
+from lram_sim.robosuite_subtasks import SUBTASKS, Signals
+from lram_sim.subtasks import Pose, Subtask
+from lram_sim.suite import (
+    Array,
+    Expert,
+    StepResult,
+    check_seed,
+    clipped_action,
+    package_versions,
+)
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
 
 REWARD = RewardSpec(
@@ -44,7 +53,7 @@ REWARD = RewardSpec(
     horizon=MAX_EPISODE_STEPS,
 )
 _GRIPPER = ActionField("gripper", unit="1", kind="gripper", low=-1.0, high=1.0)
-_CONTROLLERS = {"joint": "joint_position_delta_kp150", "osc": "osc_pose_delta_kp150"}
+CONTROLLER_NAMES = {"joint": "joint_position_delta_kp150", "osc": "osc_pose_delta_kp150"}
 # Steps of robosuite's default configuration; a test compares them.
 _STEPS = {"joint": (0.05,), "osc": (0.05, 0.05, 0.05, 0.5, 0.5, 0.5)}
 
@@ -117,7 +126,12 @@ class RobosuiteTask:
         self._source = EpisodeSource(self._env)
         self._stepper = Stepper(self._env, suite.mode)
         self.scene = Scene(self._env, name, suite.arm)
+        self._signals = Signals(name, self.scene, self._env)
         self._steps: int | None = None
+
+    @property
+    def subtasks(self) -> tuple[Subtask, ...]:
+        return SUBTASKS[self.name]
 
     @property
     def model(self) -> Any:
@@ -136,20 +150,18 @@ class RobosuiteTask:
 
     def step(self, action: npt.ArrayLike) -> StepResult:
         """Advance 0.05 s with an action for each field, clipped to [-1, 1]."""
-        command = np.asarray(action, dtype=np.float64)
-        size = len(self.action_fields)
-        if command.shape != (size,) or not np.isfinite(command).all():
-            raise TaskError(
-                f"task '{self.name}': expected {size} finite action values, got {command}"
-            )
-        if self._steps is None or self._steps >= MAX_EPISODE_STEPS:
+        command = clipped_action(self.name, action, len(self.action_fields))
+        most = self.max_episode_steps
+        if self._steps is None or self._steps >= most:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
-        failure = self._stepper.step(np.clip(command, -1.0, 1.0))
-        self._steps = MAX_EPISODE_STEPS if failure else self._steps + 1
-        success = not failure and bool(self._env._check_success())
-        return StepResult(
-            self._observe(), float(success), success, self._steps >= MAX_EPISODE_STEPS, failure
-        )
+        failure = self._stepper.step(command)
+        self._steps = most if failure else self._steps + 1
+        success = not failure and self.succeeded()
+        return StepResult(self._observe(), float(success), success, self._steps >= most, failure)
+
+    def succeeded(self) -> bool:
+        """Tell whether the task is solved as everything is now."""
+        return bool(self._env._check_success())
 
     def sensors(self) -> dict[str, Array]:
         """Return sensor name → reading, float64, the very numbers of the last observation."""
@@ -164,6 +176,14 @@ class RobosuiteTask:
     def frames(self) -> dict[str, tuple[Array, Array]]:
         """Return the arm's base, the hand and the objects as frames in the world."""
         return self.scene.frames()
+
+    def object_poses(self) -> dict[str, Pose]:
+        """Return the poses of the objects and of the goal."""
+        return self._signals.object_poses()
+
+    def signal(self, name: str) -> bool:
+        """Tell whether a subtask's signal is raised. Raises TaskError for one it does not have."""
+        return self._signals.raised(name)
 
     def expert(self) -> Expert:
         """Return a new scripted expert for one episode."""
@@ -195,11 +215,11 @@ class RobosuiteSuite:
         self.robot, self.mode = split_name(name)
         self.arm = ARMS[self.robot]
         self.gripper = self.arm.gripper.name
-        self.controller = _CONTROLLERS[self.mode]
+        self.controller = CONTROLLER_NAMES[self.mode]
         self.observation_fields = observation_fields(self.arm)
         self.action_fields = action_fields(self.arm, self.mode)
         self.topics = topics(self.arm)
-        self.drive = _drive(self.arm, self.mode)
+        self.drive = make_drive(self.arm, self.mode)
 
     @property
     def splits(self) -> Mapping[str, list[str]]:
@@ -229,7 +249,8 @@ class RobosuiteSuite:
         return package_versions("robosuite", "mujoco", "numpy")
 
 
-def _drive(arm: Arm, mode: str) -> Drive:
+def make_drive(arm: Arm, mode: str) -> Drive:
+    """Return how commands of controllers drive an arm; ``mode`` is ``joint`` or ``osc``."""
     return Drive(
         joints=arm.joints if mode == "joint" else (),
         steps=_STEPS[mode] * (len(arm.joints) if mode == "joint" else 1),
