@@ -224,13 +224,14 @@ def _train_command(training: dict[str, Any]) -> str:
         "span",
         "stride",
         "bins",
+        "return_jitter",
         "lr",
         "steps",
         "minutes",
         "seed",
     ):
         if config.get(name, getattr(default, name)) != getattr(default, name):
-            words += [f"--{name}", str(config[name])]
+            words += [f"--{name.replace('_', '-')}", str(config[name])]
     words += ["--freeze-shared"] if config.get("freeze_shared") else []
     return shlex.join([*words, "--out", training["out"]])
 

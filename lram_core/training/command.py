@@ -87,6 +87,13 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="Bins an action dimension; of discrete actions at least their number.",
 )
+@click.option(
+    "--return-jitter",
+    type=click.FloatRange(0),
+    default=DEFAULTS.return_jitter,
+    show_default=True,
+    help="Standard deviation of the offset on an episode's return-to-go, in scaled units.",
+)
 @click.option("--steps", type=click.IntRange(1), default=DEFAULTS.steps, show_default=True)
 @click.option(
     "--minutes",
@@ -157,6 +164,7 @@ def train(
     span: int,
     stride: int,
     bins: int,
+    return_jitter: float,
     steps: int,
     minutes: float,
     lr: float,
@@ -180,7 +188,7 @@ def train(
         batch=batch, context=context, span=span, stride=stride, bins=bins, spread=spread,
         steps=steps, minutes=minutes, lr=lr, optimizer=optimizer, init=init or "",
         seed=seed, device=device, compile=compile, evaluate_every=evaluate_every,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=checkpoint_every, return_jitter=return_jitter,
     )  # fmt: skip
     metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
     told = {name: value for name, value in brief(metrics).items() if not math.isnan(value)}
