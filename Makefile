@@ -55,7 +55,7 @@ $(VENV)/.requirements: $(VENV)/.created requirements/ros-kilted.txt requirements
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml setup.py $(INTERFACES) $(NATIVE)
-	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,data,dev]"
+	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,data,train,dev]"
 	touch $@
 
 clean:

@@ -9,9 +9,10 @@ recurrence from an episode's start that control runs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -172,8 +173,8 @@ def window_stream(
     seed: int,
     return_jitter: float = 0.0,
     groups: Sequence[Hashable] | None = None,
-) -> Iterator[Windows]:
-    """Yield endless batches of consecutive windows, episodes in a new random order each pass.
+) -> WindowStream:
+    """Return endless batches of consecutive windows, episodes in a new random order each pass.
 
     Args:
         episodes: episodes to play; each is played once before any of its group is played again.
@@ -184,18 +185,50 @@ def window_stream(
             return reached on a robot is never exactly a demonstrated one.
         groups: of each episode; all groups get the same number of ticks. None: one group, so that
             every tick comes once a pass.
+
+    Raises:
+        DataError: there is no episode.
     """
     if not episodes:
         raise DataError("no episode to train on")
     rng = np.random.default_rng(seed)
     deck = _Deck(episodes, groups or [None] * len(episodes), rng)
-    buffers = [Windows(*_no_ticks()) for _ in range(batch)]
-    while True:
+    return WindowStream(deck, batch, ticks, rng, return_jitter)
+
+
+class Deck(Protocol):
+    """Where a stream's episodes come from."""
+
+    def draw(self) -> EpisodeSpan:
+        """Return the next episode to play."""
+        ...
+
+    def position(self) -> dict[str, Any]:
+        """Return, as plain data, what the next draws depend on besides the random numbers."""
+        ...
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go on from a position. Raises ValueError: it is one of another deck."""
+        ...
+
+
+class WindowStream(Iterator[Windows]):
+    """Cuts the episodes of a deck into batches of windows; see :func:`window_stream`."""
+
+    def __init__(
+        self, deck: Deck, batch: int, ticks: int, rng: np.random.Generator, return_jitter: float
+    ) -> None:
+        self._deck, self._rng = deck, rng
+        self._ticks, self._jitter = ticks, return_jitter
+        self._buffers = [Windows(*_no_ticks()) for _ in range(batch)]
+
+    def __next__(self) -> Windows:
+        ticks = self._ticks
         rows = []
-        for stream in range(batch):
-            pieces = [buffers[stream]]
+        for stream, buffer in enumerate(self._buffers):
+            pieces = [buffer]
             while sum(len(piece.index) for piece in pieces) < ticks:
-                pieces.append(_play(deck.draw(), rng.normal(0.0, return_jitter)))
+                pieces.append(_play(self._deck.draw(), self._rng.normal(0.0, self._jitter)))
             whole = Windows(
                 np.concatenate([p.index for p in pieces]),
                 np.concatenate([p.start for p in pieces]),
@@ -204,14 +237,62 @@ def window_stream(
             rows.append(
                 Windows(whole.index[:ticks], whole.start[:ticks], whole.return_offset[:ticks])
             )
-            buffers[stream] = Windows(
+            self._buffers[stream] = Windows(
                 whole.index[ticks:], whole.start[ticks:], whole.return_offset[ticks:]
             )
-        yield Windows(
+        return Windows(
             np.stack([r.index for r in rows]),
             np.stack([r.start for r in rows]),
             np.stack([r.return_offset for r in rows]),
         )
+
+    def position(self) -> dict[str, Any]:
+        """Return, as plain data, all that the following batches depend on."""
+        return {
+            "rng": self._rng.bit_generator.state,
+            "deck": self._deck.position(),
+            "rests": [_runs(buffer) for buffer in self._buffers],
+        }
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go on from a position of a stream of the same episodes and batch.
+
+        Raises:
+            ValueError: it is one of another stream.
+        """
+        rests = position["rests"]
+        if len(rests) != len(self._buffers):
+            raise ValueError(f"a position of {len(rests)} streams, these are {len(self._buffers)}")
+        self._deck.seek(position["deck"])
+        self._rng.bit_generator.state = position["rng"]
+        self._buffers = [_of_runs(runs) for runs in rests]
+
+
+def _runs(windows: Windows) -> list[list[Any]]:
+    """Ticks of one stream as [first row, length, whether an episode starts there, offset] of each
+    stretch of consecutive rows."""
+    if not len(windows.index):
+        return []
+    jumps = (np.diff(windows.index) != 1) | (np.diff(windows.return_offset) != 0)
+    breaks = np.flatnonzero(jumps | windows.start[1:]) + 1
+    edges = [0, *breaks.tolist(), len(windows.index)]
+    return [
+        [int(windows.index[a]), b - a, bool(windows.start[a]), float(windows.return_offset[a])]
+        for a, b in itertools.pairwise(edges)
+    ]
+
+
+def _of_runs(runs: list[list[Any]]) -> Windows:
+    pieces = [Windows(*_no_ticks())]
+    for first, length, starts, offset in runs:
+        piece = _play(EpisodeSpan(first, length), offset)
+        piece.start[0] = starts
+        pieces.append(piece)
+    return Windows(
+        np.concatenate([p.index for p in pieces]),
+        np.concatenate([p.start for p in pieces]),
+        np.concatenate([p.return_offset for p in pieces]),
+    )
 
 
 class _Deck:
@@ -236,6 +317,17 @@ class _Deck:
         episode = members[order.pop()]
         self._played[group] += episode.length
         return episode
+
+    def position(self) -> dict[str, Any]:
+        return {"orders": [list(order) for order in self._orders], "played": list(self._played)}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        if len(position["played"]) != len(self._played):
+            raise ValueError(
+                f"a position of {len(position['played'])} groups, these are {len(self._played)}"
+            )
+        self._orders = [list(order) for order in position["orders"]]
+        self._played = list(position["played"])
 
 
 def _no_ticks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ import torch
 from lram_core.action_model import ModelConfig
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract
-from lram_core.data.schema import DatasetSchema
+from lram_core.data.schema import DatasetSchema, schema_differences
 from lram_core.data.store import Dataset
-from lram_core.data.stream import EpisodeSpan, TrainingArrays, Windows, window_stream
+from lram_core.data.stream import EpisodeSpan, TrainingArrays, WindowStream, window_stream
 from lram_core.errors import CommandError, DataError, listed
 from lram_core.training.config import MIXES, TrainConfig
 
@@ -25,17 +26,18 @@ class Domain:
     """The data of one embodiment.
 
     Attributes:
-        name: of the embodiment: its suite.
+        name: of the embodiment: its suite. paths: its datasets.
         schema: of its datasets. codec: of its actions.
         arrays: all of its episodes.
         training, validation: numbers of those to train on and of those held out.
         share: of the loss; the shares of a training add up to 1.
-        streams: rows of every batch.
+        streams: rows of every part of a batch.
         groups: of each training episode, see :func:`window_stream`; None for one group.
         seed: of the windows.
     """
 
     name: str
+    paths: list[Path]
     schema: DatasetSchema
     codec: ActionCodec
     arrays: TrainingArrays
@@ -53,10 +55,10 @@ class Domain:
             config.backbone, dict(config.backbone_options),
         )  # fmt: skip
 
-    def windows(self, config: TrainConfig) -> Iterator[Windows]:
-        """Return the endless stream of its rows of the training batches."""
+    def windows(self, config: TrainConfig, parts: int = 1) -> WindowStream:
+        """Return the endless stream of its rows of the training batches, of ``parts`` each."""
         return window_stream(
-            self._episodes(self.training), self.streams, config.context, self.seed,
+            self._episodes(self.training), self.streams * parts, config.context, self.seed,
             config.return_jitter, self.groups,
         )  # fmt: skip
 
@@ -115,7 +117,17 @@ def load_domains(
         seed = config.seed + len(found) * _SEED_STEP
         found.append(
             Domain(
-                name, own[0].schema, codec, arrays, training, validation, weight, 0, groups, seed
+                name,
+                [d.path for d in own],
+                own[0].schema,
+                codec,
+                arrays,
+                training,
+                validation,
+                weight,
+                0,
+                groups,
+                seed,
             )
         )
     total = sum(domain.share for domain in found)
@@ -158,11 +170,9 @@ def _weight(
 
 
 def _check_same(first: Dataset, other: Dataset) -> None:
-    if first.schema == other.schema:
-        return
-    ours, theirs = first.schema.to_dict(), other.schema.to_dict()
-    differing = [key for key in ours if ours[key] != theirs[key]]
-    raise DataError(
-        f"{other.path}: its schema differs from {first.path}'s in {listed(differing)}, and both "
-        f"are of the suite {first.schema.suite}; another embodiment needs another suite's name"
-    )
+    differing = schema_differences(other.schema, first.schema)
+    if differing:
+        raise DataError(
+            f"{other.path}: its schema differs from {first.path}'s: {listed(differing)}; both are "
+            f"of the suite {first.schema.suite}, and another embodiment needs another suite's name"
+        )
