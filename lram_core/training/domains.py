@@ -11,7 +11,7 @@ import torch
 
 from lram_core.action_model import ModelConfig
 from lram_core.codec import ActionCodec
-from lram_core.contract import PolicyContract
+from lram_core.contract import PolicyContract, pictures
 from lram_core.data.schema import DatasetSchema, schema_differences
 from lram_core.data.store import Dataset
 from lram_core.data.stream import EpisodeSpan, TrainingArrays, WindowStream, window_stream
@@ -52,7 +52,7 @@ class Domain:
         """Return the shape of the embodiment's model."""
         return ModelConfig(
             self.schema.observation_size, self.schema.action_size, config.bins,
-            config.backbone, dict(config.backbone_options),
+            config.backbone, dict(config.backbone_options), pictures(self.schema.observation),
         )  # fmt: skip
 
     def windows(self, config: TrainConfig, parts: int = 1) -> WindowStream:

@@ -13,7 +13,7 @@ from lram_core.contract import PolicyContract
 from lram_core.data.schema import DatasetSchema, schema_differences
 from lram_core.data.stream import TrainingArrays
 from lram_core.errors import CommandError, listed
-from lram_core.joint_model import SIZES, JointModel
+from lram_core.joint_model import OWN, JointModel
 from lram_core.training.domains import Domain
 
 
@@ -73,7 +73,8 @@ def start_from(model: JointModel, domains: list[Domain], bundle: Path) -> Origin
 
 def set_input_norms(model: ActionModel, arrays: TrainingArrays) -> None:
     """Take the input statistics of the training data into the model."""
-    model.observation_norm.set(arrays.observations)
+    columns = model.others if model.config.pictures else None
+    model.observation_norm.set(arrays.observations, columns)
     model.return_norm.set(arrays.returns_to_go.unsqueeze(-1))
     model.reward_norm.set(arrays.rewards.unsqueeze(-1))
 
@@ -86,7 +87,7 @@ def freeze_shared(model: JointModel) -> None:
 
 def _without_sizes(model: ActionModel) -> dict[str, Any]:
     shape = model.config.to_dict()
-    return {key: value for key, value in shape.items() if key not in SIZES}
+    return {key: value for key, value in shape.items() if key not in OWN}
 
 
 def _check_layout(domain: Domain, contract: PolicyContract, bundle: Path) -> None:
