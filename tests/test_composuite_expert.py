@@ -6,8 +6,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from lram_sim.composuite_grasps import lowest
-from lram_sim.composuite_planner import Planner, Pose
+from lram_sim.composuite_drag import Drag
+from lram_sim.composuite_grasps import WIDTHS, lowest
+from lram_sim.composuite_planner import Grip, Planner, Pose
 from lram_sim.composuite_shapes import THINGS
 from lram_sim.composuite_suite import ComposuiteSuite, ComposuiteTask
 from lram_sim.robosuite_control import rotation
@@ -76,6 +77,29 @@ def test_a_path_leads_around_a_wall(tasks: dict[str, ComposuiteTask]) -> None:
     for first, last in zip([a, *path], path, strict=False):
         for share in np.linspace(0, 1, 50):
             assert planner.clear(first + share * (last - first))
+
+
+def test_a_dragged_object_stays_low(tasks: dict[str, ComposuiteTask]) -> None:
+    """Across the bin behind a wall; the arm comes over the wall."""
+    task = tasks["panda"]
+    task.reset(3)
+    planner = Planner(task.scene)
+    planner.watch(WIDTHS["box"])
+    down = planner.hand(planner.home).turn
+    grip = Grip(np.zeros(3), down.T)
+    ways = planner.postures(planner.home, Pose(np.array([0.2, -0.32, 0.87]), down))
+    start = next(q for q in ways if planner.clear(q, grip))
+    heights = 0.857, 0.893
+    goal = np.array([0.12, -0.14])
+    path = Drag(planner, grip, heights, np.random.default_rng(0)).path(start, goal, 600)
+    assert path is not None
+    for first, last in zip([start, *path], path, strict=False):
+        for share in np.linspace(0, 1, 5):
+            q = first + share * (last - first)
+            assert planner.clear(q, grip)
+            # Between two postures the height sags by less than a millimetre.
+            assert heights[0] - 1e-3 < planner.hand(q).position[2] < heights[1] + 1e-3
+    np.testing.assert_allclose(planner.hand(path[-1]).position[:2], goal, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ CONFIG = Path(__file__).parents[1] / "config"
 POSITION = "robosuite_panda_position"  # written by hand: another way to command the same arm
 SHIPPED = sorted(
     path.stem
-    for kind in ("robosuite", "composuite")
+    for kind in ("robosuite", "composuite", "mimicgen")
     for path in CONFIG.glob(f"{kind}_*.yaml")
     if path.stem != POSITION
 )

@@ -1,6 +1,6 @@
 """The Composuite tasks whose scripted expert was measured to succeed.
 
-In at least 95 % of 50 episodes: ``python -m benchmarks.composuite_experts``. It can be tried in the
+In at least 95 % of 50 episodes: ``python -m benchmarks.expert_rates``. It can be tried in the
 others, but it fails too often, or was not measured, so no demonstrations are collected there.
 """
 
@@ -24,6 +24,13 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "hollowbox-none-push",
         "hollowbox-none-shelf",
         "hollowbox-none-trashcan",
+    ),
+    "iiwa": (
+        "box-none-pickplace",
+        "box-none-push",
+        "plate-none-pickplace",
+        "hollowbox-none-pickplace",
+        "hollowbox-none-push",
     ),
 }
 """Robot → tasks."""

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.composuite_drag import Drag
 from lram_sim.composuite_grasps import WIDTHS, Grasp, Placement, grasps, placements
 from lram_sim.composuite_names import split_task
 from lram_sim.composuite_planner import Grip, Planner, Pose
+from lram_sim.composuite_shapes import GOALS
+from lram_sim.robosuite_env import MAX_EPISODE_STEPS
 
 if TYPE_CHECKING:
     from lram_sim.composuite_suite import ComposuiteTask
@@ -30,8 +33,19 @@ on the path, rad of the largest joint."""
 _PASSED, _THERE = 0.02, 0.006
 """Distance (rad, largest joint) at which a point of a path is passed, and its end reached."""
 _CLOSING, _OPENING = 9, 6
+_SLOWEST = 0.0065
+"""Way (rad) that the slowest joint makes in a tick; the fastest makes 0.008."""
+_ROOM = 0.008
+"""Distance (m) by which a hollow box passes the bins' rims."""
+_USUAL, _CARRY = 0.0072, 190
+"""Way (rad) made in a tick; number of ticks that are kept for the way with the object."""
 _TRIED, _PLACED = 10, 8
 """Number of ways to take and to put the object that are looked at before the quickest is used."""
+_PATIENCE = (60, 200, 600)
+"""Growths of a tree for each way to take an object that is dragged around something: all ways get
+the first number before any gets the next."""
+_ALLOWED, _CLEARANCE = 0.893, 0.006
+"""Height (m) that the origin of a dragged object stays below, and how far (m) above its rest."""
 
 
 class ComposuiteExpert:
@@ -44,14 +58,18 @@ class ComposuiteExpert:
         self._path: list[Array] = []
         self._last = self._seen = np.zeros(0)
         self._grip: Grip | None = None
-        self._ticks = 0
+        self._ticks, self._length = 0, 0.0
+        self._left = MAX_EPISODE_STEPS
         self._finger = _OPEN
         self._unusual = False
 
     def act(self, observation: Array) -> Array:
         """Return the action for the simulation as it stands, float64 (8,)."""
         if not self._stage:
-            self._planner.begin(zlib.crc32(self._scene.data.qpos.tobytes()))
+            # It hangs far below the hand, and caught on the rim of the other bin.
+            hangs = self.thing == "hollowbox" and self.objective == "pickplace"
+            seed = zlib.crc32(self._scene.data.qpos.tobytes())
+            self._planner.begin(seed, _ROOM if hangs else 0.0)
             self._start()
         self._advance()
         moves = self._follow()
@@ -83,10 +101,11 @@ class ComposuiteExpert:
     def _advance(self) -> None:
         """Go on to the next stage where this one is done, or back where it has failed."""
         self._ticks += 1
+        self._left -= 1
         if self._stage == "reach":
             if self._moved() > 0.02:
                 self._start()
-            elif self._arrived() or self._ticks > 330:
+            elif self._arrived() or self._ticks > self._patience(330):
                 self._enter("close", [], _CLOSE)
         elif self._stage == "close":
             if self._ticks > _CLOSING:
@@ -94,16 +113,21 @@ class ComposuiteExpert:
         elif self._stage in ("lift", "carry"):
             if self._slipped():
                 self._start()
-            elif self._arrived() or self._ticks > 300:
+            elif self._arrived() or self._ticks > self._patience(300):
                 self._carry() if self._stage == "lift" else self._end()
         elif self._stage == "release" and self._ticks > _OPENING:
             self._retreat()
         elif self._stage in ("retreat", "wait") and self._ticks > (20 if self._arrived() else 60):
             self._start()
 
+    def _patience(self, least: int) -> float:
+        """Return the ticks after which a path is over, reached or not."""
+        return max(least, 30 + self._length / _SLOWEST)
+
     def _enter(self, stage: str, path: list[Array], finger: float) -> None:
         self._stage, self._path, self._finger, self._ticks = stage, path, finger, 0
         self._last = self._planner.now()
+        self._length = _length(self._last, path)
 
     def _place(self) -> tuple[Array, Array]:
         data = self._scene.data
@@ -140,6 +164,8 @@ class ComposuiteExpert:
             path = self._quickest(q, self._approaches(q, place, turn), place, turn)
             if path:
                 break
+        if not path and self.objective == "push":
+            path = self._around(q, place, turn)
         if path:
             self._enter("reach", path, _OPEN)
         else:
@@ -181,8 +207,40 @@ class ComposuiteExpert:
                 continue
             path = self._planner.path(q, line[0])
             if path is not None and _length(q, path) + more < least:
-                least, best = _length(q, path) + more, [*path, *line[1:]]
+                least, best = _length(q, path) + more, self._timely(q, path, line[1:])
         return best
+
+    def _timely(
+        self, q: Array, path: list[Array], line: list[Array], grip: Grip | None = None
+    ) -> list[Array]:
+        """Return path and line after it; the path shortened where the time runs out."""
+        left = self._left if grip else self._left - _CARRY
+        if _length(q, [*path, *line]) / _USUAL > left:
+            path = self._planner.shorter(q, path, grip)
+        return [*path, *line]
+
+    def _around(self, q: Array, place: Array, turn: Array) -> list[Array]:
+        """Return the path to a grasp from which the object can be dragged around the wall."""
+        planner, up = self._planner, np.array([0.0, 0.0, self._height()])
+        approaches = self._approaches(q, place, turn)
+        for patience in _PATIENCE:
+            for _, line, grasp in approaches:
+                lift = planner.line(line[-1], [grasp.pose.moved(up)], self._posture(line[-1]))
+                grip = grasp.grip(place, turn)
+                if lift is None or self._dragged(lift[-1], grip, patience) is None:
+                    continue
+                path = planner.path(q, line[0])
+                if path is not None:
+                    return [*path, *line[1:]]
+        return []
+
+    def _dragged(self, q: Array, grip: Grip, patience: int) -> list[Array] | None:
+        """Return the path on which the object in the hand gets to its goal without rising."""
+        if not self._planner.clear(q, grip):
+            return None
+        heights = self._seen[2] + _CLEARANCE, _ALLOWED
+        drag = Drag(self._planner, grip, heights, np.random.default_rng(patience))
+        return drag.path(q, np.array(GOALS["push"][:2]), patience)
 
     def _cost_of_placing(self, q: Array, grasp: Grasp, place: Array, turn: Array) -> float | None:
         """Return the joint way (rad) to the quickest of the first ways to put it; None if none."""
@@ -262,8 +320,14 @@ class ComposuiteExpert:
             _, first, rest = choice
             path = [first] if self.objective == "push" else planner.path(q, first, grip)
             if path is not None:
-                self._enter("carry", [*path, *rest], _CLOSE)
+                self._enter("carry", self._timely(q, path, rest, grip), _CLOSE)
                 return
+        elif self.objective == "push":
+            for patience in _PATIENCE:
+                dragged = self._dragged(q, grip, patience)
+                if dragged is not None:
+                    self._enter("carry", dragged, _CLOSE)
+                    return
         self._start()
 
     def _end(self) -> None:

@@ -79,6 +79,31 @@ class Chain:
         )
         return q + self._rest if solved else None
 
+    def level(
+        self, q: Array, offset: Array, heights: tuple[float, float], limits: tuple[Array, Array]
+    ) -> Array | None:
+        """Return joint positions (rad) near ``q`` with a point between two heights, or None.
+
+        Args:
+            q: joint positions, rad.
+            offset: (3,) the point in the site's frame, m.
+            heights: least and greatest height, m.
+            limits: of the joints, rad.
+        """
+        found, level = _level(
+            q - self._rest,
+            np.ascontiguousarray(offset),
+            heights[0],
+            heights[1],
+            limits[0] - self._rest,
+            limits[1] - self._rest,
+            self._anchors,
+            self._axes,
+            self._end,
+            self._turn,
+        )
+        return found + self._rest if level else None
+
 
 @numba.njit(cache=True)
 def _spin(axis: Array, angle: float) -> Array:  # pragma: no cover  (compiled)
@@ -188,4 +213,36 @@ def _inverse(
             move[i] = move[i] * free[i] + drawn
         q = q + move * min(1.0, _LONGEST / max(np.abs(move).max(), 1e-9))
         q = np.minimum(np.maximum(q, low), high)
+    return q, False
+
+
+@numba.njit(cache=True)
+def _level(
+    start: Array,
+    offset: Array,
+    lowest: float,
+    highest: float,
+    low: Array,
+    high: Array,
+    anchors: Array,
+    axes: Array,
+    end: Array,
+    end_turn: Array,
+) -> tuple[Array, bool]:  # pragma: no cover  (compiled)
+    """Newton's steps along the height's gradient; the goal lies a little inside the layer."""
+    q = np.minimum(np.maximum(start, low), high)
+    inside = 0.1 * (highest - lowest)
+    for _ in range(6):
+        at, turn, jacobian = _forward(q, anchors, axes, end, end_turn)
+        arm = turn @ offset
+        height = at[2] + arm[2]
+        if lowest <= height <= highest:
+            return q, True
+        goal = highest - inside if height > highest else lowest + inside
+        # The height of the point: its own motion, and that of the hand's turn (omega x arm).
+        slope = jacobian[2] + jacobian[3] * arm[1] - jacobian[4] * arm[0]
+        steep = (slope**2).sum()
+        if steep < 1e-6:
+            return q, False
+        q = np.minimum(np.maximum(q + slope * ((goal - height) / steep), low), high)
     return q, False

@@ -30,6 +30,10 @@ _OPENING, _PADS = 0.0115, 0.0186
 """Position (m) of a finger's joint when the hand is open, and of its pad when the joint is at 0."""
 _STEP = 0.06
 """Joint distance (rad, largest joint) between the checks along a path."""
+_FINE = 0.02
+"""The same where a held object passes close to something."""
+_PIECE = 0.15
+"""Length (rad, largest joint) of the pieces into which a path is cut to shorten it."""
 _LIMIT = 0.03
 """Distance (rad) kept from the joints' limits."""
 _ARENA, _ARM, _THING, _OTHER = range(4)
@@ -75,15 +79,20 @@ class Planner:
         self._kinds = self._geom_kinds()
         # Touches of the fixed things are noticed from this far.
         self._model.geom_margin[self._kinds == _ARENA] = _NEAR
-        self._model.geom_margin[self._kinds == _THING] = _BESIDE
         self.begin(0)
 
-    def begin(self, seed: int) -> None:
+    def begin(self, seed: int, room: float = 0.0) -> None:
         """Begin an episode that is at its start.
 
         Args:
             seed: of the random tree that is tried where nothing simpler helps.
+            room: distance (m) that a held object keeps from walls and furniture between the
+                checks of a path too; 0 for what the checks see.
         """
+        self._step = _FINE if room else _STEP
+        self._model.geom_margin[self._kinds == _THING] = max(_BESIDE, room)
+        # Bodies whose boxes are further apart than this are not looked at.
+        self._model.body_margin[self._scene.thing] = room
         self._rng = np.random.default_rng(seed)
         self.home = self.now()
         spread = np.random.default_rng(0).uniform(-1.0, 1.0, (_SEEDS, len(self.home)))
@@ -161,6 +170,14 @@ class Planner:
         limits, rest = (self._low, self._high), self.home if posture is None else posture
         return self._chain.solve(start, goal.position, goal.turn, limits, rest, rounds)
 
+    def within(self, q: Array) -> Array:
+        """Return joint positions (rad) that keep clear of the joints' limits."""
+        return np.clip(q, self._low, self._high)
+
+    def level(self, q: Array, grip: Grip, heights: tuple[float, float]) -> Array | None:
+        """Return joint positions near ``q`` (rad) with the held object between two heights (m)."""
+        return self._chain.level(q, grip.position, heights, (self._low, self._high))
+
     def clear(self, q: Array, grip: Grip | None = None, near_thing: bool = False) -> bool:
         """Tell whether nothing touches at ``q``, with the object in the hand if there is a grip.
 
@@ -194,13 +211,12 @@ class Planner:
             thing = (first == _ARENA) & (second == _THING)
         else:
             thing = (first == _ARM) & (second == _THING)
-            if near_thing:
-                thing &= data.contact.dist < 0.0
+            thing &= data.contact.dist < (0.0 if near_thing else _BESIDE)
         return not (arena | thing).any()
 
     def straight(self, a: Array, b: Array, grip: Grip | None = None) -> bool:
         """Tell whether the straight way from ``a`` to ``b`` (joints) is clear; ``a`` may not be."""
-        count = int(np.ceil(np.abs(b - a).max() / _STEP))
+        count = int(np.ceil(np.abs(b - a).max() / (self._step if grip else _STEP)))
         # The ends of a move are where it fails most often.
         order = sorted(range(1, count + 1), key=lambda i: (i * 0.618) % 1.0)
         return all(self.clear(a + (b - a) * i / count, grip) for i in order)
@@ -294,6 +310,14 @@ class Planner:
             tree.append((step, nearest))
             nearest = last = len(tree) - 1
         return last
+
+    def shorter(self, a: Array, path: list[Array], grip: Grip | None = None) -> list[Array]:
+        """Return a path to the same end that cuts what corners it can, also between the points."""
+        points = [a]
+        for q in path:
+            count = max(1, int(np.ceil(np.abs(q - points[-1]).max() / _PIECE)))
+            points += [points[-1] + (q - points[-1]) * i / count for i in range(1, count + 1)]
+        return self._shortened(a, points[1:], grip)
 
     def _shortened(self, a: Array, path: list[Array], grip: Grip | None) -> list[Array]:
         """Cut corners."""

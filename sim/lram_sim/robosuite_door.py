@@ -39,6 +39,7 @@ class DoorPlan:
         self.scene = scene
         model = scene.model
         latch = scene.objects[0]
+        assert latch is not None
         self._latch = latch
         self._grip = Grip(scene, latch)
         self._hinge = model.joint("Door_hinge").id

@@ -123,7 +123,7 @@ def build_env(
         **arguments(arm, controller, stiffness),
     )
     if arm.model == "Sawyer":
-        _free_the_sawyers_base(env.sim.model._model)
+        free_the_sawyers_base(env.sim.model._model)
     return env
 
 
@@ -149,7 +149,7 @@ def arguments(arm: Arm, controller: str, stiffness: float) -> dict[str, Any]:
     }
 
 
-def _free_the_sawyers_base(model: Any) -> None:
+def free_the_sawyers_base(model: Any) -> None:
     """In 1.5.2 the first link touches its own base, and friction locks the first joint."""
     geom = model.geom("robot0_link0_collision").id
     model.geom_contype[geom] = model.geom_conaffinity[geom] = 0

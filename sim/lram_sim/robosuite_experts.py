@@ -46,7 +46,7 @@ def make_expert(task: RobosuiteTask) -> RobosuiteExpert:
     if task.name.startswith("pick-place"):
         plan: Plan = PickPlacePlan(task.scene, task.name)
     elif task.name.startswith("nut"):
-        plan = NutPlan(task.scene, task.name)
+        plan = NutPlan(task.scene, task.name.removeprefix("nut-assembly-"))
     else:
         plan = plans[task.name](task.scene)
     return RobosuiteExpert(plan, Mover(task.scene, task.mode))

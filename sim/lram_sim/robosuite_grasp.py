@@ -105,11 +105,14 @@ class PickPlan:
     Args:
         scene: the simulation.
         round_body: any direction of the fingers fits while it stands upright.
+        body: number of the object's body; None for the task's first.
     """
 
-    def __init__(self, scene: Scene, round_body: bool = False) -> None:
+    def __init__(self, scene: Scene, round_body: bool = False, body: int | None = None) -> None:
         self.scene = scene
-        self.body = scene.objects[0]
+        found = scene.objects[0] if body is None else body
+        assert found is not None
+        self.body = found
         self.grip = Grip(scene, self.body)
         self.shape = Shape.of(scene, self.body)
         self._round = round_body
@@ -242,7 +245,7 @@ class PickPlan:
         now = self.scene.data.site_xmat[self.scene.grip_site].reshape(3, 3)
         way = grasp - self.hand
         aside = float(np.linalg.norm(way[:2]))
-        twist = float(np.arccos(np.clip((np.trace(turn @ now.T) - 1) / 2, -1, 1)))
+        twist = self.twist(turn @ now.T)
         if self._closing:
             self._closing = bool(np.linalg.norm(way) < _LOSE and twist < 2 * _ALIGNED)
         elif np.linalg.norm(way) < NEAR and twist < _ALIGNED:
@@ -257,6 +260,10 @@ class PickPlan:
         if off > 0.02 and -way[2] < self.hover() - 0.03 and aside < 0.12:
             spot[:2] = self.hand[:2]  # too low to move aside: the fingers would sweep it away
         return Target(spot, turn, OPEN)
+
+    def twist(self, left: Array) -> float:
+        """Return by how much (rad) the fingers do not fit, of a rotation (3, 3) that is left."""
+        return float(np.arccos(np.clip((np.trace(left) - 1) / 2, -1, 1)))
 
     def hover(self) -> float:
         """Height (m) above the grasp from which the hand goes down."""
@@ -293,11 +300,11 @@ class LiftPlan(PickPlan):
 
 
 class StackPlan(PickPlan):
-    """Put the small cube on the large one."""
+    """Put one cube on another: the task's first on its second if none are named."""
 
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene)
-        other = scene.objects[1]
+    def __init__(self, scene: Scene, body: int | None = None, other: int | None = None) -> None:
+        super().__init__(scene, body=body)
+        other = scene.objects[1] if other is None else other
         assert other is not None
         self._other = other
         self._below = Shape.of(scene, other)
@@ -321,12 +328,15 @@ class StackPlan(PickPlan):
 class PickPlacePlan(PickPlan):
     """Put an object into its part of the other bin."""
 
-    def __init__(self, scene: Scene, task: str) -> None:
-        super().__init__(scene, round_body=task.endswith("can"))
+    def __init__(
+        self, scene: Scene, task: str, body: int | None = None, goal: Array | None = None
+    ) -> None:
+        super().__init__(scene, round_body=task.endswith("can"), body=body)
+        self._goal = scene.goal if goal is None else goal
         # The middle of the far compartments is at the end of an arm's reach: its near corner.
-        self._spot = scene.goal.copy()
+        self._spot = self._goal.copy()
         room = np.maximum(0.0, _COMPARTMENT - _FINGERS - np.linalg.norm(self.shape.half[:2]))
-        self._spot[:2] += np.clip(self._base - scene.goal[:2], -room, room)
+        self._spot[:2] += np.clip(self._base - self._goal[:2], -room, room)
 
     def penalty(self, axis: Array) -> float:
         """Also: a low object is not taken with the hand across the wall of its bin."""
@@ -344,7 +354,7 @@ class PickPlacePlan(PickPlan):
         return super().candidates() + (walls if self.grasp()[2] < _PALM_CLEARS else [])
 
     def placed(self) -> bool:
-        way = self.scene.goal - self.position
+        way = self._goal - self.position
         return bool((np.abs(way[:2]) < _COMPARTMENT).all() and self.position[2] < 0.92)
 
     def carry(self) -> Target:

@@ -9,7 +9,7 @@ here, and as a control tick's physics.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mujoco
@@ -32,6 +32,12 @@ _CLOSE = 1e-4
 _DAMPING = 0.02
 _POSTURE = 0.1
 """Share of the way back to the posture of the start that a spare joint takes in an iteration."""
+_AHEAD = 3.0
+"""Ticks that a stretching arm looks ahead."""
+_LONG, _MOST_LEAN = 0.955, 0.35
+"""Share of an arm's length beyond which its hand leans, and by how much (rad) at most."""
+_LEANT = 0.97
+"""Share of its length to which an arm may be stretched whose hand may lean."""
 _MARGIN = 0.05
 """Distance (rad) from a joint's limit at which it moves no further."""
 
@@ -46,6 +52,7 @@ class Target:
         grip: OPEN or CLOSE.
         speed: largest action, 0 to 1.
         free_yaw: the hand may turn about the vertical as the arm likes.
+        lean: the hand may lean outwards where it is hard to reach.
     """
 
     position: Array
@@ -53,6 +60,7 @@ class Target:
     grip: float
     speed: float = 1.0
     free_yaw: bool = False
+    lean: bool = False
 
 
 class Mover:
@@ -61,10 +69,14 @@ class Mover:
     Args:
         scene: the simulation, just reset.
         mode: ``joint`` or ``osc``.
+        stretch: share of its length to which the arm may be stretched by deltas of the hand: an arm
+            that is drawn straight can get its elbow on the wrong side, and never back.
     """
 
-    def __init__(self, scene: Scene, mode: str) -> None:
+    def __init__(self, scene: Scene, mode: str, stretch: float = 1.0) -> None:
         self._scene, self._joints = scene, mode == "joint"
+        self._reach = Reach(scene) if stretch < 1.0 and not self._joints else None
+        self._stretch = stretch
         self._home = scene.arm_positions()
         base = scene.model.site("robot0_right_center").id
         self._base = scene.data.site_xmat[base].reshape(3, 3).copy()
@@ -76,7 +88,12 @@ class Mover:
             now = self._scene.arm_positions()
             moves = _GAIN * (self._inverse.solve(now, target) - now) / 0.05
         else:
+            if self._reach is not None and target.lean:
+                target = replace(target, turn=self._reach.leaning(target.position) @ target.turn)
             way, turn = error(self._scene.data, self._scene.grip_site, target)
+            if self._reach is not None:
+                most = min(self._stretch, _LEANT) if target.lean else self._stretch
+                way = self._reach.kept(way, most)
             moves = _GAIN * np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
         largest = np.abs(moves).max()
         if largest > target.speed:
@@ -90,6 +107,9 @@ class InverseKinematics:
     Args:
         scene: the simulation.
         home: posture that a redundant arm is drawn to.
+
+    Attributes:
+        reach: of the arm.
     """
 
     def __init__(self, scene: Scene, home: Array) -> None:
@@ -97,6 +117,7 @@ class InverseKinematics:
         self._data = mujoco.MjData(scene.model)  # to try positions in
         nv = scene.model.nv
         self._jacp, self._jacr = np.zeros((3, nv)), np.zeros((3, nv))
+        self.reach = Reach(scene)
 
     def solve(self, start: Array, target: Target) -> Array:
         """Return joint positions (n,) near ``start``, as close to the target as they come."""
@@ -143,6 +164,85 @@ class InverseKinematics:
         moves = moves * free
         largest = np.abs(moves).max()
         found: Array = moves if largest <= _LEAP else moves * (_LEAP / largest)
+        return found
+
+
+class Reach:
+    """How far an arm is stretched, from its shoulder to its wrist.
+
+    Args:
+        scene: the simulation, just reset: the hand points down.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        joints = [scene.model.dof_jntid[dof] for dof in scene.dofs]
+        # Arms of seven joints have their elbow in the fourth, those of six in the third.
+        elbow = 3 if len(joints) == 7 else 2
+        self._shoulder, self._wrist = int(joints[1]), int(joints[elbow + 1])
+        data = mujoco.MjData(scene.model)
+        low, high = np.clip(scene.arm_range[elbow], -np.pi, np.pi)
+        lengths = []
+        for angle in np.linspace(low, high, 64):
+            data.qpos[scene.arm_qpos] = 0.0
+            data.qpos[scene.arm_qpos[elbow]] = angle
+            mujoco.mj_kinematics(scene.model, data)
+            lengths.append(np.linalg.norm(self._way(data)))
+        self._longest = max(lengths)
+        hand = scene.data.site_xpos[scene.grip_site]
+        out, wrist = (
+            place - scene.data.xanchor[self._shoulder]
+            for place in (hand, scene.data.xanchor[self._wrist])
+        )
+        ahead = out[:2] / np.linalg.norm(out[:2])
+        # Of the wrist from the hand at the start, where it points down: outwards and up.
+        self._wrist_offset = float((wrist - out)[:2] @ ahead), float((wrist - out)[2])
+        self._length: float | None = None
+
+    def _way(self, data: Any) -> Array:
+        way: Array = data.xanchor[self._wrist] - data.xanchor[self._shoulder]
+        return way
+
+    def needed(self, place: Array) -> float:
+        """Return how far a hand that points down at ``place`` (3,) stretches the arm; 1 is all."""
+        out = place - self._scene.data.xanchor[self._shoulder]
+        back, up = self._wrist_offset
+        away = float(np.hypot(out[0], out[1]))
+        return float(np.hypot(away + back, out[2] + up) / self._longest)
+
+    def leaning(self, place: Array) -> Array:
+        """Return the rotation (3, 3) of a hand at ``place`` (3,) that leans no more than it must.
+
+        Outwards, so that the wrist is nearer to the shoulder.
+        """
+        out = place - self._scene.data.xanchor[self._shoulder]
+        away = float(np.hypot(out[0], out[1]))
+        back, up = self._wrist_offset
+        angles = np.linspace(0.0, _MOST_LEAN, 15)
+        c, s = np.cos(angles), np.sin(angles)
+        lengths = np.hypot(away + back * c - up * s, out[2] + back * s + up * c)
+        fits = lengths < _LONG * self._longest
+        angle = float(angles[fits.argmax()] if fits.any() else _MOST_LEAN)
+        quaternion, turn = np.zeros(4), np.zeros(9)
+        axis = np.array([out[1], -out[0], 0.0]) / max(1e-9, away)
+        mujoco.mju_axisAngle2Quat(quaternion, axis, angle)
+        mujoco.mju_quat2Mat(turn, quaternion)
+        return turn.reshape(3, 3)
+
+    def kept(self, way: Array, most: float) -> Array:
+        """Return a way (3,) of the hand that does not stretch the arm by more than ``most``.
+
+        Once a tick: it also looks at how fast the arm is stretched.
+        """
+        arm = self._way(self._scene.data)
+        length = float(np.linalg.norm(arm))
+        speed = 0.0 if self._length is None else length - self._length
+        self._length = length
+        over = length + _AHEAD * max(0.0, speed) - most * self._longest
+        if over < 0:
+            return way
+        outward = arm / length
+        found: Array = way - outward * (max(0.0, float(way @ outward)) + over)
         return found
 
 

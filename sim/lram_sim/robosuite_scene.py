@@ -76,8 +76,12 @@ class Scene:
             for side in ("left_finger", "right_finger")
         )
         self.gripper = arm.gripper
+        self._read_objects(env, task)
+
+    def _read_objects(self, env: Any, task: str) -> None:
+        """Find the task's bodies and its goal."""
         first, second = _OBJECTS[task]
-        self.objects = (self._body(first), self._body(second) if second else None)
+        self.objects: list[int | None] = [self._body(first), self._body(second) if second else None]
         self._handle = self.model.site(_HANDLE).id if task == "door" else None
         self.goal = np.zeros(3)
         if task.startswith("pick-place"):
@@ -124,13 +128,19 @@ class Scene:
         data = self.data
         first, second = self.objects
         frames = {
-            self._arm.base: (data.xpos[self._base].copy(), xyzw(data.xquat[self._base], UPRIGHT)),
-            "end_effector": (data.site_xpos[self.grip_site].copy(), self._hand_orientation()),
+            **self._robot_frames(),
             "object_1": (data.xpos[first].copy(), xyzw(data.xquat[first], UPRIGHT)),
         }
         if second is not None:
             frames["object_2"] = (data.xpos[second].copy(), xyzw(data.xquat[second], UPRIGHT))
         return frames
+
+    def _robot_frames(self) -> dict[str, tuple[Array, Array]]:
+        data = self.data
+        return {
+            self._arm.base: (data.xpos[self._base].copy(), xyzw(data.xquat[self._base], UPRIGHT)),
+            "end_effector": (data.site_xpos[self.grip_site].copy(), self._hand_orientation()),
+        }
 
     def _hand_orientation(self) -> Array:
         quaternion = np.zeros(4)

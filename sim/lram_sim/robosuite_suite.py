@@ -44,7 +44,7 @@ REWARD = RewardSpec(
     horizon=MAX_EPISODE_STEPS,
 )
 _GRIPPER = ActionField("gripper", unit="1", kind="gripper", low=-1.0, high=1.0)
-_CONTROLLERS = {"joint": "joint_position_delta_kp150", "osc": "osc_pose_delta_kp150"}
+CONTROLLER_NAMES = {"joint": "joint_position_delta_kp150", "osc": "osc_pose_delta_kp150"}
 # Steps of robosuite's default configuration; a test compares them.
 _STEPS = {"joint": (0.05,), "osc": (0.05, 0.05, 0.05, 0.5, 0.5, 0.5)}
 
@@ -142,14 +142,17 @@ class RobosuiteTask:
             raise TaskError(
                 f"task '{self.name}': expected {size} finite action values, got {command}"
             )
-        if self._steps is None or self._steps >= MAX_EPISODE_STEPS:
+        most = self.max_episode_steps
+        if self._steps is None or self._steps >= most:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
         failure = self._stepper.step(np.clip(command, -1.0, 1.0))
-        self._steps = MAX_EPISODE_STEPS if failure else self._steps + 1
-        success = not failure and bool(self._env._check_success())
-        return StepResult(
-            self._observe(), float(success), success, self._steps >= MAX_EPISODE_STEPS, failure
-        )
+        self._steps = most if failure else self._steps + 1
+        success = not failure and self.succeeded()
+        return StepResult(self._observe(), float(success), success, self._steps >= most, failure)
+
+    def succeeded(self) -> bool:
+        """Tell whether the task is solved as everything is now."""
+        return bool(self._env._check_success())
 
     def sensors(self) -> dict[str, Array]:
         """Return sensor name → reading, float64, the very numbers of the last observation."""
@@ -195,11 +198,11 @@ class RobosuiteSuite:
         self.robot, self.mode = split_name(name)
         self.arm = ARMS[self.robot]
         self.gripper = self.arm.gripper.name
-        self.controller = _CONTROLLERS[self.mode]
+        self.controller = CONTROLLER_NAMES[self.mode]
         self.observation_fields = observation_fields(self.arm)
         self.action_fields = action_fields(self.arm, self.mode)
         self.topics = topics(self.arm)
-        self.drive = _drive(self.arm, self.mode)
+        self.drive = make_drive(self.arm, self.mode)
 
     @property
     def splits(self) -> Mapping[str, list[str]]:
@@ -229,7 +232,8 @@ class RobosuiteSuite:
         return package_versions("robosuite", "mujoco", "numpy")
 
 
-def _drive(arm: Arm, mode: str) -> Drive:
+def make_drive(arm: Arm, mode: str) -> Drive:
+    """Return how commands of controllers drive an arm; ``mode`` is ``joint`` or ``osc``."""
     return Drive(
         joints=arm.joints if mode == "joint" else (),
         steps=_STEPS[mode] * (len(arm.joints) if mode == "joint" else 1),

@@ -15,6 +15,7 @@ from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.data.schema import DatasetSchema
 from lram_core.errors import TaskError, listed
 from lram_sim.composuite_names import suite_names as composuite_names
+from lram_sim.mimicgen_names import suite_names as mimicgen_names
 from lram_sim.robosuite_names import suite_names as robosuite_names
 from lram_sim.topics import SensorTopic
 
@@ -38,6 +39,7 @@ _SUITES = {
     },
     **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
     **{name: f"lram_sim.composuite_suite:ComposuiteSuite:{name}" for name in composuite_names()},
+    **{name: f"lram_sim.mimicgen_suite:MimicgenSuite:{name}" for name in mimicgen_names()},
 }
 """Name → module and class, and what the class is called with."""
 

@@ -1,0 +1,259 @@
+"""MimicGen's tasks (Mandlekar et al. 2023) as suites: one arm and controller each.
+
+Names are ``mimicgen-<robot>`` (joint position deltas) and ``mimicgen-<robot>-osc`` (deltas of the
+hand's pose, as in the original). A control tick is 0.05 s.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lram_core.contract import ObservationField, RewardSpec
+from lram_core.errors import TaskError, listed
+from lram_sim.mimicgen_claims import CLAIMED
+from lram_sim.mimicgen_experts import make_expert
+from lram_sim.mimicgen_names import HELD_OUT, VARIANTS, split_name, split_task, task_names
+from lram_sim.mimicgen_scene import JOINT, SLOTS, MimicgenScene, object_sensors
+from lram_sim.mimicgen_tasks import SPECS
+from lram_sim.robosuite_control import Stepper
+from lram_sim.robosuite_description import urdf
+from lram_sim.robosuite_env import (
+    ARMS,
+    CONTROL_RATE,
+    STIFFNESS,
+    Arm,
+    EpisodeSource,
+    arguments,
+    free_the_sawyers_base,
+    import_robosuite,
+)
+from lram_sim.robosuite_scene import finger_name
+from lram_sim.robosuite_suite import CONTROLLER_NAMES, RobosuiteTask, action_fields, make_drive
+from lram_sim.subtasks import SUCCESS, Pose, Subtask
+from lram_sim.suite import Array, Expert, package_versions
+from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic, pose_topic
+
+MAX_EPISODE_STEPS = max(spec.horizon for spec in SPECS.values())
+REWARD = RewardSpec(
+    definition=(
+        "1 at the control tick that reaches the task's success, 0 before. The return of a "
+        f"demonstration counts a success as lasting to the end of a {MAX_EPISODE_STEPS}-step "
+        "horizon, so that a faster success has the higher return."
+    ),
+    scale=200.0,
+    ceiling=1.0,
+    horizon=MAX_EPISODE_STEPS,
+)
+_FINGERS = {
+    "panda_hand": ("finger_joint1", "finger_joint2"),
+    "rethink": ("l_finger_joint", "r_finger_joint"),
+    "robotiq85": (
+        "finger_joint",
+        "left_inner_finger_joint",
+        "left_inner_knuckle_joint",
+        "right_outer_knuckle_joint",
+        "right_inner_finger_joint",
+        "right_inner_knuckle_joint",
+    ),
+}
+"""Gripper → its joints, in robosuite's order; a test compares them."""
+
+
+def observation_fields(arm: Arm, mode: str) -> tuple[ObservationField, ...]:
+    """Return the layout that all tasks of a suite share."""
+    count = len(arm.joints)
+    unit = "rad" if arm.gripper.name == "robotiq85" else "m"
+    rows = [
+        ("ee_position", 3, "m"),
+        ("ee_orientation", 4, "1"),
+        ("gripper_position", len(finger_names(arm)), unit),
+        *object_sensors(),
+    ]
+    if mode == "joint":
+        rows = [("joint_position", count, "rad"), ("joint_velocity", count, "rad/s"), *rows]
+    return tuple(ObservationField(*row) for row in rows)
+
+
+def topics(arm: Arm, mode: str, fingers: tuple[str, ...]) -> tuple[SensorTopic, ...]:
+    """Return a suite's topics: joints and hand as drivers give them, objects as perception."""
+    moving = ("position", "velocity") if mode == "joint" else ()
+    fields = tuple(SensorField(f"joint_{part}", part, arm.joints) for part in moving)
+    slots = [
+        topic
+        for index in range(1, SLOTS + 1)
+        for topic in (
+            pose_topic(
+                f"object_{index}/pose", f"object_{index}_position", f"object_{index}_orientation"
+            ),
+            pose_topic(
+                f"object_{index}/pose_in_hand",
+                f"object_{index}_in_hand_position",
+                f"object_{index}_in_hand_orientation",
+                reference="end_effector",
+            ),
+        )
+    ]
+    return (
+        SensorTopic(JOINT_STATES, JOINT_STATE, fields),
+        SensorTopic(
+            "gripper/state",
+            JOINT_STATE,
+            (SensorField("gripper_position", "position", fingers),),
+        ),
+        pose_topic("end_effector/pose", "ee_position", "ee_orientation"),
+        *slots,
+        SensorTopic("object_joint", JOINT_STATE, (SensorField(JOINT, "position", ("object",)),)),
+    )
+
+
+class MimicgenTask(RobosuiteTask):
+    """One MimicGen task on one arm; see :class:`lram_sim.suite.Task`.
+
+    It is also :class:`lram_sim.subtasks.Decomposed`.
+    """
+
+    scene: MimicgenScene
+
+    def __init__(self, name: str, suite: MimicgenSuite) -> None:
+        self.name = name
+        self.suite, self._claimed = suite.name, suite.splits["expert"]
+        self.arm, self.mode = suite.arm, suite.mode
+        self.observation_fields = suite.observation_fields
+        self.action_fields = suite.action_fields
+        self.spec = SPECS[split_task(name)[0]]
+        self.max_episode_steps = self.spec.horizon
+        self._env: Any = _build_env(name, suite.arm, suite.mode)
+        self._source = EpisodeSource(self._env)
+        self._stepper = Stepper(self._env, suite.mode)
+        self.scene = MimicgenScene(self._env, name, suite.arm, suite.mode)
+        self._steps: int | None = None
+
+    @property
+    def subtasks(self) -> tuple[Subtask, ...]:
+        return self.spec.subtasks
+
+    def object_poses(self) -> dict[str, Pose]:
+        """Return object → pose now; all objects of the task."""
+        world = self.scene.world
+        return {
+            name: Pose(world.position(name).copy(), world.quaternion(name)[[1, 2, 3, 0]])
+            for name in world.bodies
+        }
+
+    def signal(self, name: str) -> bool:
+        """Tell whether the signal that ends a subtask is raised now."""
+        if name == SUCCESS:
+            return self.succeeded()
+        if name not in self.spec.signals:
+            raise TaskError(
+                f"task '{self.name}' has no signal '{name}'; "
+                f"available: {listed([*self.spec.signals, SUCCESS])}"
+            )
+        return self.spec.signals[name](self.scene.world)
+
+    def succeeded(self) -> bool:
+        if self.spec.success is None:
+            return super().succeeded()
+        return self.spec.success(self.scene.world)
+
+    def bin_placement(self, index: int) -> Array:
+        """Return the middle of a compartment of the second bin, (3,) m; of ``pick-place``."""
+        return np.array(self._env.target_bin_placements[index])
+
+    def expert(self) -> Expert:
+        """Return a new scripted expert for one episode.
+
+        Raises:
+            TaskError: it does not succeed reliably in this task; lists those in which it does.
+        """
+        if self.name not in self._claimed:
+            raise TaskError(
+                f"task '{self.name}' of suite '{self.suite}' has no expert that was measured to "
+                f"succeed in 95 % of the episodes; tasks with one: {listed(self._claimed)}"
+            )
+        return self.attempt()
+
+    def attempt(self) -> Expert:
+        """Return the expert, whether it succeeds reliably in this task or not."""
+        return make_expert(self)
+
+
+class MimicgenSuite:
+    """MimicGen's tasks on one arm; see :class:`lram_sim.suite.Suite`.
+
+    Attributes:
+        arm: the arm with its gripper.
+        mode: ``joint`` or ``osc``.
+    """
+
+    control_rate = CONTROL_RATE
+    max_episode_steps = MAX_EPISODE_STEPS
+    reward = REWARD
+    camera = "agentview"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.robot, self.mode = split_name(name)
+        self.arm = ARMS[self.robot]
+        self.gripper = self.arm.gripper.name
+        self.controller = CONTROLLER_NAMES[self.mode]
+        self.observation_fields = observation_fields(self.arm, self.mode)
+        self.action_fields = action_fields(self.arm, self.mode)
+        self.topics = topics(self.arm, self.mode, finger_names(self.arm))
+        self.drive = make_drive(self.arm, self.mode)
+
+    @property
+    def splits(self) -> Mapping[str, list[str]]:
+        """``all``; ``train`` and, for Panda, ``heldout``; those with an ``expert``; all variants
+        of a task (``stack``), and all tasks of a variant (``d0``)."""
+        tasks = self.tasks()
+        held_out = list(HELD_OUT) if self.robot == "panda" else []
+        found = {"all": tasks, "train": [task for task in tasks if task not in held_out]}
+        if held_out:
+            found["heldout"] = held_out
+        found["expert"] = list(CLAIMED.get(self.name, ()))
+        for kind in VARIANTS:
+            found[kind] = [task for task in tasks if split_task(task)[0] == kind]
+        for variant in ("d0", "d1", "d2"):
+            found[variant] = [task for task in tasks if split_task(task)[1] == variant]
+        return found
+
+    def tasks(self) -> list[str]:
+        return task_names()
+
+    def make(self, task: str) -> MimicgenTask:
+        if task not in task_names():
+            raise TaskError(
+                f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
+            )
+        return MimicgenTask(task, self)
+
+    def robot_description(self) -> str:
+        """Return the arm's URDF as robosuite ships it (Panda, Sawyer); empty for the others."""
+        return urdf(self.robot)
+
+    def versions(self) -> dict[str, str]:
+        return package_versions("robosuite", "mujoco", "numpy")
+
+
+def finger_names(arm: Arm) -> tuple[str, ...]:
+    """Return the names of a gripper's joints on the wire."""
+    return tuple(finger_name(arm, name) for name in _FINGERS[arm.gripper.name])
+
+
+def _build_env(task: str, arm: Arm, mode: str) -> Any:
+    robosuite = import_robosuite()
+    # Its class enters robosuite's registry when it is imported.
+    importlib.import_module("lram_sim.mimicgen_env")
+    spec = SPECS[split_task(task)[0]]
+    made: dict[str, Any] = {"env_name": "Mimicgen", "task": task}
+    if spec.environment:
+        made = {"env_name": spec.environment, "use_object_obs": False, "reward_shaping": False}
+    env = robosuite.make(**made, **arguments(arm, mode, STIFFNESS))
+    if arm.model == "Sawyer":
+        free_the_sawyers_base(env.sim.model._model)
+    return env
