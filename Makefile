@@ -1,5 +1,6 @@
 # make demo: simulator and policy as ROS 2 nodes, results in runs/demo/
 # make test: the tests        make lint: ruff and mypy        make clean: back to a fresh clone
+# make docs: the manual as a site, in build/docs/; a broken link fails
 #
 # Each makes the environment .venv/ first; a second run finds it there. PYTHON=... names the
 # interpreter to make it with, ARGS=... is passed on to `lram demo` or pytest. Tests run in two
@@ -18,7 +19,10 @@ PINS := -c requirements/constraints.txt
 INTERFACES := CMakeLists.txt package.xml $(wildcard cmake/* msg/* srv/*)
 NATIVE := $(wildcard lram_core/native/src/*)
 
-.PHONY: demo test lint format env system-deps test-deps clean
+# Strict: a warning is an error; all of them are told.
+SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --builder html
+
+.PHONY: demo test lint docs format env system-deps test-deps clean
 
 demo: env
 	$(BIN)/lram demo $(ARGS)
@@ -30,6 +34,10 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: env
+	$(SPHINX) -c docs -d build/doctrees . build/docs
+	@echo "build/docs/index.html"
 
 format: env
 	$(BIN)/ruff check --fix .
@@ -55,10 +63,10 @@ $(VENV)/.requirements: $(VENV)/.created requirements/ros-kilted.txt requirements
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml setup.py $(INTERFACES) $(NATIVE)
-	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,data,train,dev]"
+	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,data,train,docs,dev]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist install log *.egg-info runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build docs/generated dist install log *.egg-info runs .pytest_cache .mypy_cache .ruff_cache
 	rm -rf lram_ros/msg lram_ros/srv lram_ros/_lib lram_ros/*.so lram_core/native/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +

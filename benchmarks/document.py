@@ -23,21 +23,22 @@ from benchmarks import (
     control_loop,
     domains,
     fault_tables,
+    in_context,
     int8_agreement,
     latency_tables,
     learn_from_bag,
     pairs,
     plots,
+    scale_plan,
     simulation,
     soak_table,
+    training_table,
 )
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
-MANUALS = (
-    MANUAL,
-    *(ROOT / "docs" / name for name in ("safety.md", "data.md", "simulation.md", "results.md")),
-)
+_OTHERS = ("safety.md", "data.md", "simulation.md", "results.md", "scaling.md")
+MANUALS = (MANUAL, *(ROOT / "docs" / name for name in _OTHERS))
 RESULTS = Path(__file__).with_name("results")
 
 Tables = Callable[[dict[str, Any]], dict[str, str]]
@@ -55,10 +56,13 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "control_loop": (control_loop.markdown, control_loop.plot),
     "fault_campaign": (fault_tables.markdown, None),
     "learn_from_bag": (learn_from_bag.markdown, None),
+    "scale_plan": (scale_plan.markdown, None),
     "simulation": (simulation.markdown, None),
     "pairs": (pairs.markdown, None),
     "domains": (domains.markdown, None),
     "backbones": (backbones_report.markdown, backbones_report.plot),
+    "in_context": (in_context.markdown, in_context.plot),
+    "training": (training_table.markdown, None),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -15,6 +15,8 @@ from typing import Any
 from lram_core.errors import ContractError, listed
 
 FORMAT_VERSION = 1
+DISCRETE = "discrete"
+"""Kind of an action field that is a choice: the whole numbers from ``low`` to ``high``."""
 
 
 def _number(value: object, where: str, positive: bool = False) -> float:
@@ -115,7 +117,8 @@ class ActionField:
     Attributes:
         name: joint or channel name.
         unit: unit of the value, ``1`` for a normalised one.
-        kind: what the value is, e.g. ``joint_position``, ``cartesian_delta``, ``gripper``.
+        kind: what the value is, e.g. ``joint_position``, ``cartesian_delta``, ``gripper``; or
+            :data:`DISCRETE`.
         low, high: smallest and largest value that may be commanded, in ``unit``.
     """
 
@@ -131,10 +134,15 @@ class ActionField:
         low, high = _number(raw["low"], f"{where}.low"), _number(raw["high"], f"{where}.high")
         if not low < high:
             raise ContractError(f"{where}: low {low:g} must be below high {high:g}")
+        kind = _text(raw["kind"], f"{where}.kind")
+        if kind == DISCRETE and not (low.is_integer() and high.is_integer()):
+            raise ContractError(
+                f"{where}: a discrete action is a whole number, found low {low:g}, high {high:g}"
+            )
         return cls(
             name=_text(raw["name"], f"{where}.name"),
             unit=_text(raw["unit"], f"{where}.unit"),
-            kind=_text(raw["kind"], f"{where}.kind"),
+            kind=kind,
             low=low,
             high=high,
         )

@@ -22,17 +22,17 @@ from lram_ros.report import RunInfo, describe_machine, write_all
 
 READY_TIMEOUT = 120.0  # seconds; models and simulators load slowly on a busy machine
 
-PARAMETERS: dict[str, Any] = {
-    "tasks": "",
-    "episodes": 1,
-    "seed": 0,
-    "max_steps": 0,
-    "output": "",
-    "wait_for_recorder": False,
-    "mode": "",
-    "bundle": "",
+PARAMETERS: dict[str, tuple[Any, str]] = {
+    "tasks": ("", "Tasks to run, separated by commas; required."),
+    "episodes": (1, "Episodes of each task."),
+    "seed": (0, "Seed of each task's first episode."),
+    "max_steps": (0, "Step limit of an episode; 0: the task's own."),
+    "output": ("", "Folder of report.html and summary.json; required."),
+    "wait_for_recorder": (False, "Begin when a recorder has subscribed to everything."),
+    "mode": ("", "Label of the report: lockstep or realtime."),
+    "bundle": ("", "Label of the report: the bundle's folder."),
 }
-"""Parameters and their defaults: tasks is separated by commas, the last two label the report."""
+"""Parameters: default and description."""
 
 
 class _Stopped(Exception):
@@ -47,7 +47,7 @@ def _run(stop: StopRequest) -> None:
     with ros():
         driver = EpisodeDriver(check)
         try:
-            values = {name: declare(driver, name, default) for name, default in PARAMETERS.items()}
+            values = {name: declare(driver, name, *spec) for name, spec in PARAMETERS.items()}
             drive(driver, values)
         except _Stopped:
             print(f"stopped by {stop.reason}", file=sys.stderr)

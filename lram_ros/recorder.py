@@ -39,6 +39,8 @@ BAG_VERSION: Final = 8  # read by Humble and everything since
 DEPTH = 1000  # a writer that stalls for a moment must not lose messages
 DISCOVERY_PERIOD = 0.1  # seconds between looks at the graph
 UNBOUNDED = QosTime(2**31 - 1, 2**32 - 1)
+PARAMETERS: Final = {"output": ("", "Folder of the bag; must not exist yet.")}
+"""Parameters: default and description."""
 
 
 def matching_qos(publishers: Iterable[TopicEndpointInfo]) -> QoSProfile:
@@ -94,7 +96,7 @@ class Recorder(Node):
 
     def __init__(self) -> None:
         super().__init__(RECORDER)
-        output = declare(self, "output", "", "Folder of the bag; must not exist yet.")
+        output = declare(self, "output", *PARAMETERS["output"])
         if not output:
             raise CommandError("recorder: parameter 'output' (folder of the bag) is not set")
         self.path = Path(output)

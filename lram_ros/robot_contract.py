@@ -192,7 +192,12 @@ class RobotContract:
     @classmethod
     def from_dict(cls, data: object, source: str = "robot contract") -> RobotContract:
         """Build from plain data; raises ContractError as :meth:`load`."""
-        root = Section(data, source)
+        return cls.read(Section(data, source))
+
+    @classmethod
+    def read(cls, root: Section) -> RobotContract:
+        """Build from the whole file as a section; raises ContractError as :meth:`load`."""
+        source = root.where
         root.version(FORMAT_VERSION)
         inputs = tuple(_input(item) for item in root.items("inputs"))
         contract = cls(

@@ -208,7 +208,7 @@ def test_unknown_names_list_what_exists() -> None:
     with pytest.raises(BundleError, match="unknown backbone 'gru'; available: xlstm"):
         size_options("gru", "16M")
     with pytest.raises(
-        BundleError, match="backbone mamba: unknown size '16M-7:1'; available: d128, d256, 16M, 48M"
+        BundleError, match="backbone mamba: unknown size '16M-7:1'; available: d64, d128, d256, 16M"
     ):
         size_options("mamba", "16M-7:1")
     with pytest.raises(BundleError, match=r"unknown size '1B'; .*16M-h128.*206M-7:1-h128"):

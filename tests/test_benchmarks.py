@@ -19,6 +19,8 @@ from benchmarks import (
     simulation,
     soak,
     tick_latency,
+    training,
+    training_table,
 )
 from benchmarks.candidates import package_candidate, random_model, runtime_candidates
 from benchmarks.interleave import WARM_UP, Budget, take_turns
@@ -283,6 +285,19 @@ def test_backbones_are_trained_evaluated_and_timed_alike(tmp_path):
     assert "| Mamba | 32 |" in backbones_report.markdown(report)["sizes"]
 
 
+def test_a_training_step_takes_turns_with_its_peers(tmp_path):
+    file = tmp_path / "training.json"
+    words = "--sizes d64 --batch 1 --context 4 --rounds 1"
+    training.main([*words.split(), "--json", str(file)])
+    report = json.loads(file.read_text())
+    assert [group["model"] for group in report["groups"]] == list(training.MODELS)
+    for group in report["groups"]:
+        assert min(group["timesteps_per_s"].values()) > 0
+        # The same weights give the same loss: the peer is the same model.
+        assert group["loss_difference"] is None or group["loss_difference"] < 1e-4
+    assert "| d64 | mamba |" in training_table.markdown(report)["step"]
+
+
 def test_bridge_and_simulator_take_turns(tmp_path):
     file = tmp_path / "simulation.json"
     words = "--suite metaworld --no-pictures --rounds 1 --steps 3 --episodes 0 --json"
@@ -326,7 +341,7 @@ def test_the_manual_shows_the_reports():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--sizes 16M 17M", "unknown size '17M'; available: d128, d256, 16M, 48M, 110M, 206M"),
+        ("--sizes 16M 17M", "unknown size '17M'; available: d64, d128, d256, 16M, 48M, 110M, 206M"),
         ("--models rwkv", "unknown model 'rwkv'; available: xlstm, xlstm-7:1, xlstm-h128, mamba,"),
     ],
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lram_core.codec import ActionCodec
 from lram_core.contract import ActionField
+from lram_core.errors import ContractError
 
 
 def codec(low: float, high: float, bins: int) -> ActionCodec:
@@ -59,3 +60,21 @@ def test_decoding_is_to_the_bin_centre_and_unbiased() -> None:
 def test_non_finite_actions_are_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         codec(-1, 1, 256).encode([np.nan])
+
+
+@given(low=st.integers(-5, 5), choices=st.integers(2, 20), more=st.integers(0, 30))
+def test_a_choice_is_a_bin(low: int, choices: int, more: int) -> None:
+    field = ActionField("move", "1", "discrete", float(low), float(low + choices - 1))
+    c = ActionCodec((field,), choices + more)
+    values = np.arange(low, low + choices, dtype=float)[:, None]
+    np.testing.assert_array_equal(c.encode(values)[:, 0], np.arange(choices))
+    np.testing.assert_array_equal(c.decode(c.encode(values)), values)
+    # What a model was never taught to choose is the last choice, not a value beyond it.
+    assert c.decode([choices + more - 1])[0] == values[-1, 0]
+    assert c.encode([low + choices + 3.0])[0] == choices - 1
+
+
+def test_choices_need_as_many_bins() -> None:
+    field = ActionField("move", "1", "discrete", 0.0, 4.0)
+    with pytest.raises(ContractError, match="action move has 5 choices, the model 4 bins"):
+        ActionCodec((field,), 4)

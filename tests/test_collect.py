@@ -234,13 +234,12 @@ def test_what_was_collected_is_kept_when_an_expert_fails(
     def serial(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
         yield from map(function, items)
 
-    monkeypatch.setattr(collection, "run_parallel", serial)
     monkeypatch.setattr(collection, "cached_task", lambda suite, name: tasks[name])
     out = tmp_path / "data"
     recipe = Recipe(episodes=50, seed=0, noise=0.2)
     for _ in range(2):  # the second time from the finished dataset
         with pytest.raises(CommandError, match=r"expert fails in: bad \(0 of 50 episodes"):
-            collection.collect(SUITE, ["bad", "good"], recipe, out, workers=1)
+            collection.collect(SUITE, ["bad", "good"], recipe, out, workers=1, run=serial)
         assert len(Dataset.open(out).episodes) == 50
     # One chunk told that the task is broken; its other chunks were not tried.
     assert len(tasks["bad"].resets) <= GIVE_UP * STARTS * len(FACTORS)

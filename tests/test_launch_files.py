@@ -22,7 +22,7 @@ EXECUTABLES = {
     "replay": {"policy_node", "recorder", "bag_player"},
 }
 KNOWN = {
-    "sim_bridge": set(bridge_node._PARAMETERS),
+    "sim_bridge": set(bridge_node.PARAMETERS),
     "policy_node": set(policy_parameters.PARAMETERS),
     "recorder": {"output"},
     "episode_driver": set(episode_driver_node.PARAMETERS),
@@ -116,7 +116,7 @@ def test_the_policys_params_file_is_complete():
 def test_params_of_the_other_nodes_are_their_defaults():
     sim = read_params(ROOT / "config" / "params" / "sim.yaml")["sim_bridge"]
     for name, value in sim.items():
-        assert value == bridge_node._PARAMETERS[name][0], name
+        assert value == bridge_node.PARAMETERS[name][0], name
     player = read_params(ROOT / "config" / "params" / "replay.yaml")["bag_player"]
     for name, value in player.items():
         assert value == bag_player_node.PARAMETERS[name][0], name

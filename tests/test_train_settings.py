@@ -143,7 +143,7 @@ def test_a_file_alone_is_a_whole_run(tmp_path: Path) -> None:
     assert load_bundle(tmp_path / "b")[0].config.backbone_options == shape
     card = (tmp_path / "b" / "README.md").read_text()
     assert "--batch 2 --context 8 --steps 1 --device cpu" in card
-    assert "bins=16" in card
+    assert "--bins 16" in card
     nothing = CliRunner().invoke(command, [])
     assert nothing.exit_code == 2
     assert "missing --data, --out" in nothing.output

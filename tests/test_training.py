@@ -202,7 +202,7 @@ def test_command_names_the_sizes_of_a_backbone(tmp_path: Path) -> None:
     runner = CliRunner()
     wrong = runner.invoke(command, [*arguments, "--backbone", "mamba", "--size", "16M-h128"])
     assert isinstance(wrong.exception, BundleError)
-    assert "unknown size '16M-h128'; available: d128" in str(wrong.exception)
+    assert "unknown size '16M-h128'; available: d64, d128" in str(wrong.exception)
     right = runner.invoke(command, [*arguments, "--backbone", "transformer", "--size", "d128"])
     assert right.exit_code == 0, right.output
     model, _ = load_bundle(tmp_path / "b")

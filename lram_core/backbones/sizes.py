@@ -1,10 +1,10 @@
 """Named sizes of every backbone.
 
-``16M`` to ``206M`` are those of the paper's table 6; ``d128`` and ``d256`` are two small ones that
-train on a workstation. Suffixes of an xLSTM's size, alone or both:
+``16M`` to ``206M`` are those of the paper's table 6; ``d64``, ``d128`` and ``d256`` are small ones
+that train on a workstation. Suffixes of an xLSTM's size, alone or both:
 
-- ``-7:1``: sLSTM blocks at the paper's places (one in eight, or somewhat less; in ``d128`` and
-  ``d256``, which have four and six blocks, one).
+- ``-7:1``: sLSTM blocks at the paper's places (one in eight, or somewhat less; in ``d64``, ``d128``
+  and ``d256``, which have two to six blocks, one).
 - ``-h128``: mLSTM heads of size 128 instead of four heads. The state, ``4 * d_model**2 /
   num_heads`` values a block and the tick's largest traffic after the weights, shrinks to a half
   (16M), a third (48M), a quarter (110M), a fifth (206M); d256 has such heads anyway.
@@ -17,6 +17,7 @@ from typing import Any
 Options = dict[str, Any]
 
 _WIDTH_AND_LAYERS = {
+    "d64": (64, 2),
     "d128": (128, 4),
     "d256": (256, 6),
     "16M": (512, 8),
@@ -25,8 +26,19 @@ _WIDTH_AND_LAYERS = {
     "206M": (1280, 20),
 }
 # Where the paper's [7:1] models have their sLSTM blocks; the small ones have one, as 16M has.
-_SLSTM_AT = {"d128": [1], "d256": [1], "16M": [1], "48M": [1, 3], "110M": [1, 3], "206M": [1, 3, 5]}
-_TRANSFORMER_HEADS = {"d128": 4, "d256": 4, "16M": 8, "48M": 12, "110M": 16, "206M": 20}
+_SLSTM_AT = {
+    **{name: [1] for name in ("d64", "d128", "d256", "16M")},
+    "48M": [1, 3],
+    "110M": [1, 3],
+    "206M": [1, 3, 5],
+}
+_TRANSFORMER_HEADS = {
+    **dict.fromkeys(("d64", "d128", "d256"), 4),
+    "16M": 8,
+    "48M": 12,
+    "110M": 16,
+    "206M": 20,
+}
 _STATE_HEAD = 128
 
 

@@ -15,6 +15,7 @@ that an interrupted run resumes where it was. :mod:`lram_core.data.writer` write
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
@@ -41,6 +42,17 @@ _COLUMNS = ("task", "seed", "start", "length", "return", "success", "noise")
 
 def write_part(path: Path, episodes: list[Episode]) -> None:
     """Write episodes to one compressed file, whole or not at all (a part may be empty)."""
+    save_part(path, pack_part(episodes))
+
+
+def save_part(path: Path, packed: bytes) -> None:
+    """Write what :func:`pack_part` returned, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(packed)
+
+
+def pack_part(episodes: list[Episode]) -> bytes:
+    """Return the file of :func:`write_part`; compressing it is the greater part of the work."""
     for episode in episodes:
         episode.check()
     columns = {
@@ -49,14 +61,16 @@ def write_part(path: Path, episodes: list[Episode]) -> None:
         "success": np.array([e.success for e in episodes], dtype=np.bool_),
         "noise": np.array([e.noise for e in episodes], dtype=np.float64),
         "length": np.array([len(e.rewards) for e in episodes], dtype=np.int64),
+        "source": np.array([e.source for e in episodes], dtype=np.str_),
     }
     arrays = (
         {name: np.concatenate([getattr(e, name) for e in episodes]) for name in ARRAYS}
         if episodes
         else {}
     )
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **columns, **arrays)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **columns, **arrays)
+    return packed.getvalue()
 
 
 def read_part(path: Path) -> list[Episode]:
@@ -64,6 +78,9 @@ def read_part(path: Path) -> list[Episode]:
     try:
         with np.load(path, allow_pickle=False) as data:
             columns = {name: data[name] for name in INDEX_COLUMNS}
+            # Parts of an interrupted collection of an earlier release have none.
+            none = np.full(len(columns["seed"]), "")
+            columns["source"] = data.get("source", none)
             ends = np.cumsum(columns["length"])
             arrays = {name: data[name] for name in ARRAYS} if len(ends) else {}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -77,6 +94,7 @@ def read_part(path: Path) -> list[Episode]:
                 seed=int(columns["seed"][row]),
                 success=bool(columns["success"][row]),
                 noise=float(columns["noise"][row]),
+                source=str(columns["source"][row]),
             )
         )
     return episodes

@@ -5,6 +5,9 @@ is the next window of every stream, and the recurrent state is carried from wind
 (truncated backpropagation through time). So every episode start and end is in a window, the last
 transition is sampled like any other, nothing is padded, and training sees the same uninterrupted
 recurrence from an episode's start that control runs.
+
+For in-context learning a stream plays spans of several episodes of one task's learning history,
+and the state is carried from episode to episode: what was found out in one serves the next.
 """
 
 from __future__ import annotations
@@ -34,6 +37,20 @@ class EpisodeSpan:
 
     start: int
     length: int
+
+
+@dataclass(frozen=True)
+class Spans:
+    """What a recurrent state is carried over in training.
+
+    Attributes:
+        episodes: consecutive episodes of a history that are played as one; 1: each starts anew.
+        stride: only every stride-th episode of a history counts, so that a span sees more of the
+            progress (Laskin et al., 2022, section 4.4).
+    """
+
+    episodes: int = 1
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -142,6 +159,13 @@ class TrainingArrays:
             suite=schema.suite,
         )
 
+    def histories(self) -> list[list[int]]:
+        """Return the episode numbers of each task of each dataset, as they follow each other."""
+        found: dict[tuple[int, str], list[int]] = {}
+        for number, history in enumerate(zip(self.sources, self.tasks, strict=True)):
+            found.setdefault(history, []).append(number)
+        return list(found.values())
+
     def split(self, held_out: float) -> tuple[list[int], list[int]]:
         """Return (training, validation) episode numbers; see :func:`lram_core.data.split.hold_out`.
 
@@ -157,7 +181,8 @@ class Windows:
     """Rows of the joined arrays for one batch of windows.
 
     Attributes:
-        index: (B, T) int64 row numbers. start: (B, T) bool, first tick of an episode.
+        index: (B, T) int64 row numbers. start: (B, T) bool, first tick of an episode (of a span,
+            where one state is carried over several): nothing before it counts.
         return_offset: (B, T) float32, added to the return-to-go, one value an episode.
     """
 
@@ -196,11 +221,37 @@ def window_stream(
     return WindowStream(deck, batch, ticks, rng, return_jitter)
 
 
+def history_stream(
+    histories: list[list[EpisodeSpan]],
+    batch: int,
+    ticks: int,
+    seed: int,
+    spans: Spans,
+    return_jitter: float = 0.0,
+) -> WindowStream:
+    """Return endless batches of consecutive windows of spans, see :class:`Spans`.
+
+    A span begins with a random episode of a history, and is shorter where the history ends. Each
+    history has been drawn once before any is drawn again.
+
+    Args:
+        histories: the episodes of each, in order.
+        batch, ticks, seed, return_jitter: as for :func:`window_stream`.
+
+    Raises:
+        DataError: there is no history, or an empty one.
+    """
+    if not histories or not all(histories):
+        raise DataError("no episode to train on")
+    rng = np.random.default_rng(seed)
+    return WindowStream(_Histories(histories, spans, rng), batch, ticks, rng, return_jitter)
+
+
 class Deck(Protocol):
     """Where a stream's episodes come from."""
 
-    def draw(self) -> EpisodeSpan:
-        """Return the next episode to play."""
+    def draw(self) -> list[EpisodeSpan]:
+        """Return the next episodes to play end to end, from a fresh state on."""
         ...
 
     def position(self) -> dict[str, Any]:
@@ -228,7 +279,9 @@ class WindowStream(Iterator[Windows]):
         for stream, buffer in enumerate(self._buffers):
             pieces = [buffer]
             while sum(len(piece.index) for piece in pieces) < ticks:
-                pieces.append(_play(self._deck.draw(), self._rng.normal(0.0, self._jitter)))
+                for number, episode in enumerate(self._deck.draw()):
+                    offset = self._rng.normal(0.0, self._jitter)
+                    pieces.append(_play(episode, offset, fresh=number == 0))
             whole = Windows(
                 np.concatenate([p.index for p in pieces]),
                 np.concatenate([p.start for p in pieces]),
@@ -285,9 +338,7 @@ def _runs(windows: Windows) -> list[list[Any]]:
 def _of_runs(runs: list[list[Any]]) -> Windows:
     pieces = [Windows(*_no_ticks())]
     for first, length, starts, offset in runs:
-        piece = _play(EpisodeSpan(first, length), offset)
-        piece.start[0] = starts
-        pieces.append(piece)
+        pieces.append(_play(EpisodeSpan(first, length), offset, fresh=starts))
     return Windows(
         np.concatenate([p.index for p in pieces]),
         np.concatenate([p.start for p in pieces]),
@@ -309,14 +360,14 @@ class _Deck:
         self._orders: list[list[int]] = [[] for _ in self._members]
         self._played = [0] * len(self._members)
 
-    def draw(self) -> EpisodeSpan:
+    def draw(self) -> list[EpisodeSpan]:
         group = self._played.index(min(self._played))
         members, order = self._members[group], self._orders[group]
         if not order:
             order.extend(self._rng.permutation(len(members)).tolist())
         episode = members[order.pop()]
         self._played[group] += episode.length
-        return episode
+        return [episode]
 
     def position(self) -> dict[str, Any]:
         return {"orders": [list(order) for order in self._orders], "played": list(self._played)}
@@ -330,13 +381,40 @@ class _Deck:
         self._played = list(position["played"])
 
 
+class _Histories:
+    """Draws spans of episodes, histories without replacement."""
+
+    def __init__(
+        self, histories: list[list[EpisodeSpan]], spans: Spans, rng: np.random.Generator
+    ) -> None:
+        self._histories, self._spans, self._rng = histories, spans, rng
+        self._order: list[int] = []
+
+    def draw(self) -> list[EpisodeSpan]:
+        if not self._order:
+            self._order.extend(self._rng.permutation(len(self._histories)).tolist())
+        history = self._histories[self._order.pop()]
+        first = int(self._rng.integers(len(history)))
+        return history[first :: self._spans.stride][: self._spans.episodes]
+
+    def position(self) -> dict[str, Any]:
+        return {"order": list(self._order), "histories": len(self._histories)}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        if position["histories"] != len(self._histories):
+            raise ValueError(
+                f"a position of {position['histories']} histories, these are {len(self._histories)}"
+            )
+        self._order = list(position["order"])
+
+
 def _no_ticks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
     return np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0, np.float32)
 
 
-def _play(episode: EpisodeSpan, offset: float) -> Windows:
+def _play(episode: EpisodeSpan, offset: float, fresh: bool) -> Windows:
     start = np.zeros(episode.length, dtype=np.bool_)
-    start[0] = True
+    start[0] = fresh
     return Windows(
         np.arange(episode.start, episode.start + episode.length),
         start,

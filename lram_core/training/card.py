@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -165,7 +166,13 @@ def _phases(training: dict[str, Any]) -> str:
         else ""
     )
     streams = config["batch"] * config.get("accumulate", 1) * training.get("processes", 1)
-    error = f", mean absolute error {metrics['mae']:.4f}" if "mae" in metrics else ""
+    held_out = "Nothing was held out."
+    if not math.isnan(metrics["loss"]):
+        error = f", mean absolute error {metrics['mae']:.4f}" if "mae" in metrics else ""
+        held_out = (
+            f"Held out: loss {metrics['loss']:.3f}, perplexity {metrics['perplexity']:.2f}, "
+            f"right bin {metrics['accuracy']:.3f}{error}."
+        )
     return (
         (_phases(earlier) if earlier else "")
         + f"""```sh
@@ -174,8 +181,7 @@ def _phases(training: dict[str, Any]) -> str:
 
 {training["episodes"]} demonstrations ({training["ticks"]} ticks); {training["steps"]} optimiser \
 steps of {streams} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min \
-({training["machine"]}). Held out: loss {metrics["loss"]:.3f}, perplexity \
-{metrics["perplexity"]:.2f}, right bin {metrics["accuracy"]:.3f}{error}.{caveat}
+({training["machine"]}). {held_out}{caveat}
 
 """
     )
@@ -187,6 +193,8 @@ def _collect_command(path: str, provenance: dict[str, Any]) -> str:
         return ""
     words = ["lram", "collect", p["suite"], "--tasks", provenance["selection"]]
     words += ["--episodes", str(p["episodes"]), "--seed", str(p["seed"])]
+    if p.get("histories"):
+        return shlex.join([*words, "--histories", "--every", str(p["every"]), "--out", path])
     words += ["--noise", f"{p['noise']:g}"]
     if p["roll_in_fraction"]:
         words += [
@@ -203,12 +211,7 @@ def _train_command(training: dict[str, Any]) -> str:
     words = ["lram", "train"]
     for path in training["paths"]:
         words += ["--data", path]
-    words += [
-        word
-        for name, options in SIZES[config["backbone"]].items()
-        if options == config["backbone_options"]
-        for word in ("--size", name)
-    ]
+    words += _size(config["backbone"], config["backbone_options"])
     standard = json.loads(json.dumps(asdict(TrainConfig())))
     changed = {
         key: value for key, value in config.items() if key in standard and value != standard[key]
@@ -225,8 +228,25 @@ def _train_command(training: dict[str, Any]) -> str:
 
 _OPTIONS = (
     *("backbone", "init", "mix", "optimizer", "batch", "context", "lr", "steps", "minutes"),
-    *("seed", "device", "spread"),
+    *("seed", "device", "spread", "span", "stride", "bins"),
 )
+
+
+def _size(backbone: str, options: dict[str, Any]) -> list[str]:
+    """Return the named size, and what was changed of it."""
+
+    def changes(size: str) -> dict[str, Any]:
+        known = SIZES[backbone][size]
+        return {name: value for name, value in options.items() if known.get(name) != value}
+
+    fitting = [size for size in SIZES[backbone] if set(SIZES[backbone][size]) <= set(options)]
+    if not fitting:
+        return []
+    nearest = min(fitting, key=lambda size: len(changes(size)))
+    words = ["--size", nearest]
+    for name, value in changes(nearest).items():
+        words += ["--set", f"{name}={value}"]
+    return words
 
 
 def _results(title: str, path: Path) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from click.core import ParameterSource
 
 from lram_core.backbones import BACKBONES, SIZES
@@ -55,6 +57,13 @@ from lram_core.training.settings import (
     help=f"{', '.join(SIZES['xlstm'])} [default: that of --init, else {DEFAULT_SIZE}].",
 )
 @click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Change an option of the size, e.g. context=200 of a Transformer; repeat it for more.",
+)
+@click.option(
     "--batch",
     type=click.IntRange(1),
     default=DEFAULTS.batch,
@@ -67,6 +76,27 @@ from lram_core.training.settings import (
     default=DEFAULTS.context,
     show_default=True,
     help="Ticks a training window.",
+)
+@click.option(
+    "--span",
+    type=click.IntRange(1),
+    default=DEFAULTS.span,
+    show_default=True,
+    help="Episodes of one task that the state is carried over (in-context learning).",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    default=DEFAULTS.stride,
+    show_default=True,
+    help="With --span: one episode of a task's history is taken every so many.",
+)
+@click.option(
+    "--bins",
+    type=click.IntRange(2),
+    default=DEFAULTS.bins,
+    show_default=True,
+    help="Bins an action dimension; of discrete actions at least their number.",
 )
 @click.option("--steps", type=click.IntRange(1), default=DEFAULTS.steps, show_default=True)
 @click.option(
@@ -118,6 +148,13 @@ from lram_core.training.settings import (
     show_default=True,
     help="Steps between validations.",
 )
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(1),
+    default=DEFAULTS.checkpoint_every,
+    show_default=True,
+    help="Steps between checkpoints.",
+)
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -131,7 +168,13 @@ def train(
         for name, value in options.items()
         if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
-    layers = [read_settings(config) if config else {}, given, read_overrides(overrides)]
+    changes = _changes(given.pop("changes", []))
+    in_file = read_settings(config) if config else {}
+    if changes:
+        given["backbone_options"] = changes
+        if not {"size", "backbone_options"} & {*in_file, *(given.keys() - {"backbone_options"})}:
+            given["size"] = DEFAULT_SIZE
+    layers = [in_file, given, read_overrides(overrides)]
     settings = make_settings(merge(layers), str(config) if config else "settings")
     if print_config:
         click.echo(to_yaml(settings), nl=False)
@@ -145,5 +188,16 @@ def train(
 
     paths, out = [Path(path) for path in settings.data], Path(settings.out)
     metrics = run_training(paths, out, settings.run_folder, settings.config)
-    told = ", ".join(f"{name} {value:.4f}" for name, value in brief(metrics).items())
-    click.echo(f"{out}: held-out {told}")
+    told = {name: value for name, value in brief(metrics).items() if not math.isnan(value)}
+    said = ", ".join(f"{name} {value:.4f}" for name, value in told.items())
+    click.echo(f"{out}: {'held-out ' if 'loss' in told else 'nothing held out, '}{said}")
+
+
+def _changes(given: list[str]) -> dict[str, Any]:
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.UsageError(f"--set: expected OPTION=VALUE, found {text!r}")
+        found[name] = yaml.safe_load(value)
+    return found

@@ -40,6 +40,9 @@ class TrainConfig:
         bins: bins an action dimension. spread: standard deviation of a label's bell curve over
             them, in bins; 0 for one-hot labels, see :func:`lram_core.training.batch.spread_loss`.
         batch: parallel streams of one pass. context: ticks a window.
+        span, stride: episodes of one task's history that a state is carried over, taken every
+            ``stride`` episodes, see :class:`lram_core.data.stream.Spans`. With a span above 1
+            nothing is held out: a history has no episode to spare.
         accumulate: passes, of other streams each, whose gradients make one optimiser step: as a
             batch so many times as large, in the memory of one.
         carry_state: go on from a window's state in the next one; otherwise every window begins
@@ -82,6 +85,8 @@ class TrainConfig:
     spread: NotNegative = 0.0
     batch: Count = 16
     context: Count = 50
+    span: Count = 1
+    stride: Count = 1
     accumulate: Count = 1
     carry_state: bool = True
     steps: Count = 20_000

@@ -14,7 +14,14 @@ from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract, pictures
 from lram_core.data.schema import DatasetSchema, schema_differences
 from lram_core.data.store import Dataset
-from lram_core.data.stream import EpisodeSpan, TrainingArrays, WindowStream, window_stream
+from lram_core.data.stream import (
+    EpisodeSpan,
+    Spans,
+    TrainingArrays,
+    WindowStream,
+    history_stream,
+    window_stream,
+)
 from lram_core.errors import CommandError, DataError, listed
 from lram_core.training.config import MIXES, TrainConfig
 
@@ -57,6 +64,12 @@ class Domain:
 
     def windows(self, config: TrainConfig, parts: int = 1) -> WindowStream:
         """Return the endless stream of its rows of the training batches, of ``parts`` each."""
+        if config.span > 1:
+            return history_stream(
+                [self._episodes(history) for history in self.arrays.histories()],
+                self.streams * parts, config.context, self.seed,
+                Spans(config.span, config.stride), config.return_jitter,
+            )  # fmt: skip
         return window_stream(
             self._episodes(self.training), self.streams * parts, config.context, self.seed,
             config.return_jitter, self.groups,
@@ -98,6 +111,14 @@ def load_domains(
     """
     if config.mix not in MIXES:
         raise CommandError(f"unknown mix {config.mix!r}; available: {listed(MIXES)}")
+    if config.span < 1 or config.stride < 1:
+        raise CommandError(
+            f"span and stride must be at least 1, found {config.span} and {config.stride}"
+        )
+    if config.span == 1 and config.stride > 1:
+        raise CommandError(
+            f"stride {config.stride} leaves episodes of a history out: it needs a span above 1"
+        )
     suites: dict[str, list[Dataset]] = {}
     for dataset in datasets:
         suites.setdefault(dataset.schema.suite, []).append(dataset)
@@ -112,6 +133,8 @@ def load_domains(
         codec = ActionCodec(own[0].schema.action, config.bins)
         arrays = TrainingArrays.load(own, codec, device)
         training, validation = arrays.split(config.held_out)
+        if config.span > 1:
+            training, validation = sorted(training + validation), []
         groups = _groups(arrays, training, config.mix)
         weight = _weight(arrays, training, groups, config.mix)
         seed = config.seed + len(found) * _SEED_STEP

@@ -1,14 +1,19 @@
 """Action kinds: the policy's action vector becomes values for each command sink.
 
-| kind in the bundle | sink of position | of velocity | of effort | twist | native |
-|---|---|---|---|---|---|
-| ``joint_position`` | as it is | | | | as it is |
-| ``joint_delta`` | added to the reference | | | | as it is |
-| ``joint_velocity`` | one period of it added to the reference | as it is | | | as it is |
-| ``joint_effort`` | | | as it is | | as it is |
-| ``gripper`` | as it is | | as it is | | as it is |
-| ``cartesian_delta`` | inverse kinematics | | | divided by the period | as it is |
-| ``cartesian_velocity`` | inverse kinematics | | | as it is | as it is |
+=======================  ======================  ==========  ==========  =====================
+kind in the bundle       position                velocity    effort      twist
+=======================  ======================  ==========  ==========  =====================
+``joint_position``       as it is                –           –           –
+``joint_delta``          added to the reference  –           –           –
+``joint_velocity``       one period of it,       as it is    –           –
+                         added to the reference
+``joint_effort``         –                       –           as it is    –
+``gripper``              as it is                –           as it is    –
+``cartesian_delta``      inverse kinematics      –           –           divided by the period
+``cartesian_velocity``   inverse kinematics      –           –           as it is
+=======================  ======================  ==========  ==========  =====================
+
+A native sink takes every kind as it is.
 
 "As it is" after conversion of units, or of normalised values by the contract's ``range``. The
 reference is the last command sent, or the measured joints (``delta_reference`` of the contract).

@@ -43,7 +43,13 @@ NAME, INTRUDER = "mock_robot", "mock_second_publisher"
 _SIM_START_NS = 1_000_000_000
 _REPORT_S = 5.0
 _LOG_S = 2.0
-_FAULTS = "Faults with spaces between; their times count from when they are set. Empty: none."
+PARAMETERS = {
+    "faults": (
+        "",
+        "Faults with spaces between; their times count from when they are set. Empty: none.",
+    )
+}
+"""Parameters: default and description. All can be changed while the node runs."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,8 @@ class MockRobot(Node):
         self._intruder: Node | None = None
         self._sources = [_Source(self, maker) for maker in self._makers]
         given = " ".join(options.faults)
-        if (texts := declare(self, "faults", given, _FAULTS, read_only=False)) != given:
+        text = PARAMETERS["faults"][1]
+        if (texts := declare(self, "faults", given, text, read_only=False)) != given:
             self._plan = self._planned(texts.split())
         self.add_on_set_parameters_callback(self._on_parameters)
         if self._plan.second_publisher:

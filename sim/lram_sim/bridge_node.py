@@ -31,7 +31,7 @@ from lram_sim.suite import Suite, get_suite
 from lram_sim.video import EpisodeVideo
 
 MODES = ("lockstep", "realtime")
-_PARAMETERS: dict[str, tuple[Any, str]] = {
+PARAMETERS: dict[str, tuple[Any, str]] = {
     "suite": ("metaworld", "Task suite."),
     "mode": ("lockstep", "lockstep: a step a command; realtime: by the wall clock."),
     "video_path": ("", "MP4 of all episodes; empty: none."),
@@ -45,6 +45,7 @@ _PARAMETERS: dict[str, tuple[Any, str]] = {
     "camera_width": (84, "Width of the pictures in pixels."),
     "camera_height": (84, "Height of the pictures in pixels."),
 }
+"""Parameters: default and description."""
 _IDLE_S = 0.25
 _SPIN_S = 0.1
 _LOG_S = 2.0
@@ -64,7 +65,7 @@ class BridgeNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__("sim_bridge", **options)
         self.failure: Exception | None = None
-        values = {name: self._declare(name, *spec) for name, spec in _PARAMETERS.items()}
+        values = {name: self._declare(name, *spec) for name, spec in PARAMETERS.items()}
         if values["mode"] not in MODES:
             raise CommandError(
                 f"parameter mode: found '{values['mode']}', available: {', '.join(MODES)}"

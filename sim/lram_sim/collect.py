@@ -17,15 +17,28 @@ from pathlib import Path
 from typing import Any
 
 from lram_core.data.files import atomic_path, sha256
-from lram_core.data.store import Dataset, merge_parts, write_part
+from lram_core.data.store import Dataset, merge_parts, pack_part, save_part
 from lram_core.errors import BundleError, CommandError, DataError, listed
-from lram_sim.demonstrate import STARTS, Recipe, Tally, demonstrate
+from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
+from lram_sim.generate import Sources, described, read_sources
 from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
-from lram_sim.workers import PolicySource, cached_policy, cached_task, run_parallel, stopping
+from lram_sim.workers import (
+    PolicySource,
+    Runner,
+    cached_policy,
+    cached_task,
+    default_workers,
+    run_parallel,
+    stopping,
+)
 
 CHUNK = 20
 """Episodes of one task in a work item: a second or two of work."""
 FORMAT = 1
+_REPLAYED = (
+    "segments of demonstrations, moved with their objects and replayed, perturbed; labels are the "
+    "clipped actions towards the moved paths"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Work:
     recipe: Recipe
     bundle: str | None
     part: Path
+    demonstrator: Demonstrator = by_expert
 
 
 def collect(
@@ -46,10 +60,12 @@ def collect(
     tasks: list[str],
     recipe: Recipe,
     out: Path,
-    workers: int,
+    workers: int | None,
     bundle: Path | None = None,
     selection: str = "",
+    sources: Sources | None = None,
     on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
+    run: Runner = run_parallel,
 ) -> dict[str, Tally]:
     """Collect a dataset of demonstrations.
 
@@ -58,10 +74,13 @@ def collect(
         tasks: names of the tasks.
         recipe: what determines the episodes.
         out: folder of the dataset; it appears when everything is collected.
-        workers: number of processes.
+        workers: number of processes; None for one a processor.
         bundle: policy that begins some episodes; needed if ``recipe.roll_in_fraction`` > 0.
         selection: how the tasks were asked for, e.g. ``ml45-train``; kept with the dataset.
+        sources: demonstrations whose segments are replayed; None for the tasks' experts.
         on_progress: called with the number of episodes just dealt with and the ticks they took.
+        run: what runs the work items: processes of this machine, or a cluster. The dataset is the
+            same, bit for bit.
 
     Returns:
         Task → tally. If the dataset is there already, of the same parameters, nothing is run.
@@ -69,16 +88,31 @@ def collect(
     Raises:
         CommandError: the parameters make no sense, or an expert fails (what the others gave is
             kept in ``out``).
-        DataError: ``out`` or its parts were made with other parameters.
+        DataError: ``out`` or its parts were made with other parameters, or ``sources`` cannot be
+            replayed here.
+        TaskError: ``sources`` are given and a task has no subtasks.
     """
-    parameters = _parameters(suite, tasks, recipe, bundle)
+    parameters = _parameters(suite, tasks, recipe, bundle, sources)
+    driver = "the expert" if sources is None else "the generation from demonstrations"
     if out.exists():
         tallies = _finished(out, parameters)
-        _check_complete(tallies, recipe.episodes, out)
+        _check_complete(tallies, recipe.episodes, out, driver)
         return tallies
+    demonstrators: dict[str, Demonstrator] = dict.fromkeys(tasks, by_expert)
+    if sources is not None:
+        demonstrators = read_sources(suite, tasks, sources, workers or default_workers())
     parts = _open_parts(out, parameters)
     works = [
-        Work(suite.name, task, start, min(start + CHUNK, recipe.episodes), recipe, path, part)
+        Work(
+            suite.name,
+            task,
+            start,
+            min(start + CHUNK, recipe.episodes),
+            recipe,
+            path,
+            part,
+            demonstrators[task],
+        )
         for path in [str(bundle) if bundle else None]
         for index, task in enumerate(tasks)
         for start in range(0, recipe.episodes, CHUNK)
@@ -106,21 +140,27 @@ def collect(
             if work.task not in broken:
                 yield work
 
-    with closing(run_parallel(_run_work, items(), min(workers, max(1, len(todo))))) as results:
-        for work, tally in results:
+    if workers is not None:
+        workers = min(workers, max(1, len(todo)))
+    with closing(run(_run_work, items(), workers)) as results:
+        for work, tally, part in results:
+            _write(work, tally, part)
             finished(work, tally, tally.steps)
 
     made = [work.part for work in works if work.part.exists()]
     if any(tally.collected for tally in tallies.values()):
-        merge_parts(
-            made, out, dataset_schema(suite), _provenance(parameters, tallies, bundle, selection)
-        )
+        provenance = _provenance(parameters, tallies, bundle, selection)
+        if sources is not None:
+            provenance["source"] = _REPLAYED
+            provenance["demonstrations"] = described(sources, demonstrators)
+        merge_parts(made, out, dataset_schema(suite), provenance)
         shutil.rmtree(parts)
-    _check_complete(tallies, recipe.episodes, out)
+    _check_complete(tallies, recipe.episodes, out, driver)
     return tallies
 
 
-def _run_work(work: Work) -> tuple[Work, Tally]:
+def _run_work(work: Work) -> tuple[Work, Tally, bytes]:
+    """Run on a worker, which need not have the folder of the parts; returns the part's content."""
     begin = time.perf_counter()
     episodes, tally = demonstrate(
         cached_task(work.suite, work.task),
@@ -128,17 +168,21 @@ def _run_work(work: Work) -> tuple[Work, Tally]:
         work.recipe,
         cached_policy(PolicySource(work.bundle, suite=work.suite)) if work.bundle else None,
         stopping,
+        work.demonstrator,
     )
     tally.seconds = time.perf_counter() - begin
+    return work, tally, pack_part(episodes)
+
+
+def _write(work: Work, tally: Tally, part: bytes) -> None:
     # The tally first: a part that exists is complete.
     with atomic_path(work.part.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(asdict(tally)))
-    write_part(work.part, episodes)
-    return work, tally
+    save_part(work.part, part)
 
 
 def _parameters(
-    suite: Suite, tasks: list[str], recipe: Recipe, bundle: Path | None
+    suite: Suite, tasks: list[str], recipe: Recipe, bundle: Path | None, sources: Sources | None
 ) -> dict[str, Any]:
     """Check the parameters and return all that determine the dataset, as plain data."""
     if recipe.episodes < 1:
@@ -157,6 +201,10 @@ def _parameters(
         )
     if (bundle is None) != (recipe.roll_in_fraction == 0):
         raise CommandError("a roll-in needs both a bundle and a fraction above 0")
+    if bundle is not None and sources is not None:
+        raise CommandError(
+            "a roll-in needs an expert that takes over anywhere; segments of demonstrations do not"
+        )
     weights = None
     if bundle is not None:
         file = bundle / "model.safetensors"
@@ -170,6 +218,7 @@ def _parameters(
         **asdict(recipe),
         "roll_in_weights": weights,
         "versions": suite.versions(),
+        "demonstrations": None if sources is None else sources.parameters(),
     }
 
 
@@ -238,7 +287,7 @@ def _provenance(
     }
 
 
-def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path) -> None:
+def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path, driver: str) -> None:
     """Raises CommandError if a task gave less than half of what was asked for."""
     failed = [
         f"{task} ({tally.collected} of {episodes} episodes after {tally.tries} tries)"
@@ -247,4 +296,4 @@ def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path) -> None
     ]
     if failed:
         kept = f"; the other episodes are kept in {out}" if out.exists() else ""
-        raise CommandError(f"the expert fails in: {listed(failed)}{kept}")
+        raise CommandError(f"{driver} fails in: {listed(failed)}{kept}")

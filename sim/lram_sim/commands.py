@@ -9,8 +9,9 @@ import click
 
 from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
+from lram_sim.generate import SELECTIONS
 from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks
-from lram_sim.workers import PolicySource, default_workers
+from lram_sim.workers import PolicySource, Runner, run_parallel
 
 _tasks = click.option(
     "--tasks",
@@ -23,6 +24,19 @@ _workers = click.option(
     default=None,
     help="Processes (default: the number of processors).",
 )
+_ray = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Run on a Ray cluster: auto, HOST:PORT, or local for one of this machine.",
+)
+
+
+def _runner(ray: str | None, suite: str) -> Runner:
+    if ray is None:
+        return run_parallel
+    from lram_sim.ray_workers import RayCluster
+
+    return RayCluster(ray, suite)
 
 
 @click.command()
@@ -39,9 +53,27 @@ _workers = click.option(
 @click.option(
     "--noise",
     type=click.FloatRange(0, 1),
-    default=0.3,
+    default=None,
+    help="Largest perturbation of the executed actions; 1 is the largest action (default 0.3; "
+    "0.05 with --from-demos).",
+)
+@click.option(
+    "--from-demos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Dataset of a few demonstrations: their segments are moved to where the objects lie in "
+    "new episodes and replayed, instead of the experts.",
+)
+@click.option(
+    "--select",
+    type=click.Choice(SELECTIONS),
+    default=SELECTIONS[0],
     show_default=True,
-    help="Largest perturbation of the expert's actions; 1 is the largest action.",
+    help="With --from-demos: demonstrations whose objects lay nearest, or any.",
+)
+@click.option(
+    "--mix",
+    is_flag=True,
+    help="With --from-demos: choose anew for each segment, instead of once an episode.",
 )
 @click.option(
     "--rollin",
@@ -54,7 +86,20 @@ _workers = click.option(
     default=None,
     help="Share of the episodes with a roll-in (default 0.5 with --rollin).",
 )
+@click.option(
+    "--histories",
+    is_flag=True,
+    help="All trials of an agent that learns each task, from its first on (suite darkroom).",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With --histories: keep one trial of so many.",
+)
 @_workers
+@_ray
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the dataset."
 )
@@ -63,10 +108,16 @@ def collect(
     tasks: str,
     episodes: int,
     seed: int,
-    noise: float,
+    noise: float | None,
+    from_demos: Path | None,
+    select: str,
+    mix: bool,
     rollin: Path | None,
     rollin_fraction: float | None,
+    histories: bool,
+    every: int,
     workers: int | None,
+    ray: str | None,
     out: Path,
 ) -> None:
     """Collect demonstrations of SUITE (metaworld, robosuite-panda, …) from its experts.
@@ -76,18 +127,31 @@ def collect(
     """
     from lram_sim.collect import collect as run
     from lram_sim.demonstrate import Recipe
+    from lram_sim.generate import Sources
     from lram_sim.tables import collection_table, step_progress
 
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
+    if histories:
+        from lram_sim import darkroom_commands
+
+        darkroom_commands.collect(found, names, episodes, every, seed, out, tasks)
+        return
+    if every > 1:
+        raise click.UsageError("--every is an option of --histories")
     if rollin_fraction is None:
         rollin_fraction = 0.5 if rollin else 0.0
+    if noise is None:
+        noise = 0.3 if from_demos is None else 0.05
     recipe = Recipe(episodes, seed, noise, rollin_fraction)
+    sources = None if from_demos is None else Sources(from_demos, select, mix)
     with step_progress("collecting", len(names) * episodes) as advance:
-        tallies = run(
-            found, names, recipe, out, workers or default_workers(), rollin, tasks, advance
-        )
-    collection_table(tallies, out)
+        runner = _runner(ray, suite)
+        tallies = run(found, names, recipe, out, workers, rollin, tasks, sources, advance, runner)
+    if sources is None:
+        collection_table(tallies, out)
+    else:
+        collection_table(tallies, out, "generation success")
 
 
 @click.command()
@@ -102,10 +166,16 @@ def collect(
 @click.option(
     "--episodes",
     type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="A task and block of seeds.",
+    default=None,
+    help="A task and block of seeds [default: 10]; with --trials: lives a task [default: 1].",
 )
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Keep the state over so many episodes of a task: learning in context (suite darkroom).",
+)
+@click.option("--greedy", is_flag=True, help="With --trials: always the likeliest action.")
 @click.option(
     "--seed",
     "seeds",
@@ -120,6 +190,7 @@ def collect(
 @click.option("--runtime", default=AUTO, show_default=True, help=f"{', '.join([AUTO, *RUNTIMES])}.")
 @click.option("--precision", default="", help="Of the weights (default: the runtime's own).")
 @_workers
+@_ray
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the results."
 )
@@ -128,18 +199,22 @@ def evaluate(
     expert: bool,
     suite: str,
     tasks: str,
-    episodes: int,
+    episodes: int | None,
+    trials: int | None,
+    greedy: bool,
     seeds: tuple[int, ...],
     target_return: float | None,
     device: str,
     runtime: str,
     precision: str,
     workers: int | None,
+    ray: str | None,
     out: Path,
 ) -> None:
     """Measure success rates or returns by rollouts in this machine's simulator, without ROS.
 
     Writes report.html, results.csv (a row a task) and results.json (all episodes) into --out.
+    With --trials: curve.svg, trials.csv (a row a trial) and trials.json.
     """
     from lram_sim import evaluate as evaluation
     from lram_sim.summaries import summaries
@@ -149,6 +224,18 @@ def evaluate(
         raise click.UsageError("give either --bundle or --expert")
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
+    if trials is not None:
+        if bundle is None:
+            raise click.UsageError("--trials needs --bundle: an expert has nothing to find out")
+        from lram_sim import darkroom_commands
+        from lram_sim.trials import Plan
+
+        plan = Plan(names, episodes or 1, trials, target_return, seeds[0], greedy)
+        darkroom_commands.evaluate(found, bundle, plan, out)
+        return
+    if greedy:
+        raise click.UsageError("--greedy is an option of --trials")
+    episodes = episodes or 10
     evaluation.check_writable(out)
     source, runs_on = None, None
     if bundle is not None:
@@ -160,10 +247,11 @@ def evaluate(
             names,
             episodes,
             list(seeds),
-            workers or default_workers(),
+            workers,
             source,
             target_return,
             advance,
+            _runner(ray, suite),
         )
     subject = "experts" if bundle is None else str(bundle)
     parameters = {

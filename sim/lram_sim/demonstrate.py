@@ -9,13 +9,15 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from lram_core.data.schema import Episode
 from lram_sim.perturb import Perturbation, draw
 from lram_sim.rollout import Driver
-from lram_sim.suite import Task, demonstration_return
+from lram_sim.suite import Expert, Task, demonstration_return
 from lram_sim.workers import Abandoned
 
 FACTORS = (1.0, 0.5, 0.25, 0.0)
@@ -84,12 +86,28 @@ class Tally:
         return self.first_successes / self.first_tries if self.first_tries else 0.0
 
 
+class Demonstrator(Protocol):
+    """Gives what drives an episode of a task that has just been reset.
+
+    What it gives may have the attributes ``finished``, true once more ticks lead nowhere, and
+    ``source``, a text that is kept with the episode.
+    """
+
+    def __call__(self, task: Task, rng: np.random.Generator) -> Expert: ...
+
+
+def by_expert(task: Task, rng: np.random.Generator) -> Expert:
+    """The task's own expert."""
+    return task.expert()
+
+
 def demonstrate(
     task: Task,
     numbers: range,
     recipe: Recipe,
     policy: Driver | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    demonstrator: Demonstrator = by_expert,
 ) -> tuple[list[Episode], Tally]:
     """Collect the episodes ``numbers`` of a task.
 
@@ -102,6 +120,7 @@ def demonstrate(
         recipe: the parameters.
         policy: drives the first ticks of some episodes, if ``recipe.roll_in_fraction`` > 0.
         stopping: asked before each episode.
+        demonstrator: whose actions are the labels.
 
     Returns:
         The successful episodes in order, and the tally (its ``seconds`` left at 0).
@@ -114,7 +133,7 @@ def demonstrate(
     for number in numbers:
         if stopping():
             raise Abandoned
-        episode = _collect_one(task, number, recipe, policy, tally)
+        episode = _collect_one(task, number, recipe, policy, tally, demonstrator)
         if episode is not None:
             episodes.append(episode)
             tally.collected += 1
@@ -126,7 +145,12 @@ def demonstrate(
 
 
 def _collect_one(
-    task: Task, number: int, recipe: Recipe, policy: Driver | None, tally: Tally
+    task: Task,
+    number: int,
+    recipe: Recipe,
+    policy: Driver | None,
+    tally: Tally,
+    demonstrator: Demonstrator,
 ) -> Episode | None:
     grippers = [i for i, field in enumerate(task.action_fields) if field.kind == "gripper"]
     for start in range(STARTS):
@@ -140,7 +164,8 @@ def _collect_one(
         for factor in FACTORS if kind != "none" else FACTORS[:1]:
             ticks = int(roll_in * factor)
             perturbation = Perturbation(kind, scale * factor, rng, grippers)
-            episode = _run(task, seed, perturbation, policy if ticks else None, ticks)
+            driver = policy if ticks else None
+            episode = _run(task, seed, perturbation, driver, ticks, partial(demonstrator, rng=rng))
             tally.tries += 1
             tally.successes += episode.success
             tally.steps += len(episode.rewards)
@@ -156,7 +181,12 @@ def _collect_one(
 
 
 def _run(
-    task: Task, seed: int, perturbation: Perturbation, policy: Driver | None, ticks: int
+    task: Task,
+    seed: int,
+    perturbation: Perturbation,
+    policy: Driver | None,
+    ticks: int,
+    demonstrator: Callable[[Task], Expert],
 ) -> Episode:
     """Run one episode until success or the step limit.
 
@@ -165,7 +195,7 @@ def _run(
     own actions throughout.
     """
     observation = task.reset(seed)
-    expert = task.expert()
+    expert = demonstrator(task)
     if policy is not None:
         policy.reset(task.name)
     observations, labels, rewards = [], [], []
@@ -183,7 +213,7 @@ def _run(
         rewards.append(result.reward)
         observation, reward = result.observation, result.reward
         success = result.success
-        if success or result.truncated:
+        if success or result.truncated or getattr(expert, "finished", False):
             break
     least = demonstration_return(task)
     if least is not None and not result.failure:
@@ -196,4 +226,5 @@ def _run(
         seed=seed,
         success=success,
         noise=perturbation.scale,
+        source=getattr(expert, "source", ""),
     )

@@ -30,7 +30,7 @@ from lram_sim.dmcontrol_layouts import (
     UNION_RATE,
     suite_name,
 )
-from lram_sim.suite import Array, StepResult, check_seed, package_versions
+from lram_sim.suite import Array, StepResult, check_seed, clipped_action, package_versions
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic
 
 REWARD = RewardSpec(
@@ -91,16 +91,11 @@ class DMControlTask:
 
     def step(self, action: npt.ArrayLike) -> StepResult:
         """Advance one control tick with as many actions as the layout has, clipped to [-1, 1]."""
-        command = np.asarray(action, dtype=np.float64)
-        size = len(self.action_fields)
-        if command.shape != (size,) or not np.isfinite(command).all():
-            raise TaskError(
-                f"task '{self.name}': expected {size} finite action values, got {command}"
-            )
+        command = clipped_action(self.name, action, len(self.action_fields))
         if self._readings is None or self._steps >= MAX_EPISODE_STEPS:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
         try:
-            result = self._env.step(np.clip(command, -1.0, 1.0)[: self.model.nu])
+            result = self._env.step(command[: self.model.nu])
         except PhysicsError as error:
             # The sensors keep what they last read, which was sound.
             self._steps = MAX_EPISODE_STEPS

@@ -22,6 +22,7 @@ from lram_sim.summaries import Outcome, summaries
 from lram_sim.workers import (
     Abandoned,
     PolicySource,
+    Runner,
     cached_policy,
     cached_task,
     run_parallel,
@@ -46,10 +47,11 @@ def evaluate(
     tasks: list[str],
     episodes: int,
     first_seeds: list[int],
-    workers: int,
+    workers: int | None,
     policy: PolicySource | None,
     target_return: float | None = None,
     on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
+    run: Runner = run_parallel,
 ) -> list[Outcome]:
     """Run episodes in each task: a block of ``episodes`` consecutive seeds for each first seed.
 
@@ -58,10 +60,11 @@ def evaluate(
         tasks: names of the tasks.
         episodes: number of episodes a task and block.
         first_seeds: first reset seed of each block.
-        workers: number of processes.
+        workers: number of processes; None for one a processor.
         policy: the policy to evaluate; None for the tasks' experts.
         target_return: return to ask for in every task; None for the contract's.
         on_progress: called with the number of episodes just done and their ticks.
+        run: what runs the work items: processes of this machine, or a cluster.
 
     Returns:
         The episodes, in the order of ``tasks`` and seeds.
@@ -88,7 +91,9 @@ def evaluate(
         for start in range(0, len(seeds), CHUNK)
     ]
     outcomes: list[Outcome] = []
-    with closing(run_parallel(_run_work, items, min(workers, len(items)))) as results:
+    if workers is not None:
+        workers = min(workers, len(items))
+    with closing(run(_run_work, items, workers)) as results:
         for some in results:
             outcomes += some
             on_progress(len(some), sum(outcome.steps for outcome in some))

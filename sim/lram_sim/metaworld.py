@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS, ML10_V3, ML45_V3, MT10_V3
 
@@ -19,7 +18,14 @@ from lram_core.errors import TaskError, listed
 from lram_sim.drive import Drive
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld_env import EpisodeSource, build_env
-from lram_sim.suite import Array, StepResult, check_seed, dataset_schema, package_versions
+from lram_sim.suite import (
+    Array,
+    StepResult,
+    check_seed,
+    clipped_action,
+    dataset_schema,
+    package_versions,
+)
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
 
 ROBOT = "sawyer"
@@ -119,12 +125,10 @@ class MetaworldTask:
 
     def step(self, action: npt.ArrayLike) -> StepResult:
         """Advance 0.0125 s with an action of 4 values, clipped to [-1, 1]."""
-        command = np.asarray(action, dtype=np.float64)
-        if command.shape != (4,) or not np.isfinite(command).all():
-            raise TaskError(f"task '{self.name}': expected 4 finite action values, got {command}")
+        command = clipped_action(self.name, action, 4)
         if self._observation is None or self._steps >= MAX_EPISODE_STEPS:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
-        observation, reward, _, truncated, info = self._env.step(np.clip(command, -1.0, 1.0))
+        observation, reward, _, truncated, info = self._env.step(command)
         self._steps += 1
         self._observation = observation
         return StepResult(

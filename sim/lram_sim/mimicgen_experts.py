@@ -88,7 +88,7 @@ class StagedPlan:
 def make_expert(task: MimicgenTask) -> RobosuiteExpert:
     """Return a new expert for the episode that has just been reset."""
     plan = StagedPlan(task.scene, _stages(task))
-    return RobosuiteExpert(plan, Mover(task.scene, task.mode, STRETCH))
+    return RobosuiteExpert(plan, Mover(task.scene, task.mode, stretch=STRETCH))
 
 
 def _stages(task: MimicgenTask) -> list[Stage]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_sim.robosuite_control import rotation
-from lram_sim.robosuite_grasp import Grip
+from lram_sim.robosuite_grip import Grip
 from lram_sim.robosuite_motion import CLOSE, OPEN, InverseKinematics, Target, error
 from lram_sim.robosuite_scene import Scene
 

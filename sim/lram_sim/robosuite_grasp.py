@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.robosuite_motion import CLOSE, OPEN, Target, pointing_down
+from lram_sim.robosuite_grip import Grip, Shape
+from lram_sim.robosuite_motion import (
+    CLOSE,
+    OPEN,
+    Target,
+    angle_between,
+    azimuth,
+    pointing_down,
+)
 from lram_sim.robosuite_scene import Scene
 
 Array = npt.NDArray[np.float64]
@@ -32,71 +38,8 @@ _PALM_HALF = (0.105, 0.035)
 """Half the width (m) of the widest hand, along the fingers' axis and across it."""
 _PALM_CLEARS = 0.862
 """Height (m) of a grasp from which on the palm is above the bin's walls."""
-_TICKS = 2
-"""Ticks for which both fingers touch before the object counts as held, or do not before lost."""
 _PALM = 0.035
 """How far (m) below an object's top the fingers can take it."""
-
-
-class Grip:
-    """Whether the hand holds a body: both fingers touch it, and have stopped closing."""
-
-    def __init__(self, scene: Scene, body: int) -> None:
-        self._scene = scene
-        model = scene.model
-        self._geoms = np.array([i for i in range(model.ngeom) if model.geom_bodyid[i] == body])
-        self._opening = scene.opening()
-        self._count = 0
-        self.held = False
-
-    def update(self) -> None:
-        """Look once a tick."""
-        opening = self._scene.opening()
-        still = abs(opening - self._opening) < 0.02
-        self._opening = opening
-        touches = self.touches()
-        if touches and (still or self.held):
-            self._count = max(1, self._count + 1)
-        elif not touches:
-            self._count = min(-1, self._count - 1)
-        if self._count >= _TICKS:
-            self.held = True
-        elif self._count <= -_TICKS:
-            self.held = False
-
-    def touches(self) -> bool:
-        """Whether each finger touches the body now."""
-        pairs = self._scene.data.contact.geom
-        if len(pairs) == 0:
-            return False
-        mine = np.isin(pairs, self._geoms)
-        return all((mine[:, ::-1] & np.isin(pairs, finger)).any() for finger in self._scene.fingers)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Half the extents of a body's bounding box along its own axes, and the box's middle (m)."""
-
-    half: Array
-    middle: Array
-
-    @classmethod
-    def of(cls, scene: Scene, body: int) -> Shape:
-        """The box around the body's geoms that collide."""
-        import mujoco
-
-        model = scene.model
-        low, high = np.full(3, np.inf), np.full(3, -np.inf)
-        for geom in range(model.ngeom):
-            if model.geom_bodyid[geom] != body or not model.geom_contype[geom]:
-                continue
-            turn = np.zeros(9)
-            mujoco.mju_quat2Mat(turn, model.geom_quat[geom])
-            axes = turn.reshape(3, 3)
-            middle = model.geom_pos[geom] + axes @ model.geom_aabb[geom, :3]
-            reach = np.abs(axes) @ model.geom_aabb[geom, 3:]
-            low, high = np.minimum(low, middle - reach), np.maximum(high, middle + reach)
-        return cls((high - low) / 2, (high + low) / 2)
 
 
 class PickPlan:
@@ -267,7 +210,7 @@ class PickPlan:
 
     def hover(self) -> float:
         """Height (m) above the grasp from which the hand goes down."""
-        return _HOVER + max(0.0, self.half_height() - _PALM) * 0.0
+        return _HOVER
 
     def hang(self) -> float:
         """How far (m) the object's lowest point hangs below the grip site."""
@@ -364,13 +307,3 @@ class PickPlacePlan(PickPlan):
         if np.linalg.norm(way[:2]) < 0.03 and way[2] > -0.015:
             return self.release()
         return self.bring(spot, _ABOVE_WALLS + below - spot[2], 0.025)
-
-
-def azimuth(way: Array) -> float:
-    """Return the angle (rad) of a vector in the plane."""
-    return float(np.arctan2(way[1], way[0]))
-
-
-def angle_between(one: Array, other: Array) -> float:
-    """Return the angle (rad) between two unit vectors."""
-    return float(np.arccos(np.clip(one @ other, -1.0, 1.0)))

@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.robosuite_control import rotation
 from lram_sim.robosuite_scene import Scene
 
 Array = npt.NDArray[np.float64]
@@ -63,18 +64,26 @@ class Target:
     lean: bool = False
 
 
+def hand(scene: Scene) -> tuple[Array, Array]:
+    """Return position (3,) and rotation (3, 3) of the grip site."""
+    site = scene.grip_site
+    return scene.data.site_xpos[site].copy(), scene.data.site_xmat[site].reshape(3, 3).copy()
+
+
 class Mover:
     """Turns targets into actions.
 
     Args:
         scene: the simulation, just reset.
         mode: ``joint`` or ``osc``.
+        gain: share of the remaining way asked for each tick. With 1 the action is the one that
+            has the target as its goal.
         stretch: share of its length to which the arm may be stretched by deltas of the hand: an arm
             that is drawn straight can get its elbow on the wrong side, and never back.
     """
 
-    def __init__(self, scene: Scene, mode: str, stretch: float = 1.0) -> None:
-        self._scene, self._joints = scene, mode == "joint"
+    def __init__(self, scene: Scene, mode: str, gain: float = _GAIN, stretch: float = 1.0) -> None:
+        self._scene, self._joints, self._gain = scene, mode == "joint", gain
         self._reach = Reach(scene) if stretch < 1.0 and not self._joints else None
         self._stretch = stretch
         self._home = scene.arm_positions()
@@ -86,7 +95,7 @@ class Mover:
         """Return the action, float64 (action_size,), rounded to single precision."""
         if self._joints:
             now = self._scene.arm_positions()
-            moves = _GAIN * (self._inverse.solve(now, target) - now) / 0.05
+            moves = self._gain * (self._inverse.solve(now, target) - now) / 0.05
         else:
             if self._reach is not None and target.lean:
                 target = replace(target, turn=self._reach.leaning(target.position) @ target.turn)
@@ -94,11 +103,25 @@ class Mover:
             if self._reach is not None:
                 most = min(self._stretch, _LEANT) if target.lean else self._stretch
                 way = self._reach.kept(way, most)
-            moves = _GAIN * np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
+            moves = np.concatenate((self._base.T @ way / 0.05, self._base.T @ turn / 0.5))
+            moves *= self._gain
         largest = np.abs(moves).max()
         if largest > target.speed:
             moves *= target.speed / largest
         return np.append(moves, target.grip).astype(np.float32).astype(np.float64)
+
+    def goal(self, action: Array) -> tuple[Array, Array]:
+        """Return position (3,) and rotation (3, 3) of the grip site that an action aims at.
+
+        Args:
+            action: (action_size,), within the limits.
+        """
+        moves, scene = action[:-1], self._scene
+        if self._joints:
+            return self._inverse.hand(scene.arm_positions() + 0.05 * moves)
+        position, turn = hand(scene)
+        swing = self._base @ rotation(0.5 * moves[3:]) @ self._base.T
+        return position + self._base @ (0.05 * moves[:3]), swing @ turn
 
 
 class InverseKinematics:
@@ -137,6 +160,13 @@ class InverseKinematics:
             jacobian = np.vstack((self._jacp, self._jacr))[rows, scene.dofs]
             q = np.clip(q + self._step(jacobian, left, q, index), low + _MARGIN, high - _MARGIN)
         return q
+
+    def hand(self, q: Array) -> tuple[Array, Array]:
+        """Return position (3,) and rotation (3, 3) of the grip site at joint positions (n,)."""
+        self._data.qpos[self._scene.arm_qpos] = q
+        mujoco.mj_kinematics(self._scene.model, self._data)
+        site = self._scene.grip_site
+        return self._data.site_xpos[site].copy(), self._data.site_xmat[site].reshape(3, 3).copy()
 
     def miss(self, q: Array, target: Target) -> float:
         """Return how far joint positions (n,) are from the target, m and rad taken together."""
@@ -268,3 +298,13 @@ def pointing_down(finger_axis: Array) -> Array:
     x /= np.linalg.norm(x)
     z = np.array([0.0, 0.0, -1.0])
     return np.column_stack((x, np.cross(z, x), z))
+
+
+def azimuth(way: Array) -> float:
+    """Return the angle (rad) of a vector in the plane."""
+    return float(np.arctan2(way[1], way[0]))
+
+
+def angle_between(one: Array, other: Array) -> float:
+    """Return the angle (rad) between two unit vectors."""
+    return float(np.arccos(np.clip(one @ other, -1.0, 1.0)))

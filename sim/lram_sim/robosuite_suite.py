@@ -30,7 +30,16 @@ from lram_sim.robosuite_env import (
 from lram_sim.robosuite_experts import make_expert
 from lram_sim.robosuite_names import split_name
 from lram_sim.robosuite_scene import Scene, finger_name
-from lram_sim.suite import Array, Expert, StepResult, check_seed, package_versions
+from lram_sim.robosuite_subtasks import SUBTASKS, Signals
+from lram_sim.subtasks import Pose, Subtask
+from lram_sim.suite import (
+    Array,
+    Expert,
+    StepResult,
+    check_seed,
+    clipped_action,
+    package_versions,
+)
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
 
 REWARD = RewardSpec(
@@ -117,7 +126,12 @@ class RobosuiteTask:
         self._source = EpisodeSource(self._env)
         self._stepper = Stepper(self._env, suite.mode)
         self.scene = Scene(self._env, name, suite.arm)
+        self._signals = Signals(name, self.scene, self._env)
         self._steps: int | None = None
+
+    @property
+    def subtasks(self) -> tuple[Subtask, ...]:
+        return SUBTASKS[self.name]
 
     @property
     def model(self) -> Any:
@@ -136,16 +150,11 @@ class RobosuiteTask:
 
     def step(self, action: npt.ArrayLike) -> StepResult:
         """Advance 0.05 s with an action for each field, clipped to [-1, 1]."""
-        command = np.asarray(action, dtype=np.float64)
-        size = len(self.action_fields)
-        if command.shape != (size,) or not np.isfinite(command).all():
-            raise TaskError(
-                f"task '{self.name}': expected {size} finite action values, got {command}"
-            )
+        command = clipped_action(self.name, action, len(self.action_fields))
         most = self.max_episode_steps
         if self._steps is None or self._steps >= most:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
-        failure = self._stepper.step(np.clip(command, -1.0, 1.0))
+        failure = self._stepper.step(command)
         self._steps = most if failure else self._steps + 1
         success = not failure and self.succeeded()
         return StepResult(self._observe(), float(success), success, self._steps >= most, failure)
@@ -167,6 +176,14 @@ class RobosuiteTask:
     def frames(self) -> dict[str, tuple[Array, Array]]:
         """Return the arm's base, the hand and the objects as frames in the world."""
         return self.scene.frames()
+
+    def object_poses(self) -> dict[str, Pose]:
+        """Return the poses of the objects and of the goal."""
+        return self._signals.object_poses()
+
+    def signal(self, name: str) -> bool:
+        """Tell whether a subtask's signal is raised. Raises TaskError for one it does not have."""
+        return self._signals.raised(name)
 
     def expert(self) -> Expert:
         """Return a new scripted expert for one episode."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from lram_core.errors import TaskError, listed
 from lram_sim.composuite_names import suite_names as composuite_names
 from lram_sim.mimicgen_names import suite_names as mimicgen_names
 from lram_sim.robosuite_names import suite_names as robosuite_names
-from lram_sim.topics import SensorTopic
+from lram_sim.topics import SensorTopic, check_topics
 
 if TYPE_CHECKING:
     from lram_sim.drive import Drive
@@ -37,11 +37,14 @@ _SUITES = {
             *("ball_in_cup", "hopper", "fish", "pendulum"),
         )
     },
+    "darkroom": "lram_sim.darkroom_suite:DarkRoomSuite",
     **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
     **{name: f"lram_sim.composuite_suite:ComposuiteSuite:{name}" for name in composuite_names()},
     **{name: f"lram_sim.mimicgen_suite:MimicgenSuite:{name}" for name in mimicgen_names()},
 }
 """Name → module and class, and what the class is called with."""
+PLUGINS = "lram_sim.suites"
+"""Group of entry points by which other packages offer suites: name → class, called with nothing."""
 
 
 @dataclass(frozen=True)
@@ -189,23 +192,56 @@ class Suite(Protocol):
 
 
 def suite_names() -> list[str]:
-    """Return the names :func:`get_suite` knows."""
-    return sorted(_SUITES)
+    """Return the names :func:`get_suite` knows: the suites here, and those of other packages."""
+    return sorted({*_SUITES, *_plugins()})
 
 
 def get_suite(name: str) -> Suite:
-    """Return the suite called ``name``. Raises TaskError listing the suites there are."""
-    if name not in _SUITES:
-        raise TaskError(f"unknown suite '{name}'; available: {listed(suite_names())}")
-    module, attribute, *arguments = _SUITES[name].split(":")
+    """Return the suite called ``name``.
+
+    Raises:
+        TaskError: there is none of that name (the message lists those there are), or a module that
+            it needs is not installed, or another package offers it and it cannot be built.
+    """
     try:
-        suite: Suite = getattr(importlib.import_module(module), attribute)(*arguments)
+        if name in _SUITES:
+            module, attribute, *arguments = _SUITES[name].split(":")
+            suite: Suite = getattr(importlib.import_module(module), attribute)(*arguments)
+            return suite
+        plugin = _plugins().get(name)
+        if plugin is not None:
+            return _from_plugin(plugin)
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("lram_"):
             raise
         raise TaskError(
             f"suite '{name}' needs the Python module '{error.name}', which is not installed"
         ) from None
+    raise TaskError(f"unknown suite '{name}'; available: {listed(suite_names())}")
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=PLUGINS)}
+
+
+def _from_plugin(point: EntryPoint) -> Suite:
+    """Build a suite of another package, and check what the bridge would trip over later."""
+    package = point.dist.name if point.dist else "?"
+    try:
+        suite: Suite = point.load()()
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        raise TaskError(
+            f"suite '{point.name}' of package '{package}' ({point.value}) cannot be built: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if suite.name != point.name:
+        raise TaskError(
+            f"package '{package}' offers the suite '{suite.name}' under the name '{point.name}'; "
+            "the two must be the same"
+        )
+    check_topics(suite.name, suite.topics, suite.observation_fields)
     return suite
 
 
@@ -277,6 +313,18 @@ def package_versions(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
+
+
+def clipped_action(task: str, action: npt.ArrayLike, size: int) -> Array:
+    """Return an action, float64 (size,), clipped to [-1, 1].
+
+    Raises:
+        TaskError: it has another size or a value that is not finite.
+    """
+    command = np.asarray(action, dtype=np.float64)
+    if command.shape != (size,) or not np.isfinite(command).all():
+        raise TaskError(f"task '{task}': expected {size} finite action values, got {command}")
+    return np.clip(command, -1.0, 1.0)
 
 
 def check_seed(seed: int) -> int:

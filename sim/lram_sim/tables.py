@@ -52,15 +52,17 @@ def step_progress(what: str, episodes: int) -> Iterator[Callable[[int, int], Non
         yield advance
 
 
-def collection_table(tallies: dict[str, Tally], out: Path) -> None:
-    """Print success rates and counts by task."""
+def collection_table(
+    tallies: dict[str, Tally], out: Path, rate: str = "success at full noise"
+) -> None:
+    """Print success rates, under the heading ``rate``, and counts by task."""
     console, total = Console(), Tally()
     rows = []
     for task, tally in tallies.items():
         total.add(tally)
         rows.append((task, *_cells(tally)))
     rows.append((f"{len(tallies)} tasks", *_cells(total)))
-    columns = ("task", "episodes", "success at full noise", "tries", "steps")
+    columns = ("task", "episodes", rate, "tries", "steps")
     print_table(console, f"Demonstrations in {out}", columns, rows, last=True)
     kinds = ", ".join(f"{k} {s}/{n}" for k, (n, s) in sorted(total.kinds.items()))
     console.print(

@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError
@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Each worker is one core's worth of work, and none of them draws.
-_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -92,21 +92,32 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0))
 
 
+class Runner(Protocol):
+    """What runs the work items: :func:`run_parallel`, or a cluster."""
+
+    def __call__(
+        self, function: Callable[[Item], Result], items: Iterable[Item], workers: int | None
+    ) -> Generator[Result, None, None]:
+        """Yield ``function(item)`` for each item, once, in the order of completion."""
+        ...
+
+
 def run_parallel(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None
 ) -> Generator[Result, None, None]:
     """Yield ``function(item)`` for each item, in the order of completion.
 
-    Both must be picklable. When the caller leaves early, or an item raises, the workers end at
-    their next call of :func:`stopping`.
+    Both must be picklable. ``workers`` is the number of processes, None for one a processor. When
+    the caller leaves early, or an item raises, they end at their next call of :func:`stopping`.
 
     Raises:
         CommandError: a worker process died (out of memory, killed).
     """
+    workers = workers or default_workers()
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     with (
-        _environment(_ENVIRONMENT),
+        _environment(WORKER_ENVIRONMENT),
         ProcessPoolExecutor(workers, context, _initialise, (stop,)) as pool,
     ):
         queue = iter(items)

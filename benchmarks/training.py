@@ -1,0 +1,251 @@
+"""How fast is a training step? Ours against the official packages, trained the same way.
+
+    python -m benchmarks.training --json benchmarks/results/training.json
+
+A step is what the trainer does with a batch: embedding, backbone, head, cross-entropy, backward
+pass, gradient clipping, AdamW. The same embedding and head stand around every backbone, with the
+same weights where the peer's layout is ours. Ours runs as in the trainer, with episode starts
+inside the windows and the state carried over them; the peers have neither.
+
+All take turns in one process on one thread. What counts is processor time, which other programs on
+the machine change less than the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import GPT2Config, GPT2Model, MambaConfig, MambaModel
+from xlstm import (
+    mLSTMBlockConfig,
+    mLSTMLayerConfig,
+    sLSTMBlockConfig,
+    sLSTMLayerConfig,
+    xLSTMBlockStack,
+    xLSTMBlockStackConfig,
+)
+
+from benchmarks.candidates import ACTION_SIZE, OBSERVATION_SIZE, exists, random_model
+from benchmarks.output import write_json
+from benchmarks.training_table import markdown
+from lram_core.action_model import RETURN_TO_GO, TOKENS_PER_TICK, ActionModel
+from lram_core.backbones.mamba import STATE_SIZE, from_official
+from lram_core.errors import listed
+from lram_core.machine import machine_name
+
+MODELS = ("xlstm", "xlstm-7:1", "mamba", "transformer")
+PEERS = {
+    "xlstm": "xlstm package",
+    "xlstm-7:1": "xlstm package",
+    "mamba": "transformers' Mamba",
+    "transformer": "transformers' GPT-2",
+}
+CLIP, LR = 0.25, 1e-4
+
+Batch = dict[str, Tensor]
+
+
+class Peer(nn.Module):
+    """An action model whose backbone is another package's.
+
+    Attributes:
+        around: embedding and head; its own backbone is not used.
+        stack: (B, S, d_model) → (B, S, d_model).
+    """
+
+    def __init__(self, around: ActionModel, stack: nn.Module, run: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.around, self.stack, self._run = around, stack, run
+        around.backbone = nn.Identity()  # type: ignore[assignment]
+
+    def forward(self, batch: Batch) -> Tensor:
+        tokens = self.around.tokens(batch["observations"], batch["to_go"], batch["rewards"])
+        hidden = self._run(self.stack, tokens)
+        return self.around.logits(hidden[:, RETURN_TO_GO::TOKENS_PER_TICK])
+
+
+def peer(model: str, size: str, ticks: int) -> Peer:
+    """Return another package's model of the same shape and, but for GPT-2, the same weights."""
+    around = random_model(model, size).train()
+    backbone, shape = around.backbone, around.backbone.config
+    tokens = TOKENS_PER_TICK * ticks
+    if model.startswith("xlstm"):
+        slstm = sLSTMBlockConfig(
+            slstm=sLSTMLayerConfig(num_heads=shape.slstm_heads, backend="vanilla")
+        )
+        stack = xLSTMBlockStack(
+            xLSTMBlockStackConfig(
+                mlstm_block=mLSTMBlockConfig(mlstm=mLSTMLayerConfig(num_heads=shape.num_heads)),
+                slstm_block=slstm if shape.slstm_at else None,
+                slstm_at=list(shape.slstm_at),
+                context_length=tokens,
+                num_blocks=shape.num_layers,
+                embedding_dim=shape.d_model,
+            )
+        )
+        stack.load_state_dict(backbone.state_dict())
+        return Peer(around, stack, lambda stack, x: stack(x))
+    if model == "mamba":
+        stack = MambaModel(
+            MambaConfig(
+                hidden_size=shape.d_model,
+                num_hidden_layers=shape.num_layers,
+                vocab_size=1,
+                state_size=STATE_SIZE,
+                use_cache=False,
+            )
+        )
+        assert set(from_official(stack.state_dict())) == set(backbone.state_dict())
+        stack.load_state_dict(backbone.state_dict(), strict=False)
+    else:
+        stack = GPT2Model(
+            GPT2Config(
+                n_embd=shape.d_model,
+                n_layer=shape.num_layers,
+                n_head=shape.num_heads,
+                n_positions=tokens,
+                vocab_size=1,
+                activation_function="gelu",
+                resid_pdrop=0.0,
+                embd_pdrop=0.0,
+                attn_pdrop=0.0,
+                use_cache=False,
+            )
+        )
+    return Peer(around, stack, lambda stack, x: stack(inputs_embeds=x).last_hidden_state)
+
+
+def random_batch(batch: int, ticks: int, bins: int) -> Batch:
+    """Return windows of which each eighth tick or so starts an episode in one of the streams."""
+    rng = torch.Generator().manual_seed(0)
+    shape = (batch, ticks)
+    return {
+        "observations": torch.randn(*shape, OBSERVATION_SIZE, generator=rng),
+        "to_go": torch.randn(shape, generator=rng),
+        "rewards": torch.randn(shape, generator=rng),
+        "labels": torch.randint(bins, (*shape, ACTION_SIZE), generator=rng),
+        "start": torch.rand(shape, generator=rng) < 1 / (8 * batch),
+    }
+
+
+def stepper(
+    network: nn.Module, forward: Callable[[], Tensor], labels: Tensor
+) -> Callable[[], float]:
+    """Return what makes one training step and returns its loss."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
+
+    def step() -> float:
+        loss = F.cross_entropy(forward().flatten(0, -2), labels.flatten())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
+
+
+def ours(model: ActionModel, batch: Batch) -> Callable[[], Tensor]:
+    """Return the trainer's forward pass, which carries the state from call to call."""
+    state = model.init_state(len(batch["start"]))
+
+    def forward() -> Tensor:
+        nonlocal state
+        logits, after = model(
+            batch["observations"], batch["to_go"], batch["rewards"], batch["start"], state
+        )
+        state = {name: value.detach() for name, value in after.items()}
+        return logits
+
+    return forward
+
+
+def same_loss(model: str, size: str, ticks: int) -> float | None:
+    """Return how far the peer's loss is from ours, same weights and inputs, from a fresh state."""
+    if model == "transformer":
+        return None  # other layouts and positions
+    batch = random_batch(2, ticks, random_model(model, size).config.bins)
+    with torch.no_grad():
+        logits = [
+            random_model(model, size)(batch["observations"], batch["to_go"], batch["rewards"])[0],
+            peer(model, size, ticks)(batch),
+        ]
+    losses = [F.cross_entropy(x.flatten(0, -2), batch["labels"].flatten()) for x in logits]
+    return abs(float(losses[0] - losses[1]))
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Time all contestants; returns the report."""
+    torch.set_num_threads(1)
+    groups = []
+    for size in args.sizes:
+        for model in (name for name in args.models if exists(name, size)):
+            mine = random_model(model, size).train()
+            other = peer(model, size, args.context)
+            batch = random_batch(args.batch, args.context, mine.config.bins)
+            steps = {
+                "ours": stepper(mine, ours(mine, batch), batch["labels"]),
+                "peer": stepper(other, lambda other=other, b=batch: other(b), batch["labels"]),
+            }
+            seconds: dict[str, list[float]] = {name: [] for name in steps}
+            for number in range(args.warm_up + args.rounds):
+                for name in sorted(steps, reverse=bool(number % 2)):
+                    begin = process_time()
+                    steps[name]()
+                    if number >= args.warm_up:
+                        seconds[name].append(process_time() - begin)
+            medians = {name: float(np.median(values)) for name, values in seconds.items()}
+            groups.append(
+                {
+                    "size": size,
+                    "model": model,
+                    "peer": PEERS[model],
+                    "parameters": sum(p.numel() for p in mine.parameters()),
+                    "seconds": seconds,
+                    "timesteps_per_s": {
+                        name: args.batch * args.context / value for name, value in medians.items()
+                    },
+                    "ratio": medians["peer"] / medians["ours"],
+                    "loss_difference": same_loss(model, size, args.context),
+                }
+            )
+            print(f"{size} {model}: {groups[-1]['ratio']:.2f} × {PEERS[model]}", flush=True)
+    return {
+        "machine": machine_name(),
+        "torch": torch.__version__,
+        "batch": args.batch,
+        "context": args.context,
+        "rounds": args.rounds,
+        "groups": groups,
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", default=["d128"])
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--context", type=int, default=50, help="timesteps a window")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--warm-up", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    args = parser.parse_args(arguments)
+    unknown = [size for size in args.sizes if not any(exists(m, size) for m in args.models)]
+    if unknown:
+        parser.error(f"no model of {listed(args.models)} in size {listed(unknown)}")
+    report = measure(args)
+    if args.json:
+        write_json(report, args.json)
+    print(markdown(report)["step"])
+
+
+if __name__ == "__main__":
+    main()

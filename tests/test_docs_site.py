@@ -1,0 +1,144 @@
+"""The manual's build finds broken links; the pages made of the code say what the code does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lram_core.errors import ContractError
+from lram_ros.robot_contract import RobotContract
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+from reference_pages import contract_schema, interfaces, parameters, python_api  # noqa: E402
+
+SOUND = {
+    "README.md": "# Top\n\n[A page](docs/page.md#a-heading-with-code), [a file](robot.yaml).\n",
+    "robot.yaml": "robot: none\n",
+    "docs/index.md": "# Index\n\n```{toctree}\n../README\npage\n```\n",
+    "docs/page.md": "# Page\n\nBack to [the top](../README.md).\n\n## A heading, with `code`\n",
+}
+BROKEN = {
+    "another page": ("README.md", "[x](docs/nowhere.md)", "docs/nowhere.md"),
+    "an anchor of another page": ("README.md", "[x](docs/page.md#no-heading)", "no-heading"),
+    "an anchor of this page": ("docs/page.md", "[x](#none-here)", "none-here"),
+    "a file of the repository": ("docs/page.md", "[x](../config/none.yaml)", "config/none.yaml"),
+    "a picture": ("docs/page.md", "![x](none.svg)", "none.svg"),
+    "a page without a place": ("docs/lost.md", "# Lost", "lost.md"),
+}
+
+
+def build(folder: Path, files: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Build a small manual as ``make docs`` builds the whole one, less the generated pages."""
+    for name, text in files.items():
+        path = folder / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    command = (ROOT / "Makefile").read_text()
+    (options,) = re.findall(r"^SPHINX := \$\(BIN\)/sphinx-build (.*)$", command, re.MULTILINE)
+    words = [*options.split(), "-D", "generate_reference=0", "-c", str(ROOT / "docs")]
+    return subprocess.run(
+        [sys.executable, "-m", "sphinx", *words, str(folder / "source"), str(folder / "site")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+
+
+def test_a_sound_manual_is_built(tmp_path):
+    done = build(tmp_path, SOUND)
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (tmp_path / "site" / "README.html").read_text()
+    assert 'href="docs/page.html#a-heading-with-code"' in page
+    (copied,) = (tmp_path / "site" / "_downloads").rglob("robot.yaml")
+    assert copied.read_text() == SOUND["robot.yaml"]
+
+
+def test_every_kind_of_broken_link_fails_the_build(tmp_path):
+    files = dict(SOUND)
+    for name, text, _ in BROKEN.values():
+        files[name] = files.get(name, "") + f"\n{text}\n"
+    done = build(tmp_path, files)
+    assert done.returncode == 1
+    warnings = done.stderr.splitlines()
+    for what, (_, _, named) in BROKEN.items():
+        assert any("WARNING" in line and named in line for line in warnings), what
+
+
+def keys(value: object, where: str, found: dict[str, set[str]]) -> None:
+    """Collect section → keys of a contract, with the sections named as the schema names them."""
+    if isinstance(value, list):
+        for each in value:
+            keys(each, f"{where}[ ]", found)
+        return
+    if not isinstance(value, dict):
+        return
+    if where.endswith("fields"):
+        for each in value.values():
+            picture = isinstance(each, dict) and "height" in each
+            keys(each, f"{where}: NAME{', a picture' * picture}", found)
+        return
+    found.setdefault(where, set()).update(value)
+    for key, each in value.items():
+        if key != "names":
+            keys(each, key if where == contract_schema.ROOT else f"{where}: {key}", found)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_schema_has_every_key_of_a_shipped_contract(path):
+    schema, found = contract_schema.schema(), {}
+    keys(yaml.safe_load(path.read_text()), contract_schema.ROOT, found)
+    for where, names in found.items():
+        assert names <= set(schema[where]), where
+
+
+def test_what_the_schema_requires_is_required():
+    path = ROOT / "config" / "ur5e_joint_velocity.yaml"
+    whole = yaml.safe_load(path.read_text())
+    schema = contract_schema.schema()
+    places = {contract_schema.ROOT: whole, "inputs[ ]": whole["inputs"][0]}
+    places["commands[ ]"] = whole["commands"][0]
+    checked = 0
+    for where, mapping in places.items():
+        for key in [name for name, key in schema[where].items() if not key.defaults]:
+            if key == "command":  # has its alternative
+                continue
+            value = mapping.pop(key)
+            with pytest.raises(ContractError, match=key):
+                RobotContract.from_dict(whole)
+            mapping[key] = value
+            checked += 1
+    RobotContract.from_dict(whole, str(path))
+    assert checked >= 12
+
+
+def test_the_manual_explains_every_key_of_the_schema():
+    text = (ROOT / "docs" / "contract.md").read_text()
+    for section in contract_schema.schema().values():
+        for key in section:
+            assert re.search(rf"\b{key}\b", text), key
+
+
+def test_every_node_and_interface_has_its_place():
+    text = parameters.page()
+    nodes = {path.name for path in (ROOT / "scripts").iterdir()} - {"lram"}
+    assert nodes < set(re.findall(r"^## (\w+)$", text, re.MULTILINE))
+    assert "| `threads` | int | `1` | 1 … 256 |" in text
+    assert "| `target_return` | float | NaN |  | yes |" in text
+    text = interfaces.page()
+    for path in [*(ROOT / "msg").iterdir(), *(ROOT / "srv").iterdir()]:
+        assert f"### {path.stem}" in text
+        assert path.read_text().rstrip() in text
+
+
+def test_public_modules_exist():
+    for _, modules in python_api.PUBLIC.values():
+        for module in modules.split():
+            folder = ROOT / "sim" if module.startswith("lram_sim") else ROOT
+            assert (folder / module.replace(".", "/")).with_suffix(".py").is_file(), module
