@@ -63,7 +63,7 @@ $(VENV)/.requirements: $(VENV)/.created requirements/ros-kilted.txt requirements
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml setup.py $(INTERFACES) $(NATIVE)
-	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,data,docs,dev]"
+	LRAM_ROS_INTERFACES=on LRAM_NATIVE=on $(PIP) install $(PINS) -e ".[ros,sim,onnx,data,train,docs,dev]"
 	touch $@
 
 clean:

@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.output import write_json
 from lram_core.bundle import load_joint_bundle
 from lram_core.machine import machine_name
+from lram_core.training.config import TrainConfig
 from lram_sim.trials import SHOWN, Curve, draw, read_results
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,7 @@ def one(args: argparse.Namespace, data: Path, name: str, seed: int) -> dict[str,
             *(word for change in changes for word in ("--set", change)),
             *("--bins", 5, "--span", args.span, "--stride", args.stride),
             *("--context", args.context, "--batch", args.batch, "--steps", args.steps),
-            *("--seed", seed, "--device", "cpu"),
+            *("--return-jitter", args.return_jitter, "--seed", seed, "--device", "cpu"),
             *("--evaluate-every", args.log_every, "--checkpoint-every", args.log_every),
         )
         write_json({"train_s": time.monotonic() - begin}, timing)
@@ -171,7 +172,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stride", type=int, default=2)
     parser.add_argument("--context", type=int, default=CONTEXT)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--return-jitter", type=float, default=TrainConfig.return_jitter)
     parser.add_argument("--log-every", type=int, default=20)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--lives", type=int, default=1)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lram_core.backbones import BACKBONES, Backbone, State, make_config
 from lram_core.data.mapped import MappedRows
 from lram_core.errors import BundleError
+from lram_core.image_encoder import SMALLEST, ImageEncoder, PictureColumns
 
 TOKENS_PER_TICK = 3
 STATE, RETURN_TO_GO, REWARD = range(TOKENS_PER_TICK)
@@ -34,6 +35,8 @@ class ModelConfig:
         bins: bins an action dimension.
         backbone: name in :data:`lram_core.backbones.BACKBONES`.
         backbone_options: fields of that backbone's configuration.
+        pictures: which values of the observation are pictures, see
+            :func:`lram_core.contract.pictures`.
     """
 
     observation_size: int
@@ -41,17 +44,24 @@ class ModelConfig:
     bins: int = 256
     backbone: str = "xlstm"
     backbone_options: dict[str, Any] = field(default_factory=dict)
+    pictures: tuple[tuple[int, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return plain data; a model without pictures says nothing of them."""
+        data = asdict(self)
+        del data["pictures"]
+        shown = {"pictures": [list(picture) for picture in self.pictures]}
+        return data | (shown if self.pictures else {})
 
     @classmethod
     def from_dict(cls, data: Any, where: str = "model config") -> ModelConfig:
         """Raises BundleError naming the key that is missing, unknown or of the wrong type."""
         try:
-            config = cls(**data)
+            data = dict(data)
+            seen = tuple(tuple(picture) for picture in data.pop("pictures", ()))
+            config = cls(**data, pictures=seen)
             make_config(config.backbone, config.backbone_options)
-        except (TypeError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"{where}: {error}") from None
         for name, least in (("observation_size", 1), ("action_size", 1), ("bins", 2)):
             value = getattr(config, name)
@@ -59,7 +69,26 @@ class ModelConfig:
                 raise BundleError(
                     f"{where}: {name}: expected an integer of at least {least}, found {value!r}"
                 )
+        _check_pictures(config, where)
         return config
+
+
+def _check_pictures(config: ModelConfig, where: str) -> None:
+    end = 0
+    for picture in config.pictures:
+        if len(picture) != 4 or any(type(x) is not int or x < 0 for x in picture):
+            raise BundleError(
+                f"{where}: pictures: expected [first, height, width, channels], found {picture}"
+            )
+        first, height, width, channels = picture
+        if min(height, width) < SMALLEST or channels < 1:
+            raise BundleError(
+                f"{where}: pictures: {height} × {width} with {channels} channels found; expected "
+                f"{SMALLEST} × {SMALLEST} or more"
+            )
+        if first < end or first + height * width * channels > config.observation_size:
+            raise BundleError(f"{where}: pictures: {picture} lies outside of the observation")
+        end = first + height * width * channels
 
 
 class InputNorm(nn.Module):
@@ -77,12 +106,18 @@ class InputNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
 
-    def set(self, values: Tensor | MappedRows) -> None:
-        """Take the statistics of ``values`` (N, size); constant inputs keep a std of 1."""
+    def set(self, values: Tensor | MappedRows, columns: Tensor | None = None) -> None:
+        """Take the statistics of ``values`` (N, size), or of some ``columns`` of more.
+
+        Constant inputs keep a std of 1.
+        """
         if isinstance(values, MappedRows):
             std, mean = values.std_mean()
+            if columns is not None:
+                std, mean = std[columns], mean[columns]
         else:
-            std, mean = torch.std_mean(values.double(), dim=0, correction=0)
+            chosen = values if columns is None else values[:, columns.to(values.device)]
+            std, mean = torch.std_mean(chosen.double(), dim=0, correction=0)
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
 
@@ -113,16 +148,25 @@ class ActionModel(nn.Module):
     embed_reward: nn.Linear
     embed_norm: nn.LayerNorm
     backbone: Backbone
+    others: Tensor
 
     def __init__(self, config: ModelConfig, shared: ActionModel | None = None) -> None:
         super().__init__()
         self.config = config
         backbone_class, _ = BACKBONES[config.backbone]
         shape = make_config(config.backbone, config.backbone_options)
-        self.observation_norm = InputNorm(config.observation_size)
+        vector_size = config.observation_size
+        if config.pictures:
+            self.columns = PictureColumns(config.pictures, config.observation_size)
+            vector_size = len(self.columns.others)
+            self.embed_pictures = nn.ModuleList(
+                ImageEncoder(picture[1:], shape.d_model) for picture in config.pictures
+            )
+            self.register_buffer("others", self.columns.others, persistent=False)
+        self.observation_norm = InputNorm(vector_size)
         self.return_norm = InputNorm(1)
         self.reward_norm = InputNorm(1)
-        self.embed_state = nn.Linear(config.observation_size, shape.d_model)
+        self.embed_state = nn.Linear(vector_size, shape.d_model)
         self.embed_return = shared.embed_return if shared else nn.Linear(1, shape.d_model)
         self.embed_reward = shared.embed_reward if shared else nn.Linear(1, shape.d_model)
         self.embed_norm = shared.embed_norm if shared else nn.LayerNorm(shape.d_model)
@@ -130,8 +174,17 @@ class ActionModel(nn.Module):
         self.head = nn.Linear(shape.d_model, config.action_size * config.bins)
 
     def state_token(self, observation: Tensor) -> Tensor:
-        """observation (..., observation_size) → (..., d_model)."""
-        return self.embed_norm(self.embed_state(self.observation_norm(observation)))
+        """observation (..., observation_size) → (..., d_model).
+
+        What pictures come to is added to the embedding of the other values.
+        """
+        if not self.config.pictures:
+            return self.embed_norm(self.embed_state(self.observation_norm(observation)))
+        others = observation.index_select(-1, self.others)
+        embedded = self.embed_state(self.observation_norm(others))
+        for encoder, (begin, end) in zip(self.embed_pictures, self.columns.spans, strict=True):
+            embedded = embedded + encoder(observation[..., begin:end])
+        return self.embed_norm(embedded)
 
     def return_token(self, return_to_go: Tensor) -> Tensor:
         """return_to_go (...), scaled → (..., d_model)."""

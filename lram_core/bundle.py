@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from lram_core import embodiments
 from lram_core.action_model import ActionModel, ModelConfig
-from lram_core.contract import FORMAT_VERSION, PolicyContract
+from lram_core.contract import FORMAT_VERSION, PolicyContract, pictures
 from lram_core.data.files import atomic_folder, atomic_path, check_replaceable, sha256
 from lram_core.embodiments import Choice, Contracts
 from lram_core.errors import BundleError, listed
@@ -70,7 +70,10 @@ def save_joint_bundle(
     check_finite(model.weights(), str(path))
     with atomic_folder(Path(path)) as folder:
         weights = {name: value.detach().cpu() for name, value in model.weights().items()}
-        save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
+        try:
+            save_file({n: value.contiguous() for n, value in weights.items()}, folder / WEIGHTS)
+        except SafetensorError as error:  # such as a full disk
+            raise BundleError(f"{path}: not written ({_line(error)})") from None
         (folder / WEIGHTS).chmod(0o644)
         config = {
             "lram_version": version(),
@@ -251,6 +254,11 @@ def _check_sizes(shape: ModelConfig, contract: PolicyContract, where: str) -> No
                 f"{where}: the network has {name} {getattr(shape, name)}, "
                 f"the contract's fields add up to {getattr(contract, name)}"
             )
+    if shape.pictures != pictures(contract.observation):
+        raise BundleError(
+            f"{where}: the network has the pictures {shape.pictures}, "
+            f"the contract's fields {pictures(contract.observation)}"
+        )
 
 
 def _line(error: Exception) -> str:

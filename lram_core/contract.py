@@ -40,6 +40,17 @@ def _count(value: object, where: str, least: int) -> int:
     return value
 
 
+def _picture(value: object, size: int, where: str) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)) or len(value) not in (0, 3):
+        raise ContractError(f"{where}: expected [height, width, channels], found {value!r}")
+    shape = tuple(_count(each, where, 1) for each in value)
+    if shape and math.prod(shape) != size:
+        raise ContractError(
+            f"{where}: {list(shape)} is {math.prod(shape)} values, the field's size is {size}"
+        )
+    return shape
+
+
 def _mapping(cls: type, data: object, where: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
     """Check that ``data`` has exactly the keys of the dataclass ``cls``."""
     if not isinstance(data, Mapping):
@@ -70,22 +81,33 @@ class ObservationField:
         unit: SI unit of the values (``m``, ``rad``), or ``1`` for dimensionless ones.
         delay: age in control ticks; 1 is the value of the tick before (the current one at an
             episode's start). One sensor may appear with several delays.
+        picture: (height, width, channels) of a camera's picture, whose values are those of its
+            pixels, row by row, from 0 to 1; empty for anything else.
     """
 
     name: str
     size: int
     unit: str
     delay: int = 0
+    picture: tuple[int, ...] = ()
 
     @classmethod
     def from_dict(cls, data: object, where: str = "observation field") -> ObservationField:
-        raw = _mapping(cls, data, where, optional=("delay",))
+        raw = _mapping(cls, data, where, optional=("delay", "picture"))
+        size = _count(raw["size"], f"{where}.size", 1)
         return cls(
             name=_text(raw["name"], f"{where}.name"),
-            size=_count(raw["size"], f"{where}.size", 1),
+            size=size,
             unit=_text(raw["unit"], f"{where}.unit"),
             delay=_count(raw.get("delay", 0), f"{where}.delay", 0),
+            picture=_picture(raw.get("picture", ()), size, f"{where}.picture"),
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; what is no picture does not say so."""
+        data = asdict(self)
+        del data["picture"]
+        return data | ({"picture": list(self.picture)} if self.picture else {})
 
 
 @dataclass(frozen=True)
@@ -209,7 +231,7 @@ class PolicyContract:
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)
-        data["observation"] = list(data["observation"])
+        data["observation"] = [field.to_dict() for field in self.observation]
         data["action"] = list(data["action"])
         return data
 
@@ -242,6 +264,16 @@ class PolicyContract:
             controller=str(raw.get("controller", "")),
         )
         return contract
+
+
+def pictures(observation: tuple[ObservationField, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return (first value in the observation vector, height, width, channels) of each picture."""
+    found, first = [], 0
+    for field in observation:
+        if field.picture:
+            found.append((first, *field.picture))
+        first += field.size
+    return tuple(found)
 
 
 def sensor_sizes(observation: tuple[ObservationField, ...]) -> dict[str, int]:

@@ -25,7 +25,8 @@ from lram_core.action_model import (
 from lram_core.backbones import State
 from lram_core.errors import BundleError, listed
 
-SIZES = ("observation_size", "action_size")
+OWN = ("observation_size", "action_size", "pictures")
+"""What the shapes of embodiments differ in; pictures are named only where there are any."""
 
 
 class JointModel(nn.Module):
@@ -43,7 +44,7 @@ class JointModel(nn.Module):
 
     @classmethod
     def create(cls, configs: Mapping[str, ModelConfig]) -> JointModel:
-        """Initialise at random. The configurations differ in their :data:`SIZES` alone."""
+        """Initialise at random. The configurations differ in their :data:`OWN` alone."""
         members: dict[str, ActionModel] = {}
         for name, config in configs.items():
             members[name] = ActionModel(config, shared=next(iter(members.values()), None))
@@ -116,11 +117,12 @@ class JointModel(nn.Module):
         shape = self.first.config.to_dict()
         if len(self.names) == 1:
             return shape
+        shapes = {name: self.select(name).config.to_dict() for name in self.names}
         sizes = {
-            name: {size: getattr(self.select(name).config, size) for size in SIZES}
-            for name in self.names
+            name: {key: value for key, value in each.items() if key in OWN}
+            for name, each in shapes.items()
         }
-        rest = {key: value for key, value in shape.items() if key not in SIZES}
+        rest = {key: value for key, value in shape.items() if key not in OWN}
         return {"embodiments": sizes, **rest}
 
     def _key(self, name: str, key: str) -> str:

@@ -141,7 +141,7 @@ def random_joint_bundle(
     for name in model.names:
         member = model.select(name)
         _widen(member)
-        member.observation_norm.set(torch.randn(50, member.config.observation_size))
+        member.observation_norm.set(torch.randn(50, len(member.observation_norm.mean)))
         member.return_norm.set(torch.rand(50, 1))
     save_joint_bundle(path, model, by_name(contracts, str(path)), "# Random bundle for tests\n")
     return path

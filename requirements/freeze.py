@@ -16,7 +16,7 @@ OLDEST = "3.10"
 HEADER = """\
 # Exact versions of everything that the tests run with; written by requirements/freeze.py.
 # pip install -c requirements/constraints.txt -r requirements/ros-kilted.txt
-# pip install -c requirements/constraints.txt -e ".[ros,sim,onnx,data,docs,dev]"
+# pip install -c requirements/constraints.txt -e ".[ros,sim,onnx,data,train,docs,dev]"
 """
 NOT_PINNED = {"lram_ros", "pip", "setuptools", "wheel"}
 

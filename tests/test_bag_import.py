@@ -26,9 +26,11 @@ from mcap_ros2.writer import Writer as FoxgloveWriter
 from rclpy.qos import qos_profile_system_default
 from rclpy.service_introspection import ServiceIntrospectionState
 from ros_graph import Peer
+from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, Empty, Float64, String
 from std_srvs.srv import Trigger
 
+from lram_core.contract import pictures
 from lram_core.data.store import Dataset
 from lram_core.errors import ContractError, DataError, LramError
 from lram_ros.bag_types import BagTypes
@@ -80,6 +82,30 @@ def test_topics_of_three_rates_become_ticks_of_one(tmp_path, storage):
     row = data.episodes.to_pylist()[0]
     assert row["task"] == "recorded"
     assert row["source"] == f"{tmp_path / 'bag'} at 0.000 s"
+
+
+def test_a_camera_becomes_a_picture_that_training_sees_as_one(tmp_path):
+    kind = "sensor_msgs/msg/Image"
+    camera = {"topic": "camera", "type": kind, "max_age": 0.5}
+    camera["fields"] = {"view": {"height": 8, "width": 10}}
+    robot = RobotContract.from_dict({**CONTRACT, "inputs": [*CONTRACT["inputs"], camera]}, "arm")
+    records = recording(1.0)
+    for tick in range(10):
+        pixels = bytes([20 * tick]) * (8 * 10 * 3)
+        shot = Image(height=8, width=10, encoding="rgb8", step=30, data=pixels)
+        shot.header.stamp.sec = START // SECOND
+        shot.header.stamp.nanosec = tick * SECOND // 10
+        records.append((START + tick * SECOND // 10, "/camera", shot))
+    records.sort(key=lambda record: record[0])
+    bag = write_bag(tmp_path / "bag", records, kinds={"/camera": kind})
+    data, _ = load(tmp_path, bag, robot)
+    view = data.schema.observation[-1]
+    assert (view.name, view.size, view.picture) == ("view", 240, (8, 10, 3))
+    assert pictures(data.schema.observation) == ((3, 8, 10, 3),)
+    assert len(data.observations) > 5
+    for row in data.observations:
+        assert 255 * row[3] / 20 == pytest.approx(round(255 * row[3] / 20), abs=1e-3)
+        np.testing.assert_array_equal(row[3:], row[3])
 
 
 def test_a_file_of_another_writer(tmp_path):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from lram_core.action_model import SHARED
 from lram_core.bundle import load_bundle, load_contracts, load_joint_bundle
+from lram_core.contract import ObservationField
 from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset
 from lram_core.data.stream import EpisodeSpan, window_stream
@@ -211,13 +212,22 @@ def test_what_does_not_fit_is_named(tmp_path: Path, data: list[Path]) -> None:
     train(data[:1], tmp_path / "first", tmp_path / "run", replace(CONFIG, steps=1))
     init = replace(CONFIG, init=str(tmp_path / "first"))
     other = changed(data[0], tmp_path / "other", replace(SCHEMA, gripper="suction"))
-    said = "first cannot be continued: its testing differs from that of the data in gripper"
+    said = f"first cannot be continued: of testing, the data {other} have gripper 'suction' instead"
     with pytest.raises(CommandError, match=re.escape(said)):
         train([other], tmp_path / "x", tmp_path / "run2", init)
     with pytest.raises(
-        DataError, match=r"differs from .*arm's in gripper, and both are of the sui"
+        DataError, match=r"differs from .*arm's: gripper 'suction' instead of 'none'; both are of"
     ):
         train([data[0], other], tmp_path / "x", tmp_path / "run2", CONFIG)
+    fields = replace(
+        SCHEMA, observation=(*SCHEMA.observation[:2], ObservationField("goal", 2, "m"))
+    )
+    other = changed(data[0], tmp_path / "fields", fields)
+    said = (
+        r"the data .*fields have observation field goal: size 2 instead of 1, unit 'm' instead of"
+    )
+    with pytest.raises(CommandError, match=said):
+        train([other], tmp_path / "x", tmp_path / "run2", init)
     shape = {"d_model": 16, "num_layers": 2, "num_heads": 2}
     with pytest.raises(CommandError, match=r"cannot be continued: it is .*'d_model': 32.*this run"):
         train(data[2:], tmp_path / "x", tmp_path / "run2", replace(init, backbone_options=shape))

@@ -47,7 +47,6 @@ def serial(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Building an environment takes longer than these episodes do."""
-    monkeypatch.setattr(collection, "run_parallel", serial)
     monkeypatch.setattr(generate, "run_parallel", serial)
 
 
@@ -75,10 +74,14 @@ def changed(demos: Dataset, out: Path, change: Callable[[Episode], Episode]) -> 
 
 
 def generated(
-    out: Path, sources: Sources, suite: str = OSC, tasks: tuple[str, ...] = ("lift",), n: int = 2
+    out: Path,
+    sources: Sources,
+    suite: str = OSC,
+    tasks: tuple[str, ...] = ("lift",),
+    run: Any = serial,
 ) -> Dataset:
-    recipe = Recipe(n, seed=100, noise=0.05)
-    collection.collect(get_suite(suite), list(tasks), recipe, out, 1, sources=sources)
+    recipe = Recipe(2, seed=100, noise=0.05)
+    collection.collect(get_suite(suite), list(tasks), recipe, out, 1, sources=sources, run=run)
     return Dataset.open(out)
 
 
@@ -168,10 +171,8 @@ def test_goes_on_where_it_was_interrupted(
             raise KeyboardInterrupt
 
     out = tmp_path / "resumed"
-    with monkeypatch.context() as patch:
-        patch.setattr(collection, "run_parallel", killed)
-        with pytest.raises(KeyboardInterrupt):
-            generated(out, Sources(demos.path))
+    with pytest.raises(KeyboardInterrupt):
+        generated(out, Sources(demos.path), run=killed)
     parts = out.with_name("resumed.parts")
     assert not out.exists()
     assert len(list(parts.glob("*.npz"))) == 1
@@ -248,7 +249,8 @@ def test_other_robots_and_missing_fields_are_refused(demos: Dataset, tmp_path: P
 
 def test_tasks_without_subtasks_and_roll_ins_are_refused(demos: Dataset, tmp_path: Path) -> None:
     reach = tmp_path / "reach"
-    collection.collect(get_suite("metaworld"), ["reach-v3"], Recipe(1, 0, 0.0), reach, 1)
+    metaworld = get_suite("metaworld")
+    collection.collect(metaworld, ["reach-v3"], Recipe(1, 0, 0.0), reach, 1, run=serial)
     with pytest.raises(TaskError, match=r"task 'reach-v3' of suite 'metaworld' has no subtasks"):
         generated(tmp_path / "new", Sources(reach), "metaworld", ("reach-v3",))
     arguments = SUITE, ["lift"], Recipe(2, 100, 0.0, 0.5), tmp_path / "new", 1, tmp_path

@@ -232,9 +232,10 @@ def test_corrupt_data_and_run_folders_are_named(tmp_path: Path) -> None:
     small_dataset(tmp_path / "data")
     run = tmp_path / "run"
     train([tmp_path / "data"], tmp_path / "b", run, replace(CONFIG, steps=2))
-    for name, message in (("checkpoint.pt", "unreadable checkpoint"), ("config.json", "settings")):
+    checkpoint = "checkpoints/step-000000002.safetensors"
+    for name, message in ((checkpoint, "damaged checkpoint"), ("config.yaml", "settings")):
         good = (run / name).read_bytes()
-        (run / name).write_bytes(good[: len(good) // 2])
+        (run / name).write_bytes(b"{" + good[: len(good) // 2])
         with pytest.raises(DataError, match=message):
             train([tmp_path / "data"], tmp_path / "b", run, replace(CONFIG, steps=2))
         (run / name).write_bytes(good)

@@ -43,6 +43,14 @@ class RandomWalk:
         norms = (model.observation_norm, model.return_norm, model.reward_norm)
         self._mean = np.concatenate([norm.mean.cpu().numpy() for norm in norms])
         self._std = np.concatenate([norm.std.cpu().numpy() for norm in norms])
+        if model.config.pictures:
+            # Pixels have no statistics: they are from 0 to 1.
+            pixels = np.ones(model.config.observation_size, dtype=bool)
+            pixels[model.others.cpu().numpy()] = False
+            mean, std = np.full(len(pixels), 0.5), np.full(len(pixels), 0.25)
+            mean[~pixels], std[~pixels] = self._mean[:-2], self._std[:-2]
+            self._mean = np.concatenate([mean, self._mean[-2:]]).astype(np.float32)
+            self._std = np.concatenate([std, self._std[-2:]]).astype(np.float32)
         self._rng = np.random.default_rng(seed)
         self._at = self._rng.standard_normal(len(self._mean))
 

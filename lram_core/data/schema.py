@@ -62,7 +62,7 @@ class DatasetSchema:
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)
-        data["observation"] = list(data["observation"])
+        data["observation"] = [field.to_dict() for field in self.observation]
         data["action"] = list(data["action"])
         return data
 

@@ -12,9 +12,10 @@ and the state is carried from episode to episode: what was found out in one serv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import itertools
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -197,8 +198,8 @@ def window_stream(
     seed: int,
     return_jitter: float = 0.0,
     groups: Sequence[Hashable] | None = None,
-) -> Iterator[Windows]:
-    """Yield endless batches of consecutive windows, episodes in a new random order each pass.
+) -> WindowStream:
+    """Return endless batches of consecutive windows, episodes in a new random order each pass.
 
     Args:
         episodes: episodes to play; each is played once before any of its group is played again.
@@ -209,12 +210,15 @@ def window_stream(
             return reached on a robot is never exactly a demonstrated one.
         groups: of each episode; all groups get the same number of ticks. None: one group, so that
             every tick comes once a pass.
+
+    Raises:
+        DataError: there is no episode.
     """
     if not episodes:
         raise DataError("no episode to train on")
     rng = np.random.default_rng(seed)
     deck = _Deck(episodes, groups or [None] * len(episodes), rng)
-    return _windows(lambda: [deck.draw()], batch, ticks, rng, return_jitter)
+    return WindowStream(deck, batch, ticks, rng, return_jitter)
 
 
 def history_stream(
@@ -224,8 +228,8 @@ def history_stream(
     seed: int,
     spans: Spans,
     return_jitter: float = 0.0,
-) -> Iterator[Windows]:
-    """Yield endless batches of consecutive windows of spans, see :class:`Spans`.
+) -> WindowStream:
+    """Return endless batches of consecutive windows of spans, see :class:`Spans`.
 
     A span begins with a random episode of a history, and is shorter where the history ends. Each
     history has been drawn once before any is drawn again.
@@ -233,38 +237,50 @@ def history_stream(
     Args:
         histories: the episodes of each, in order.
         batch, ticks, seed, return_jitter: as for :func:`window_stream`.
+
+    Raises:
+        DataError: there is no history, or an empty one.
     """
     if not histories or not all(histories):
         raise DataError("no episode to train on")
     rng = np.random.default_rng(seed)
-    order: list[int] = []
-
-    def draw() -> list[EpisodeSpan]:
-        if not order:
-            order.extend(rng.permutation(len(histories)).tolist())
-        history = histories[order.pop()]
-        first = int(rng.integers(len(history)))
-        return history[first :: spans.stride][: spans.episodes]
-
-    return _windows(draw, batch, ticks, rng, return_jitter)
+    return WindowStream(_Histories(histories, spans, rng), batch, ticks, rng, return_jitter)
 
 
-def _windows(
-    draw: Callable[[], list[EpisodeSpan]],
-    batch: int,
-    ticks: int,
-    rng: np.random.Generator,
-    return_jitter: float,
-) -> Iterator[Windows]:
-    """Cut what ``draw`` gives: episodes to be played end to end, from a fresh state on."""
-    buffers = [Windows(*_no_ticks()) for _ in range(batch)]
-    while True:
+class Deck(Protocol):
+    """Where a stream's episodes come from."""
+
+    def draw(self) -> list[EpisodeSpan]:
+        """Return the next episodes to play end to end, from a fresh state on."""
+        ...
+
+    def position(self) -> dict[str, Any]:
+        """Return, as plain data, what the next draws depend on besides the random numbers."""
+        ...
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go on from a position. Raises ValueError: it is one of another deck."""
+        ...
+
+
+class WindowStream(Iterator[Windows]):
+    """Cuts the episodes of a deck into batches of windows; see :func:`window_stream`."""
+
+    def __init__(
+        self, deck: Deck, batch: int, ticks: int, rng: np.random.Generator, return_jitter: float
+    ) -> None:
+        self._deck, self._rng = deck, rng
+        self._ticks, self._jitter = ticks, return_jitter
+        self._buffers = [Windows(*_no_ticks()) for _ in range(batch)]
+
+    def __next__(self) -> Windows:
+        ticks = self._ticks
         rows = []
-        for stream in range(batch):
-            pieces = [buffers[stream]]
+        for stream, buffer in enumerate(self._buffers):
+            pieces = [buffer]
             while sum(len(piece.index) for piece in pieces) < ticks:
-                for number, episode in enumerate(draw()):
-                    offset = rng.normal(0.0, return_jitter)
+                for number, episode in enumerate(self._deck.draw()):
+                    offset = self._rng.normal(0.0, self._jitter)
                     pieces.append(_play(episode, offset, fresh=number == 0))
             whole = Windows(
                 np.concatenate([p.index for p in pieces]),
@@ -274,14 +290,60 @@ def _windows(
             rows.append(
                 Windows(whole.index[:ticks], whole.start[:ticks], whole.return_offset[:ticks])
             )
-            buffers[stream] = Windows(
+            self._buffers[stream] = Windows(
                 whole.index[ticks:], whole.start[ticks:], whole.return_offset[ticks:]
             )
-        yield Windows(
+        return Windows(
             np.stack([r.index for r in rows]),
             np.stack([r.start for r in rows]),
             np.stack([r.return_offset for r in rows]),
         )
+
+    def position(self) -> dict[str, Any]:
+        """Return, as plain data, all that the following batches depend on."""
+        return {
+            "rng": self._rng.bit_generator.state,
+            "deck": self._deck.position(),
+            "rests": [_runs(buffer) for buffer in self._buffers],
+        }
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go on from a position of a stream of the same episodes and batch.
+
+        Raises:
+            ValueError: it is one of another stream.
+        """
+        rests = position["rests"]
+        if len(rests) != len(self._buffers):
+            raise ValueError(f"a position of {len(rests)} streams, these are {len(self._buffers)}")
+        self._deck.seek(position["deck"])
+        self._rng.bit_generator.state = position["rng"]
+        self._buffers = [_of_runs(runs) for runs in rests]
+
+
+def _runs(windows: Windows) -> list[list[Any]]:
+    """Ticks of one stream as [first row, length, whether an episode starts there, offset] of each
+    stretch of consecutive rows."""
+    if not len(windows.index):
+        return []
+    jumps = (np.diff(windows.index) != 1) | (np.diff(windows.return_offset) != 0)
+    breaks = np.flatnonzero(jumps | windows.start[1:]) + 1
+    edges = [0, *breaks.tolist(), len(windows.index)]
+    return [
+        [int(windows.index[a]), b - a, bool(windows.start[a]), float(windows.return_offset[a])]
+        for a, b in itertools.pairwise(edges)
+    ]
+
+
+def _of_runs(runs: list[list[Any]]) -> Windows:
+    pieces = [Windows(*_no_ticks())]
+    for first, length, starts, offset in runs:
+        pieces.append(_play(EpisodeSpan(first, length), offset, fresh=starts))
+    return Windows(
+        np.concatenate([p.index for p in pieces]),
+        np.concatenate([p.start for p in pieces]),
+        np.concatenate([p.return_offset for p in pieces]),
+    )
 
 
 class _Deck:
@@ -298,14 +360,52 @@ class _Deck:
         self._orders: list[list[int]] = [[] for _ in self._members]
         self._played = [0] * len(self._members)
 
-    def draw(self) -> EpisodeSpan:
+    def draw(self) -> list[EpisodeSpan]:
         group = self._played.index(min(self._played))
         members, order = self._members[group], self._orders[group]
         if not order:
             order.extend(self._rng.permutation(len(members)).tolist())
         episode = members[order.pop()]
         self._played[group] += episode.length
-        return episode
+        return [episode]
+
+    def position(self) -> dict[str, Any]:
+        return {"orders": [list(order) for order in self._orders], "played": list(self._played)}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        if len(position["played"]) != len(self._played):
+            raise ValueError(
+                f"a position of {len(position['played'])} groups, these are {len(self._played)}"
+            )
+        self._orders = [list(order) for order in position["orders"]]
+        self._played = list(position["played"])
+
+
+class _Histories:
+    """Draws spans of episodes, histories without replacement."""
+
+    def __init__(
+        self, histories: list[list[EpisodeSpan]], spans: Spans, rng: np.random.Generator
+    ) -> None:
+        self._histories, self._spans, self._rng = histories, spans, rng
+        self._order: list[int] = []
+
+    def draw(self) -> list[EpisodeSpan]:
+        if not self._order:
+            self._order.extend(self._rng.permutation(len(self._histories)).tolist())
+        history = self._histories[self._order.pop()]
+        first = int(self._rng.integers(len(history)))
+        return history[first :: self._spans.stride][: self._spans.episodes]
+
+    def position(self) -> dict[str, Any]:
+        return {"order": list(self._order), "histories": len(self._histories)}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        if position["histories"] != len(self._histories):
+            raise ValueError(
+                f"a position of {position['histories']} histories, these are {len(self._histories)}"
+            )
+        self._order = list(position["order"])
 
 
 def _no_ticks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:

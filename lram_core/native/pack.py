@@ -43,6 +43,8 @@ class Packed:
 
 def unsupported(config: ModelConfig) -> str | None:
     """Return why the library has no kernels for such a model; None if it has."""
+    if config.pictures:
+        return "it has no convolutions, and the model sees pictures"
     shape = make_config(config.backbone, config.backbone_options)
     sizes = {"d_model": shape.d_model}
     if isinstance(shape, XLSTMConfig):

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from lram_core.action_model import INPUT_LIMIT, ActionModel, InputNorm
+from lram_core.onnx_export import pictures
 from lram_core.onnx_export.graph import Graph, numpy
 from lram_core.onnx_export.names import WRITERS, output_name, state_name
 from lram_core.quantise import quantised_names
@@ -41,9 +42,14 @@ def build(model: ActionModel, precision: str, metadata: Mapping[str, str]) -> An
     }
 
     with g.scope("embed"):
+        vector = pictures.others(g, observation, model) if config.pictures else observation
+        seen = _embed(g, vector, model.observation_norm, model.embed_state)
+        if config.pictures:
+            for picture in pictures.embeddings(g, observation, model):
+                seen = g.op("Add", seen, picture)
         rows = (
             _embed(g, g.reshape(reward, 1, 1), model.reward_norm, model.embed_reward),
-            _embed(g, observation, model.observation_norm, model.embed_state),
+            seen,
             _embed(g, g.reshape(return_to_go, 1, 1), model.return_norm, model.embed_return),
         )
         tokens = g.op("Gather", g.op("Concat", *rows, axis=0), order, axis=0)

@@ -24,9 +24,15 @@ def gather(arrays: TrainingArrays, windows: Windows, device: torch.device) -> di
     }
 
 
+def rows_of(windows: Windows, part: int, streams: int) -> Windows:
+    """Return the rows of one part of a batch, ``streams`` of them."""
+    rows = slice(part * streams, (part + 1) * streams)
+    return Windows(windows.index[rows], windows.start[rows], windows.return_offset[rows])
+
+
 def autocast(device: torch.device, config: TrainConfig) -> torch.autocast:
-    """bfloat16 for the matrix products on a GPU; the recurrence opts out of it by itself."""
-    enabled = config.bf16 and device.type == "cuda"
+    """bfloat16 for the matrix products; the recurrence opts out of it by itself."""
+    enabled = config.bf16 if device.type == "cuda" else config.bf16_cpu
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 

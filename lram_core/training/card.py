@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from lram_core.data.files import atomic_path
 from lram_core.embodiments import Contracts
 from lram_core.errors import DataError, listed
 from lram_core.training.config import TrainConfig
+from lram_core.training.run_folder import read_metrics
 
 CURVES = "loss.svg"
 SPLIT = "hash of suite, task and seed"
@@ -131,11 +132,7 @@ def loss_curves(run_folders: list[Path]) -> str:
     axes = figure.subplots()
     offset = 0.0
     for number, folder in enumerate(run_folders):
-        try:
-            with (folder / "metrics.csv").open() as file:
-                rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-        except (OSError, ValueError) as error:
-            raise DataError(f"{folder}: not a training run's folder ({error})") from None
+        rows = read_metrics(folder)
         steps = [offset + row["step"] for row in rows]
         labels = ("training", "held out") if number == 0 else (None, None)
         axes.plot(steps, [row["train_loss"] for row in rows], color="#9db4c0", label=labels[0])
@@ -168,6 +165,7 @@ def _phases(training: dict[str, Any]) -> str:
         if earlier and not SPLIT == training.get("split") == earlier.get("split")
         else ""
     )
+    streams = config["batch"] * config.get("accumulate", 1) * training.get("processes", 1)
     held_out = "Nothing was held out."
     if not math.isnan(metrics["loss"]):
         error = f", mean absolute error {metrics['mae']:.4f}" if "mae" in metrics else ""
@@ -182,7 +180,7 @@ def _phases(training: dict[str, Any]) -> str:
 ```
 
 {training["episodes"]} demonstrations ({training["ticks"]} ticks); {training["steps"]} optimiser \
-steps of {config["batch"]} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min \
+steps of {streams} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min \
 ({training["machine"]}). {held_out}{caveat}
 
 """
@@ -209,30 +207,29 @@ def _collect_command(path: str, provenance: dict[str, Any]) -> str:
 
 
 def _train_command(training: dict[str, Any]) -> str:
-    config, default = training["config"], TrainConfig()
+    config = json.loads(json.dumps(training["config"]))
     words = ["lram", "train"]
     for path in training["paths"]:
         words += ["--data", path]
     words += _size(config["backbone"], config["backbone_options"])
-    for name in (
-        "backbone",
-        "init",
-        "mix",
-        "optimizer",
-        "batch",
-        "context",
-        "span",
-        "stride",
-        "bins",
-        "lr",
-        "steps",
-        "minutes",
-        "seed",
-    ):
-        if config.get(name, getattr(default, name)) != getattr(default, name):
-            words += [f"--{name}", str(config[name])]
-    words += ["--freeze-shared"] if config.get("freeze_shared") else []
-    return shlex.join([*words, "--out", training["out"]])
+    standard = json.loads(json.dumps(asdict(TrainConfig())))
+    changed = {
+        key: value for key, value in config.items() if key in standard and value != standard[key]
+    }
+    if "--size" in words:
+        changed.pop("backbone_options", None)
+    for name in _OPTIONS:
+        if name in changed:
+            words += [f"--{name}", str(changed.pop(name))]
+    words += ["--freeze-shared"] if changed.pop("freeze_shared", False) else []
+    words += ["--out", training["out"]]
+    return shlex.join([*words, *(f"{key}={json.dumps(v)}" for key, v in changed.items())])
+
+
+_OPTIONS = (
+    *("backbone", "init", "mix", "optimizer", "batch", "context", "lr", "steps", "minutes"),
+    *("seed", "device", "spread", "span", "stride", "bins"),
+)
 
 
 def _size(backbone: str, options: dict[str, Any]) -> list[str]:

@@ -8,41 +8,52 @@ from typing import Any
 
 import click
 import yaml
+from click.core import ParameterSource
 
-from lram_core.backbones import BACKBONES, SIZES, size_options
-from lram_core.training.config import MIXES, TrainConfig
-
-DEFAULTS = TrainConfig()
-DEFAULT_SIZE = "d256"
+from lram_core.backbones import BACKBONES, SIZES
+from lram_core.training.config import MIXES
+from lram_core.training.settings import (
+    DEFAULT_SIZE,
+    DEFAULTS,
+    make_settings,
+    merge,
+    read_overrides,
+    read_settings,
+    to_yaml,
+)
 
 
 @click.command(
-    help="Train a policy on one or more datasets; of several suites, one model for all of them."
+    help="Train a policy on one or more datasets; of several suites, one model for all of them. "
+    "KEY=VALUE sets any setting, those without an option too; --print-config lists them. A value "
+    "beats an option's, and that the file's."
 )
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="YAML file with settings, such as --print-config writes.",
+)
+@click.option("--print-config", is_flag=True, help="Print all settings as YAML, and do nothing.")
 @click.option(
     "--data",
-    "data",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     multiple=True,
-    required=True,
-    help="Dataset folder; repeat it to join several.",
+    help="Dataset folder; repeat it to join several.  [required, here or in the file]",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Bundle to write.")
+@click.option("--out", type=click.Path(), help="Bundle to write.  [required, here or in the file]")
 @click.option(
     "--run",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Run folder with metrics and checkpoint [default: runs/train/<bundle's name>].",
+    type=click.Path(),
+    help="Run folder with metrics and checkpoints [default: runs/train/<bundle's name>].",
 )
 @click.option(
     "--backbone",
     type=click.Choice(list(BACKBONES)),
-    default=None,
     help=f"[default: that of --init, else {DEFAULTS.backbone}]",
 )
 @click.option(
     "--size",
-    default=None,
     help=f"{', '.join(SIZES['xlstm'])} [default: that of --init, else {DEFAULT_SIZE}].",
 )
 @click.option(
@@ -87,6 +98,13 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="Bins an action dimension; of discrete actions at least their number.",
 )
+@click.option(
+    "--return-jitter",
+    type=click.FloatRange(0),
+    default=DEFAULTS.return_jitter,
+    show_default=True,
+    help="Standard deviation of the offset on an episode's return-to-go, in scaled units.",
+)
 @click.option("--steps", type=click.IntRange(1), default=DEFAULTS.steps, show_default=True)
 @click.option(
     "--minutes",
@@ -106,7 +124,6 @@ DEFAULT_SIZE = "d256"
 @click.option(
     "--init",
     type=click.Path(exists=True, file_okay=False),
-    default=None,
     help="Bundle with the same backbone to start from, of these embodiments or others.",
 )
 @click.option(
@@ -128,7 +145,7 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="Spread each label over the bins beside it: standard deviation in bins.",
 )
-@click.option("--seed", type=int, default=DEFAULTS.seed, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=DEFAULTS.seed, show_default=True)
 @click.option("--device", default=DEFAULTS.device, show_default=True, help="cpu, cuda or auto.")
 @click.option("--compile/--no-compile", default=DEFAULTS.compile, help="Use torch.compile.")
 @click.option(
@@ -145,63 +162,45 @@ DEFAULT_SIZE = "d256"
     show_default=True,
     help="Steps between checkpoints.",
 )
+@click.pass_context
 def train(
-    data: tuple[Path, ...],
-    out: Path,
-    run: Path | None,
-    backbone: str | None,
-    size: str | None,
-    changes: tuple[str, ...],
-    batch: int,
-    context: int,
-    span: int,
-    stride: int,
-    bins: int,
-    steps: int,
-    minutes: float,
-    lr: float,
-    optimizer: str,
-    init: str | None,
-    freeze_shared: bool,
-    mix: str,
-    spread: float,
-    seed: int,
-    device: str,
-    compile: bool,
-    evaluate_every: int,
-    checkpoint_every: int,
+    ctx: click.Context,
+    overrides: tuple[str, ...],
+    config: Path | None,
+    print_config: bool,
+    **options: Any,
 ) -> None:
+    given = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in options.items()
+        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    }
+    changes = _changes(given.pop("changes", []))
+    in_file = read_settings(config) if config else {}
+    if changes:
+        given["backbone_options"] = changes
+        if not {"size", "backbone_options"} & {*in_file, *(given.keys() - {"backbone_options"})}:
+            given["size"] = DEFAULT_SIZE
+    layers = [in_file, given, read_overrides(overrides)]
+    settings = make_settings(merge(layers), str(config) if config else "settings")
+    if print_config:
+        click.echo(to_yaml(settings), nl=False)
+        return
+    missing = [f"--{name}" for name in ("data", "out") if not getattr(settings, name)]
+    if missing:
+        raise click.UsageError(f"missing {', '.join(missing)}, or its key in the --config file")
+
     from lram_core.training.train import train as run_training
     from lram_core.training.validation import brief
 
-    name, options = _shape(backbone, size, changes, init)
-    config = TrainConfig(
-        backbone=name, backbone_options=options, freeze_shared=freeze_shared, mix=mix,
-        batch=batch, context=context, span=span, stride=stride, bins=bins, spread=spread,
-        steps=steps, minutes=minutes, lr=lr, optimizer=optimizer, init=init or "",
-        seed=seed, device=device, compile=compile, evaluate_every=evaluate_every,
-        checkpoint_every=checkpoint_every,
-    )  # fmt: skip
-    metrics = run_training(list(data), out, run or Path("runs/train") / out.name, config)
+    paths, out = [Path(path) for path in settings.data], Path(settings.out)
+    metrics = run_training(paths, out, settings.run_folder, settings.config)
     told = {name: value for name, value in brief(metrics).items() if not math.isnan(value)}
     said = ", ".join(f"{name} {value:.4f}" for name, value in told.items())
     click.echo(f"{out}: {'held-out ' if 'loss' in told else 'nothing held out, '}{said}")
 
 
-def _shape(
-    backbone: str | None, size: str | None, changes: tuple[str, ...], init: str | None
-) -> tuple[str, dict[str, Any]]:
-    """Return backbone and options: as asked for, else those of the bundle to start from."""
-    if init and not (backbone or size or changes):
-        from lram_core.bundle import load_joint_bundle
-
-        config = load_joint_bundle(init)[0].first.config
-        return config.backbone, config.backbone_options
-    backbone = backbone or DEFAULTS.backbone
-    return backbone, size_options(backbone, size or DEFAULT_SIZE, **_changes(changes))
-
-
-def _changes(given: tuple[str, ...]) -> dict[str, Any]:
+def _changes(given: list[str]) -> dict[str, Any]:
     found = {}
     for text in given:
         name, equals, value = text.partition("=")

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-MIXES = ("embodiment", "ticks", "dataset", "task")
+from pydantic import BeforeValidator, ConfigDict, Field
+
+Mix = Literal["embodiment", "ticks", "dataset", "task"]
+MIXES = get_args(Mix)
 """What may count the same in training: every embodiment, tick, dataset or task."""
+
+
+def _no_flag(value: object) -> object:
+    # YAML has many words for true, and Python takes it for a 1.
+    if isinstance(value, bool):
+        raise ValueError("a number")
+    return value
+
+
+Count = Annotated[int, Field(ge=1), BeforeValidator(_no_flag)]
+Whole = Annotated[int, Field(ge=0), BeforeValidator(_no_flag)]
+Integer = Annotated[int, BeforeValidator(_no_flag)]
+Positive = Annotated[float, Field(gt=0), BeforeValidator(_no_flag)]
+NotNegative = Annotated[float, Field(ge=0), BeforeValidator(_no_flag)]
+Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_flag)]
 
 
 @dataclass(frozen=True)
@@ -15,15 +33,20 @@ class TrainConfig:
 
     The paper's recipe (appendix on training) where nothing else is said: AdamW, linear warm-up,
     cosine decay, no weight decay on biases, norms and embeddings, gradient clipping, no dropout.
+    The types are checked where settings are read, by :mod:`lram_core.training.settings`.
 
     Attributes:
         backbone, backbone_options: see :mod:`lram_core.backbones`.
         bins: bins an action dimension. spread: standard deviation of a label's bell curve over
             them, in bins; 0 for one-hot labels, see :func:`lram_core.training.batch.spread_loss`.
-        batch: parallel streams. context: ticks a window.
+        batch: parallel streams of one pass. context: ticks a window.
         span, stride: episodes of one task's history that a state is carried over, taken every
             ``stride`` episodes, see :class:`lram_core.data.stream.Spans`. With a span above 1
             nothing is held out: a history has no episode to spare.
+        accumulate: passes, of other streams each, whose gradients make one optimiser step: as a
+            batch so many times as large, in the memory of one.
+        carry_state: go on from a window's state in the next one; otherwise every window begins
+            with the initial state.
         steps: optimiser steps. minutes: stop (with the schedule's end) when this much time is
             used; 0 for no limit.
         optimizer: ``adamw`` or ``muon``, see :mod:`lram_core.training.optimizers`.
@@ -39,40 +62,63 @@ class TrainConfig:
         return_jitter: see :func:`lram_core.data.stream.window_stream`.
         target_quantile: quantile of a task's demonstrated returns to ask for in control.
         seed: of initialisation and batches.
-        device: ``cpu``, ``cuda`` or ``auto``. bf16: autocast (the recurrence stays in float32).
+        device: ``cpu``, ``cuda`` or ``auto``. bf16: autocast on a GPU (the recurrence stays in
+            float32). bf16_cpu: on a CPU too.
         compile: compile the network with ``torch.compile``.
+        parallel: of several processes, started by ``torchrun``: ``ddp`` or ``fsdp``, see
+            :mod:`lram_core.training.parallel`.
         evaluate_every, evaluation_windows: validation interval in steps, and its size.
         checkpoint_every: interval in steps.
+        tracker: where the metrics go besides ``metrics.csv``: ``tensorboard``, ``wandb`` or
+            ``none``. wandb_project: of Weights & Biases.
+        rollout_every: interval in steps of rollouts in simulation; 0 for none.
+        rollout_suite: of the tasks. rollout_tasks: comma-separated tasks and splits.
+        rollout_episodes: a task. rollout_workers: processes; 1 for this one.
+        keep: which weights the bundle gets: the ``last`` ones, or those of the ``best`` rollouts.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     backbone: str = "xlstm"
     backbone_options: dict[str, Any] = field(default_factory=dict)
-    bins: int = 256
-    spread: float = 0.0
-    batch: int = 16
-    context: int = 50
-    span: int = 1
-    stride: int = 1
-    steps: int = 20_000
-    minutes: float = 0.0
-    optimizer: str = "muon"
+    bins: Annotated[int, Field(ge=2), BeforeValidator(_no_flag)] = 256
+    spread: NotNegative = 0.0
+    batch: Count = 16
+    context: Count = 50
+    span: Count = 1
+    stride: Count = 1
+    accumulate: Count = 1
+    carry_state: bool = True
+    steps: Count = 20_000
+    minutes: NotNegative = 0.0
+    optimizer: Literal["muon", "adamw"] = "muon"
     init: str = ""
     freeze_shared: bool = False
-    mix: str = "embodiment"
-    lr: float = 5e-3
-    lr_end: float = 1e-6
-    warmup: int = 100
-    weight_decay: float = 0.01
-    clip: float = 0.25
-    betas: tuple[float, float] = (0.9, 0.99)
-    ema: float = 0.999
-    held_out: float = 0.025
-    return_jitter: float = 0.25
-    target_quantile: float = 0.5
-    seed: int = 0
+    mix: Mix = "embodiment"
+    lr: Positive = 5e-3
+    lr_end: NotNegative = 1e-6
+    warmup: Count = 100
+    weight_decay: NotNegative = 0.01
+    clip: Positive = 0.25
+    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+    ema: Fraction = 0.999
+    held_out: Fraction = 0.025
+    return_jitter: NotNegative = 0.25
+    target_quantile: Fraction = 0.5
+    seed: Whole = 0
     device: str = "auto"
     bf16: bool = True
+    bf16_cpu: bool = False
     compile: bool = False
-    evaluate_every: int = 500
-    evaluation_windows: int = 8
-    checkpoint_every: int = 500
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    evaluate_every: Count = 500
+    evaluation_windows: Count = 8
+    checkpoint_every: Count = 500
+    tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
+    wandb_project: str = "lram"
+    rollout_every: Whole = 0
+    rollout_suite: str = "metaworld"
+    rollout_tasks: str = ""
+    rollout_episodes: Count = 5
+    rollout_workers: Count = 1
+    keep: Literal["last", "best"] = "last"

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from lram_core.action_model import ModelConfig
 from lram_core.codec import ActionCodec
-from lram_core.contract import PolicyContract
-from lram_core.data.schema import DatasetSchema
+from lram_core.contract import PolicyContract, pictures
+from lram_core.data.schema import DatasetSchema, schema_differences
 from lram_core.data.store import Dataset
 from lram_core.data.stream import (
     EpisodeSpan,
     Spans,
     TrainingArrays,
-    Windows,
+    WindowStream,
     history_stream,
     window_stream,
 )
@@ -32,17 +33,18 @@ class Domain:
     """The data of one embodiment.
 
     Attributes:
-        name: of the embodiment: its suite.
+        name: of the embodiment: its suite. paths: its datasets.
         schema: of its datasets. codec: of its actions.
         arrays: all of its episodes.
         training, validation: numbers of those to train on and of those held out.
         share: of the loss; the shares of a training add up to 1.
-        streams: rows of every batch.
+        streams: rows of every part of a batch.
         groups: of each training episode, see :func:`window_stream`; None for one group.
         seed: of the windows.
     """
 
     name: str
+    paths: list[Path]
     schema: DatasetSchema
     codec: ActionCodec
     arrays: TrainingArrays
@@ -57,19 +59,19 @@ class Domain:
         """Return the shape of the embodiment's model."""
         return ModelConfig(
             self.schema.observation_size, self.schema.action_size, config.bins,
-            config.backbone, dict(config.backbone_options),
+            config.backbone, dict(config.backbone_options), pictures(self.schema.observation),
         )  # fmt: skip
 
-    def windows(self, config: TrainConfig) -> Iterator[Windows]:
-        """Return the endless stream of its rows of the training batches."""
+    def windows(self, config: TrainConfig, parts: int = 1) -> WindowStream:
+        """Return the endless stream of its rows of the training batches, of ``parts`` each."""
         if config.span > 1:
             return history_stream(
                 [self._episodes(history) for history in self.arrays.histories()],
-                self.streams, config.context, self.seed, Spans(config.span, config.stride),
-                config.return_jitter,
+                self.streams * parts, config.context, self.seed,
+                Spans(config.span, config.stride), config.return_jitter,
             )  # fmt: skip
         return window_stream(
-            self._episodes(self.training), self.streams, config.context, self.seed,
+            self._episodes(self.training), self.streams * parts, config.context, self.seed,
             config.return_jitter, self.groups,
         )  # fmt: skip
 
@@ -138,7 +140,17 @@ def load_domains(
         seed = config.seed + len(found) * _SEED_STEP
         found.append(
             Domain(
-                name, own[0].schema, codec, arrays, training, validation, weight, 0, groups, seed
+                name,
+                [d.path for d in own],
+                own[0].schema,
+                codec,
+                arrays,
+                training,
+                validation,
+                weight,
+                0,
+                groups,
+                seed,
             )
         )
     total = sum(domain.share for domain in found)
@@ -181,11 +193,9 @@ def _weight(
 
 
 def _check_same(first: Dataset, other: Dataset) -> None:
-    if first.schema == other.schema:
-        return
-    ours, theirs = first.schema.to_dict(), other.schema.to_dict()
-    differing = [key for key in ours if ours[key] != theirs[key]]
-    raise DataError(
-        f"{other.path}: its schema differs from {first.path}'s in {listed(differing)}, and both "
-        f"are of the suite {first.schema.suite}; another embodiment needs another suite's name"
-    )
+    differing = schema_differences(other.schema, first.schema)
+    if differing:
+        raise DataError(
+            f"{other.path}: its schema differs from {first.path}'s: {listed(differing)}; both are "
+            f"of the suite {first.schema.suite}, and another embodiment needs another suite's name"
+        )

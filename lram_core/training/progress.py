@@ -28,13 +28,15 @@ class TrainingProgress:
 
 
 @contextmanager
-def progress_bar(label: str, steps: int, first: int) -> Iterator[TrainingProgress]:
-    """Show a bar of ``steps`` steps, ``first`` of them done, on standard error."""
+def progress_bar(
+    label: str, steps: int, first: int, quiet: bool = False
+) -> Iterator[TrainingProgress]:
+    """Show a bar of ``steps`` steps, ``first`` of them done, on standard error; or nothing."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, quiet=quiet),
     ) as progress:
         yield TrainingProgress(progress, label, steps, first)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lram_core.action_model import SHARED, ActionModel
 from lram_core.bundle import CONFIG, load_joint_bundle
 from lram_core.contract import PolicyContract
-from lram_core.data.schema import DatasetSchema
+from lram_core.data.schema import DatasetSchema, schema_differences
 from lram_core.data.stream import TrainingArrays
 from lram_core.errors import CommandError, listed
-from lram_core.joint_model import SIZES, JointModel
+from lram_core.joint_model import OWN, JointModel
 from lram_core.training.domains import Domain
 
 
@@ -55,7 +55,7 @@ def start_from(model: JointModel, domains: list[Domain], bundle: Path) -> Origin
     for domain in domains:
         member = model.select(domain.name)
         if domain.name in contracts:
-            _check_layout(domain.schema, contracts[domain.name], bundle)
+            _check_layout(domain, contracts[domain.name], bundle)
             member.load_state_dict(other.select(domain.name).state_dict())
         else:
             set_input_norms(member, domain.arrays)
@@ -73,7 +73,8 @@ def start_from(model: JointModel, domains: list[Domain], bundle: Path) -> Origin
 
 def set_input_norms(model: ActionModel, arrays: TrainingArrays) -> None:
     """Take the input statistics of the training data into the model."""
-    model.observation_norm.set(arrays.observations)
+    columns = model.others if model.config.pictures else None
+    model.observation_norm.set(arrays.observations, columns)
     model.return_norm.set(arrays.returns_to_go.unsqueeze(-1))
     model.reward_norm.set(arrays.rewards.unsqueeze(-1))
 
@@ -86,19 +87,24 @@ def freeze_shared(model: JointModel) -> None:
 
 def _without_sizes(model: ActionModel) -> dict[str, Any]:
     shape = model.config.to_dict()
-    return {key: value for key, value in shape.items() if key not in SIZES}
+    return {key: value for key, value in shape.items() if key not in OWN}
 
 
-def _check_layout(schema: DatasetSchema, contract: PolicyContract, bundle: Path) -> None:
+def _check_layout(domain: Domain, contract: PolicyContract, bundle: Path) -> None:
     """Raises CommandError unless the data are of the embodiment that the bundle knows."""
-    sides = {
-        name: (getattr(contract, name), getattr(schema, name))
-        for name in ("robot", "gripper", "control_rate", "observation", "action")
-    }
-    sides["reward scale"] = contract.reward.scale, schema.reward.scale
-    differing = [name for name, (known, found) in sides.items() if known != found]
+    ours = replace(
+        domain.schema,
+        reward=contract.reward,
+        max_episode_steps=contract.max_episode_steps,
+        controller=contract.controller,
+    )
+    differing = schema_differences(ours, DatasetSchema.of_contract(contract))
+    if domain.schema.reward.scale != contract.reward.scale:
+        differing.append(
+            f"reward scale {domain.schema.reward.scale:g} instead of {contract.reward.scale:g}"
+        )
     if differing:
         raise CommandError(
-            f"{bundle} cannot be continued: its {schema.suite} differs from that of the data in "
-            f"{listed(differing)}; another embodiment needs another suite's name"
+            f"{bundle} cannot be continued: of {domain.name}, the data {listed(domain.paths)} "
+            f"have {listed(differing)}; another embodiment needs another suite's name"
         )

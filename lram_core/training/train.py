@@ -1,177 +1,263 @@
 """The trainer: readable from top to bottom.
 
-Datasets in, policy bundle out; a run folder keeps settings, the loss curve and a checkpoint to
-resume from.
+Datasets in, policy bundle out; a run folder keeps settings, surroundings, metrics, curves and
+checkpoints to resume from.
 """
 
 from __future__ import annotations
 
-import csv
-import itertools
 import math
-import time
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from lram_core.bundle import CONTRACT, save_joint_bundle
-from lram_core.data.files import check_replaceable
+from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.data.store import Dataset
 from lram_core.device import resolve_device
 from lram_core.errors import CommandError, DataError
 from lram_core.joint_model import JointModel
 from lram_core.machine import machine_name
-from lram_core.training.batch import autocast, gather, spread_loss
 from lram_core.training.card import SPLIT, model_card
-from lram_core.training.checkpoint import METRICS, Trainee, open_run
+from lram_core.training.checkpoint import Trainee
 from lram_core.training.config import TrainConfig
 from lram_core.training.domains import Domain, load_domains
+from lram_core.training.memory import told_of_memory
 from lram_core.training.optimizers import learning_rate, make_optimizers, set_learning_rate
-from lram_core.training.progress import progress_bar
-from lram_core.training.start import freeze_shared, set_input_norms, start_from
-from lram_core.training.validation import brief, metric_names, validate_all
+from lram_core.training.parallel import (
+    Processes,
+    check_parallel,
+    network_of,
+    spread,
+    started,
+    whole,
+)
+from lram_core.training.report import Report
+from lram_core.training.rollouts import BEST, Rollouts, load_rollouts, mean
+from lram_core.training.run_folder import open_run
+from lram_core.training.speed import Stopwatch
+from lram_core.training.start import Origin, freeze_shared, set_input_norms, start_from
+from lram_core.training.step import next_parts, take_step
+from lram_core.training.validation import validate_all
 
-LOG_COLUMNS = ("step", "seconds", "ticks_per_s", "lr", "train_loss")
-"""The first columns of ``metrics.csv``; what is measured on held-out episodes follows."""
+CANDIDATE = ".candidate"
 
 
-def train(data: list[Path], out: Path, run: Path, config: TrainConfig) -> dict[str, float]:
+def train(
+    data: list[Path],
+    out: Path,
+    run: Path,
+    config: TrainConfig,
+    rollouts: Rollouts | None = None,
+) -> dict[str, float]:
     """Train a policy and write its bundle.
+
+    Under ``torchrun`` every process calls it; see :mod:`lram_core.training.parallel`.
 
     Args:
         data: dataset folders; those of one suite have one schema and are one embodiment.
         out: bundle folder to write.
-        run: run folder: ``config.json``, ``metrics.csv``, ``checkpoint.pt``. A run that was cut
-            off continues from its last checkpoint.
+        run: run folder, see :mod:`lram_core.training.run_folder`. A run that was cut off continues
+            from its last checkpoint.
         config: settings.
+        rollouts: what measures the policy in between; None for what the settings say.
 
     Returns:
         The last validation metrics, see :func:`lram_core.training.validation.validate_all`.
 
     Raises:
-        DataError: a dataset or checkpoint is unusable, or the loss is not finite any more.
+        DataError: a dataset or checkpoint is unusable, the loss is not finite any more, or the
+            disk is full.
         CommandError: ``out`` is something else than a bundle, ``run`` another run's folder, the
-            bundle to start from does not fit, or the settings contradict each other.
+            bundle to start from does not fit, the settings contradict each other, or the GPU's
+            memory is too small.
+        ContractError: the data's embodiment is not that of the suite to roll out in.
     """
     if config.freeze_shared and not config.init:
         raise CommandError("freeze_shared keeps the weights of a bundle: it needs init (--init)")
     device = resolve_device(config.device)
     check_replaceable(out, CONTRACT, "policy bundle")
-    torch.manual_seed(config.seed)
+    rollouts = rollouts or load_rollouts(config)
     torch.set_float32_matmul_precision("high")
-    datasets = [Dataset.open(path) for path in data]
-    for dataset in datasets:
-        dataset.verify()
-    domains = load_domains(datasets, config, device)
-    shapes = {domain.name: domain.shape(config) for domain in domains}
-    model = JointModel.create(shapes).to(device)
-    origin = None
-    if config.init:
-        origin = start_from(model, domains, Path(config.init))
-    else:
-        for domain in domains:
-            set_input_norms(model.select(domain.name), domain.arrays)
-    if config.freeze_shared:
-        freeze_shared(model)
-    open_run(run, config, data)
-    average = JointModel.create(shapes).to(device)
-    average.load_weights(model.weights())
-    trainee = Trainee(
-        model, average, make_optimizers(model, config), model.init_state(config.batch, device)
-    )
-    trainee.resume(run, device)
+    with started(device) as (processes, device), told_of_memory(config, processes.count):
+        check_parallel(config, processes)
+        torch.manual_seed(config.seed)
+        return _Training(data, out, run, config, rollouts, processes, device).run_to_the_end()
 
-    network = torch.compile(model) if config.compile else model
-    streams = zip(*(domain.windows(config) for domain in domains), strict=True)
-    batches = itertools.islice(streams, trainee.step, None)
-    columns = (*LOG_COLUMNS, *metric_names(domains))
-    metrics: dict[str, float] = {}
-    began = time.monotonic() - trainee.seconds
-    seen, speed_mark = 0, time.monotonic()
-    parameters = sum(p.numel() for p in model.parameters())
-    title = f"{parameters / 1e6:.2f}M parameters"
-    with (
-        progress_bar(title, config.steps, trainee.step) as progress,
-        (run / METRICS).open("a", newline="") as file,
-    ):
-        if origin:
-            progress.say(origin.describe())
-        if len(domains) > 1:
-            for domain in domains:
-                progress.say(domain.describe())
-        log = csv.writer(file)
-        if file.tell() == 0:
-            log.writerow(columns)
-        losses: list[Tensor] = []
-        for step in range(trainee.step, config.steps):
-            done = step / config.steps
-            if config.minutes:
-                done = max(done, (time.monotonic() - began) / (60 * config.minutes))
-            lr = learning_rate(config, step, min(1.0, done))
-            set_learning_rate(trainee.optimizers, lr)
-            batch = {
-                domain.name: gather(domain.arrays, windows, device)
-                for domain, windows in zip(domains, next(batches), strict=True)
-            }
-            with autocast(device, config):
-                logits, state = network(batch, trainee.state)
-            loss = torch.stack(
-                [
-                    d.share * spread_loss(logits[d.name], batch[d.name]["bins"], config.spread)
-                    for d in domains
-                ]
-            ).sum()
-            trainee.state = {name: value.detach() for name, value in state.items()}
-            model.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            for optimizer in trainee.optimizers:
-                optimizer.step()
-            update_average(average, model, min(config.ema, (1 + step) / (10 + step)))
-            losses.append(loss.detach())
-            seen += config.batch * config.context
-            trainee.step, trainee.seconds = step + 1, time.monotonic() - began
 
-            last = trainee.step == config.steps or done >= 1.0
-            if last or trainee.step % config.evaluate_every == 0:
-                metrics = validate_all(average, domains, config, device)
-                metrics["train_loss"] = float(torch.stack(losses).mean())
-                if not math.isfinite(metrics["train_loss"]):
-                    raise DataError(
-                        f"the loss is not finite at step {trainee.step} (lr {lr:.3g}); "
-                        f"nothing was written to {out}. Try a smaller --lr"
+class _Training:
+    """What :func:`train` sets up, and its loop."""
+
+    def __init__(
+        self,
+        data: list[Path],
+        out: Path,
+        run: Path,
+        config: TrainConfig,
+        rollouts: Rollouts | None,
+        processes: Processes,
+        device: torch.device,
+    ) -> None:
+        self.data, self.out, self.run, self.config = data, out, run, config
+        self.rollouts, self.processes, self.device = rollouts, processes, device
+        self.datasets = [Dataset.open(path) for path in data]
+        for dataset in self.datasets:
+            dataset.verify()
+        self.domains = load_domains(self.datasets, config, device)
+        self.contracts = {domain.name: domain.contract(config) for domain in self.domains}
+        if rollouts:
+            rollouts.check(self.contracts)
+        self.shapes = {domain.name: domain.shape(config) for domain in self.domains}
+        model = JointModel.create(self.shapes).to(device)
+        self.origin = self._start(model)
+        if config.freeze_shared:
+            freeze_shared(model)
+        average = JointModel.create(self.shapes).to(device)
+        average.load_weights(model.weights())
+        if processes.main:
+            open_run(run, config, data)
+        processes.wait()
+        for each in (model, average):
+            spread(each, config, processes)
+        parts = processes.count * config.accumulate
+        self.trainee = Trainee(
+            model,
+            average,
+            make_optimizers(model, config),
+            [domain.windows(config, parts) for domain in self.domains],
+            [model.init_state(config.batch, device) for _ in range(config.accumulate)],
+        )
+
+    def run_to_the_end(self) -> dict[str, float]:
+        """Train, and write the bundle."""
+        config, trainee, processes = self.config, self.trainee, self.processes
+        notes: list[str] = []
+        trainee.resume(self.run, processes, notes.append)
+        network = network_of(trainee.model, config, processes, self.device)
+        metrics: dict[str, float] = {}
+        watch, every = Stopwatch(), config.rollout_every or config.steps
+        with Report(
+            self.run, config, self.data, self.domains, trainee, processes, self.device
+        ) as report:
+            for text in [*notes, *self._introduction()]:
+                report.say(text)
+            report.start()
+            watch.restart()
+            while trainee.step < config.steps:
+                done = trainee.step / config.steps
+                if config.minutes:
+                    done = max(done, processes.agree(report.seconds / (60 * config.minutes)))
+                lr = learning_rate(config, trainee.step, min(1.0, done))
+                set_learning_rate(trainee.optimizers, lr)
+                with watch.waiting():
+                    parts = next_parts(
+                        trainee.streams, self.domains, config, processes, self.device
                     )
-                speed = seen / (time.monotonic() - speed_mark)
-                row = {"seconds": trainee.seconds, "ticks_per_s": speed, "lr": lr, **metrics}
-                log.writerow([trainee.step, *(f"{row[name]:.6g}" for name in columns[1:])])
-                file.flush()
-                progress.report(trainee.step, **brief(row))
-                losses, seen, speed_mark = [], 0, time.monotonic()
-            if last or trainee.step % config.checkpoint_every == 0:
-                trainee.save(run)
-            progress.advance()
-            if last:
-                break
-    metrics = metrics or validate_all(average, domains, config, device)
-    contracts = {domain.name: domain.contract(config) for domain in domains}
-    told = {
-        "config": asdict(config),
-        "paths": [str(path) for path in data],
-        "out": str(out),
-        "machine": f"{machine_name(device)}, torch {torch.__version__}",
-        "continues": origin.training if origin else None,
-        "steps": trainee.step,
-        "seconds": round(trainee.seconds, 1),
-        "metrics": metrics,
-        "parameters": parameters,
-        "data": [dataset.provenance for dataset in datasets],
-        **summary(domains),
-    }
-    save_joint_bundle(out, average, contracts, model_card(contracts, told), told)
-    return metrics
+                loss = take_step(network, trainee, parts, self.domains, config, self.device)
+                trainee.losses.append(loss)
+                trainee.step, trainee.seconds = trainee.step + 1, report.seconds
+
+                last = trainee.step == config.steps or done >= 1.0
+                rolls = bool(self.rollouts) and (last or trainee.step % every == 0)
+                if last or rolls or trainee.step % config.evaluate_every == 0:
+                    speed = report.speed(watch)
+                    metrics = validate_all(trainee.average, self.domains, config, self.device)
+                    metrics["train_loss"] = self._train_loss(lr)
+                    if rolls:
+                        metrics |= self._roll_out(report)
+                    report.row({**speed, "lr": lr, **metrics})
+                    watch.restart()
+                if last or trainee.step % config.checkpoint_every == 0:
+                    trainee.save(self.run, processes)
+                report.advance()
+                if last:
+                    break
+        metrics = metrics or validate_all(trainee.average, self.domains, config, self.device)
+        self._write(metrics)
+        return metrics
+
+    def _start(self, model: JointModel) -> Origin | None:
+        if self.config.init:
+            return start_from(model, self.domains, Path(self.config.init))
+        for domain in self.domains:
+            set_input_norms(model.select(domain.name), domain.arrays)
+        return None
+
+    def _introduction(self) -> list[str]:
+        told = [self.origin.describe()] if self.origin else []
+        if len(self.domains) > 1:
+            told += [domain.describe() for domain in self.domains]
+        if self.processes.count > 1:
+            told.append(f"{self.processes.count} processes, {self.config.parallel}")
+        return told
+
+    def _train_loss(self, lr: float) -> float:
+        """The mean loss since the last row, which is forgotten."""
+        losses = self.processes.mean(self.trainee.losses)
+        self.trainee.losses = []
+        loss = float(torch.stack(losses).mean())
+        if not math.isfinite(loss):
+            raise DataError(
+                f"the loss is not finite at step {self.trainee.step} (lr {lr:.3g}); "
+                f"nothing was written to {self.out}. Try a smaller --lr"
+            )
+        return loss
+
+    def _roll_out(self, report: Report) -> dict[str, float]:
+        """Measure the policy in simulation; the best one so far is kept in the run folder."""
+        model = self._whole_average()
+        if not self.processes.main or self.rollouts is None:
+            return {}
+        candidate = self.run / CANDIDATE
+        save_joint_bundle(candidate, model, self.contracts, "# Policy in training\n")
+        scores = self.rollouts.measure(candidate)
+        best = self.trainee.best
+        if best is None or mean(scores) > best[0]:
+            self.trainee.best = mean(scores), self.trainee.step
+            with atomic_folder(self.run / BEST) as folder:
+                shutil.copytree(candidate, folder, dirs_exist_ok=True)
+        shutil.rmtree(candidate, ignore_errors=True)
+        return report.rollouts(scores)
+
+    def _whole_average(self) -> JointModel:
+        """The running average as one model on the CPU; all processes must call it."""
+        weights = {n: whole(v).detach().cpu() for n, v in self.trainee.average.weights().items()}
+        model = JointModel.create(self.shapes)
+        model.load_weights(weights)
+        return model.eval()
+
+    def _write(self, metrics: dict[str, float]) -> None:
+        """Write the bundle: of the last weights, or of those that did best in rollouts."""
+        config, trainee = self.config, self.trainee
+        model = self._whole_average()
+        if not self.processes.main:
+            return
+        kept: dict[str, Any] = {}
+        if trainee.best:
+            kept = {"success": trainee.best[0], "step": trainee.best[1]}
+        if config.keep == "best":
+            from lram_core.bundle import load_joint_bundle
+
+            model = load_joint_bundle(self.run / BEST)[0]
+        told = {
+            "config": asdict(config),
+            "paths": [str(path) for path in self.data],
+            "out": str(self.out),
+            "machine": f"{machine_name(self.device)}, torch {torch.__version__}",
+            "continues": self.origin.training if self.origin else None,
+            "processes": self.processes.count,
+            "steps": trainee.step,
+            "seconds": round(trainee.seconds, 1),
+            "metrics": metrics,
+            "best_rollouts": kept,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "data": [dataset.provenance for dataset in self.datasets],
+            **summary(self.domains),
+        }
+        save_joint_bundle(self.out, model, self.contracts, model_card(self.contracts, told), told)
 
 
 def summary(domains: list[Domain]) -> dict[str, Any]:
@@ -190,10 +276,3 @@ def summary(domains: list[Domain]) -> dict[str, Any]:
             for domain in domains
         },
     }
-
-
-@torch.no_grad()
-def update_average(average: JointModel, model: JointModel, decay: float) -> None:
-    """Move the running average of the weights towards the current ones."""
-    for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)

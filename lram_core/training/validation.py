@@ -7,7 +7,6 @@ import math
 
 import torch
 
-from lram_core.action_model import ActionModel
 from lram_core.backbones import State
 from lram_core.data.stream import window_stream
 from lram_core.joint_model import JointModel
@@ -41,7 +40,7 @@ def validate_all(
         :data:`METRICS` of the only embodiment; of several, each one's as ``<embodiment>/<metric>``
         and :data:`OVERALL`, weighted as the training loss is. NaN where nothing is held out.
     """
-    each = {d.name: validate(model.select(d.name), d, config, device) for d in domains}
+    each = {domain.name: validate(model, domain, config, device) for domain in domains}
     if len(domains) == 1:
         return each[domains[0].name]
     judged = [d for d in domains if d.validation]
@@ -59,7 +58,7 @@ def validate_all(
 
 @torch.no_grad()
 def validate(
-    model: ActionModel, domain: Domain, config: TrainConfig, device: torch.device
+    model: JointModel, domain: Domain, config: TrainConfig, device: torch.device
 ) -> dict[str, float]:
     """Measure one embodiment on held-out episodes, the state carried as in control.
 
@@ -77,13 +76,8 @@ def validate(
     for windows in itertools.islice(stream, config.evaluation_windows):
         batch = gather(domain.arrays, windows, device)
         with autocast(device, config):
-            logits, state = model(
-                batch["observations"],
-                batch["returns_to_go"],
-                batch["rewards"],
-                batch["start"],
-                state,
-            )
+            every, state = model({domain.name: batch}, state)
+        logits = every[domain.name]
         chosen = logits.argmax(-1)
         decoded = low + (chosen + 0.5) * width
         totals[0] += action_loss(logits, batch["bins"]) * chosen.numel()

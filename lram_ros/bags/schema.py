@@ -7,6 +7,7 @@ import numpy as np
 from lram_core.contract import ActionField, ObservationField, PolicyContract, RewardSpec
 from lram_core.data.schema import DatasetSchema
 from lram_core.errors import ContractError, DataError
+from lram_core.image_encoder import SMALLEST
 from lram_ros.adapters.sink import CommandField, CommandSink
 from lram_ros.bags.recording import Bag
 from lram_ros.bags.survey import full_names
@@ -84,7 +85,12 @@ def _observation(
             except InputError as error:
                 raise DataError(f"{bag.place(message)}: {error}") from None
         unit = "1" if source.range is not None else source.unit
-        fields.append(ObservationField(source.name, size * source.history, unit))
+        picture: tuple[int, ...] = ()
+        if (image := source.image) is not None and min(image.height, image.width) >= SMALLEST:
+            # What is smaller, or several at once, is a vector for the model.
+            picture = (image.height, image.width, image.channels) if source.history == 1 else ()
+        values = size * source.history
+        fields.append(ObservationField(source.name, values, unit, picture=picture))
     return fields
 
 

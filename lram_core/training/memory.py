@@ -1,0 +1,46 @@
+"""What to do when a GPU's memory is too small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from lram_core.errors import CommandError
+from lram_core.training.config import TrainConfig
+
+
+@contextmanager
+def told_of_memory(config: TrainConfig, processes: int = 1) -> Iterator[None]:
+    """Turn a GPU that is out of memory into a message that says which settings to lower.
+
+    Raises:
+        CommandError: in place of ``torch.cuda.OutOfMemoryError``.
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise CommandError(f"{_advice(config, processes)} ({_line(error)})") from None
+
+
+def _advice(config: TrainConfig, processes: int) -> str:
+    half = config.batch // 2
+    ways = []
+    if half:
+        ways.append(
+            f"batch={half} accumulate={2 * config.accumulate} (the same steps in half the memory)"
+        )
+    ways.append(f"context={max(1, config.context // 2)} (shorter windows)")
+    if not config.bf16:
+        ways.append("bf16=true")
+    if processes > 1 and config.parallel == "ddp":
+        ways.append("parallel=fsdp (weights and moments spread over the processes)")
+    return (
+        f"the GPU's memory is too small for batch {config.batch} of {config.context} ticks; "
+        f"try one of: {', or '.join(ways)}, or a smaller size"
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
