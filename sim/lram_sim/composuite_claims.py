@@ -28,6 +28,7 @@ CLAIMED: dict[str, tuple[str, ...]] = {
     "iiwa": (
         "box-none-pickplace",
         "box-none-push",
+        "dumbbell-none-pickplace",
         "plate-none-pickplace",
         "plate-none-push",
         "hollowbox-none-pickplace",
