@@ -29,6 +29,7 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "box-none-pickplace",
         "box-none-push",
         "dumbbell-none-pickplace",
+        "dumbbell-none-push",
         "plate-none-pickplace",
         "plate-none-push",
         "hollowbox-none-pickplace",
