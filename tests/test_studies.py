@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import domains, pairs, stages
+from benchmarks import domains, lockstep, pairs, stages
 from lram_sim.suite import get_suite
 from lram_sim.summaries import Outcome
 
@@ -73,3 +74,21 @@ def test_pairs_left_out_are_no_part_of_the_data() -> None:
     others = set(pairs.OBJECTS) - set(pairs.LEFT_OUT.values())
     assert others  # some objects are known to both arms
     assert len(set(pairs.LEFT_OUT.values())) == len(pairs.LEFT_OUT)
+
+
+def test_success_through_ros_is_taken_from_the_summaries(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for suite, wins in (("robosuite-panda", 4), ("robosuite-iiwa", 1)):
+        task = {"task": "lift", "successes": wins, "episodes": 4}
+        summary = {"suite": suite, "mode": "lockstep", "seed": 1, "tasks": [task]}
+        (tmp_path / suite).mkdir()
+        (tmp_path / suite / "summary.json").write_text(json.dumps(summary))
+    file = tmp_path / "report.json"
+    lockstep.main(
+        [str(tmp_path / "robosuite-panda"), str(tmp_path / "robosuite-iiwa"), "--json", str(file)]
+    )
+    said = capsys.readouterr().out
+    assert said.strip() == lockstep.markdown(json.loads(file.read_text()))["success"]
+    assert "| robosuite-panda | lift | 4/4 |" in said
+    assert "| mean | 2 tasks | 0.625 |" in said
