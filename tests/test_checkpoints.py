@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from lram_core.bundle import load_joint_bundle
-from lram_core.data.stream import EpisodeSpan, window_stream
+from lram_core.data.arrays import EpisodeSpan
+from lram_core.data.stream import window_stream
 from lram_core.errors import CommandError, DataError
 from lram_core.testing import small_dataset
 from lram_core.training import checkpoint

@@ -24,13 +24,14 @@ import lram_core.data.stream as stream_module
 from lram_core.cli import cli
 from lram_core.codec import ActionCodec
 from lram_core.contract import ActionField
+from lram_core.data.arrays import TrainingArrays
 from lram_core.data.describe import describe
 from lram_core.data.manage import merge_datasets, split_dataset, verify_dataset
 from lram_core.data.mapped import MappedRows
 from lram_core.data.schema import schema_differences
 from lram_core.data.split import hold_out
 from lram_core.data.store import Dataset
-from lram_core.data.stream import TrainingArrays, window_stream
+from lram_core.data.stream import window_stream
 from lram_core.data.writer import DatasetWriter
 from lram_core.errors import CommandError, DataError, LramError
 from lram_core.returns import returns_to_go

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from lram_core.action_model import SHARED
 from lram_core.bundle import load_bundle, load_contracts, load_joint_bundle
 from lram_core.contract import ObservationField
+from lram_core.data.arrays import EpisodeSpan
 from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset
-from lram_core.data.stream import EpisodeSpan, window_stream
+from lram_core.data.stream import window_stream
 from lram_core.errors import CommandError, DataError
 from lram_core.joint_model import JointModel
 from lram_core.policy import Policy

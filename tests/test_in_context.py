@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from benchmarks import in_context
 from lram_core import cli
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.backbones import size_options
 from lram_core.bundle import load_bundle, save_bundle
+from lram_core.data.arrays import EpisodeSpan
 from lram_core.data.store import Dataset
-from lram_core.data.stream import EpisodeSpan, Spans, history_stream
+from lram_core.data.stream import Spans, history_stream
 from lram_core.errors import CommandError, DataError
 from lram_core.training.config import TrainConfig
 from lram_core.training.domains import load_domains
@@ -148,9 +150,9 @@ def test_an_older_run_folder_means_the_defaults_of_what_it_does_not_name(
     same = {"backbone_options": shape, "bins": 5, "batch": 1, "context": 20, "device": "cpu"}
     run, out = tmp_path / "run", tmp_path / "bundle"
     train([histories], out, run, TrainConfig(steps=1, evaluation_windows=1, **same))
-    settings = json.loads((run / "config.json").read_text())
+    settings = yaml.safe_load((run / "config.yaml").read_text())
     del settings["span"], settings["stride"]
-    (run / "config.json").write_text(json.dumps(settings))
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
     train([histories], out, run, TrainConfig(steps=1, evaluation_windows=1, **same))
     with pytest.raises(CommandError, match=r"other settings: span 1 \(now 2\)"):
         train([histories], out, run, TrainConfig(steps=1, evaluation_windows=1, span=2, **same))

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bundle import load_bundle
 from lram_core.codec import ActionCodec
-from lram_core.data.stream import EpisodeSpan, TrainingArrays, window_stream
+from lram_core.data.arrays import EpisodeSpan, TrainingArrays
+from lram_core.data.stream import window_stream
 from lram_core.errors import BundleError, CommandError, DataError
 from lram_core.policy import Policy
 from lram_core.testing import SCHEMA, small_dataset

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lram_core.data.stream import TrainingArrays, Windows
+from lram_core.data.arrays import TrainingArrays
+from lram_core.data.stream import Windows
 from lram_core.training.config import TrainConfig
 
 

@@ -12,16 +12,10 @@ import torch
 from lram_core.action_model import ModelConfig
 from lram_core.codec import ActionCodec
 from lram_core.contract import PolicyContract, pictures
+from lram_core.data.arrays import EpisodeSpan, TrainingArrays
 from lram_core.data.schema import DatasetSchema, schema_differences
 from lram_core.data.store import Dataset
-from lram_core.data.stream import (
-    EpisodeSpan,
-    Spans,
-    TrainingArrays,
-    WindowStream,
-    history_stream,
-    window_stream,
-)
+from lram_core.data.stream import Spans, WindowStream, history_stream, window_stream
 from lram_core.errors import CommandError, DataError, listed
 from lram_core.training.config import MIXES, TrainConfig
 

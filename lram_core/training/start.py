@@ -10,8 +10,8 @@ from typing import Any
 from lram_core.action_model import SHARED, ActionModel
 from lram_core.bundle import CONFIG, load_joint_bundle
 from lram_core.contract import PolicyContract
+from lram_core.data.arrays import TrainingArrays
 from lram_core.data.schema import DatasetSchema, schema_differences
-from lram_core.data.stream import TrainingArrays
 from lram_core.errors import CommandError, listed
 from lram_core.joint_model import OWN, JointModel
 from lram_core.training.domains import Domain
