@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-os.environ.setdefault("MUJOCO_GL", "egl")
-import mujoco
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bundle import load_bundle
@@ -52,17 +51,34 @@ SCENE = """
   </worldbody>
 </mujoco>
 """
+# In a process of its own: which GL is used is settled when MuJoCo is imported, once a process.
+RENDER = """
+import sys
+import mujoco
+import numpy as np
+scene, places, out, height, width = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
+model = mujoco.MjModel.from_xml_string(scene)
+data = mujoco.MjData(model)
+pictures = []
+with mujoco.Renderer(model, height, width) as renderer:
+    for place in np.load(places):
+        data.qpos[0] = place
+        mujoco.mj_forward(model, data)
+        renderer.update_scene(data, camera="front")
+        pictures.append(renderer.render())
+np.save(out, pictures)
+"""
 CONFIG = TrainConfig(
     backbone_options={"d_model": 32, "num_layers": 1, "num_heads": 2},
     bins=8,
     batch=4,
     context=8,
-    steps=80,
+    steps=200,
     warmup=5,
-    lr=1e-2,
+    lr=4e-3,
     ema=0.8,
     device="cpu",
-    evaluate_every=80,
+    evaluate_every=200,
     evaluation_windows=2,
     tracker="none",
 )
@@ -71,28 +87,26 @@ CONFIG = TrainConfig(
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Episode]]:
     """A ball at random places before a camera; the action is where it is, seen in no number."""
-    model = mujoco.MjModel.from_xml_string(SCENE)
-    data = mujoco.MjData(model)
     rng = np.random.default_rng(0)
-    episodes = []
-    with mujoco.Renderer(model, HEIGHT, WIDTH) as renderer:
-        for seed in range(10):
-            places = rng.uniform(-0.95, 0.95, 12)
-            seen = []
-            for place in places:
-                data.qpos[0] = place
-                mujoco.mj_forward(model, data)
-                renderer.update_scene(data, camera="front")
-                seen.append(renderer.render().reshape(-1) / 255)
-            speed = rng.normal(size=(len(places), 1))
-            observations = np.concatenate([speed, np.stack(seen), speed], axis=1)
-            episodes.append(
-                Episode(
-                    observations.astype(np.float32), places[:, None].astype(np.float32),
-                    np.zeros(len(places), np.float32), "aim", seed, True, 0.0,
-                )
-            )  # fmt: skip
     folder = tmp_path_factory.mktemp("ball")
+    drawn = [(rng.uniform(-0.95, 0.95, 12), rng.normal(size=(12, 1))) for _ in range(10)]
+    places = np.stack([place for place, _ in drawn])
+    np.save(folder / "places.npy", places.reshape(-1))
+    words = [SCENE, str(folder / "places.npy"), str(folder / "seen.npy"), str(HEIGHT), str(WIDTH)]
+    subprocess.run(
+        [sys.executable, "-c", RENDER, *words], check=True, env={**os.environ, "MUJOCO_GL": "egl"}
+    )
+    seen = np.load(folder / "seen.npy").reshape(10, 12, PIXELS) / 255
+    episodes = []
+    for seed in range(10):
+        speed = drawn[seed][1]
+        observations = np.concatenate([speed, seen[seed], speed], axis=1)
+        episodes.append(
+            Episode(
+                observations.astype(np.float32), places[seed][:, None].astype(np.float32),
+                np.zeros(12, np.float32), "aim", seed, True, 0.0,
+            )
+        )  # fmt: skip
     write_part(folder / "part.npz", episodes)
     merge_parts([folder / "part.npz"], folder / "data", SCHEMA, {"command": "test"})
     return folder / "data", episodes
