@@ -28,12 +28,24 @@ CLAIMED: dict[str, tuple[str, ...]] = {
     "iiwa": (
         "box-none-pickplace",
         "box-none-push",
+        "box-none-shelf",
+        "box-none-trashcan",
         "dumbbell-none-pickplace",
         "dumbbell-none-push",
+        "dumbbell-none-shelf",
+        "dumbbell-none-trashcan",
         "plate-none-pickplace",
         "plate-none-push",
+        "plate-none-shelf",
+        "plate-none-trashcan",
         "hollowbox-none-pickplace",
         "hollowbox-none-push",
+        "hollowbox-none-shelf",
+        "hollowbox-none-trashcan",
+    ),
+    "jaco": (
+        "box-none-pickplace",
+        "box-none-push",
     ),
 }
 """Robot → tasks."""
