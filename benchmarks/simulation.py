@@ -261,7 +261,8 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
             for row in report["collection"]
         ),
     ]
-    return {"bridge": "\n".join(bridge), "collection": "\n".join(collected)}
+    tables = {"bridge": "\n".join(bridge)}
+    return tables | ({"collection": "\n".join(collected)} if report["collection"] else {})
 
 
 def main(arguments: list[str] | None = None) -> None:
