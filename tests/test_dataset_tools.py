@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from store_rig import episode
 
-import lram_core.data.stream as stream_module
+import lram_core.data.arrays as arrays_module
 from lram_core.cli import cli
 from lram_core.codec import ActionCodec
 from lram_core.contract import ActionField
@@ -136,10 +136,10 @@ class TestTrainingFromFiles:
             evaluate_every=4, checkpoint_every=8, evaluation_windows=2, bins=32,
         )  # fmt: skip
         loaded = train([tmp_path / "set"], tmp_path / "a", tmp_path / "run_a", config)
-        monkeypatch.setattr(stream_module, "memory", lambda device: 1000)
+        monkeypatch.setattr(arrays_module, "memory", lambda device: 1000)
         made = []
         monkeypatch.setattr(
-            stream_module, "MappedRows", lambda *args: made.append(args) or MappedRows(*args)
+            arrays_module, "MappedRows", lambda *args: made.append(args) or MappedRows(*args)
         )
         mapped = train([tmp_path / "set"], tmp_path / "b", tmp_path / "run_b", config)
         assert len(made) == 3
