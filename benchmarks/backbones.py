@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +69,7 @@ def one_model(args: argparse.Namespace, data: Path, label: str, width: int, seed
         evaluate_every=args.steps,
         device="cpu",
     )
-    begin = time.monotonic()
     metrics = learn([data], folder, config)
-    seconds = time.monotonic() - begin
     found = score(folder, "metaworld", args.tasks, args.evaluations, args.workers)
     wins = {task: int(sum(values)) for task, values in found.items()}
     result = {
@@ -82,7 +79,6 @@ def one_model(args: argparse.Namespace, data: Path, label: str, width: int, seed
         "parameters": sum(p.numel() for p in load_bundle(folder / "bundle")[0].parameters()),
         "loss": metrics["loss"],
         "mae": metrics["mae"],
-        "train_s": seconds,
         "wins": wins,
         "episodes": args.evaluations,
     }

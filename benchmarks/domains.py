@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.output import write_json
-from benchmarks.stages import Scores, collect, learn, score
+from benchmarks.stages import Scores, add_options, collect, learn, score
 from lram_core.backbones import size_options
 from lram_core.machine import machine_name
 from lram_core.statistics import bootstrap_interval
@@ -124,16 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--domains", nargs="+", choices=list(DOMAINS), default=list(DOMAINS))
     parser.add_argument("--tasks", type=int, default=None, help="only so many a domain")
-    parser.add_argument("--episodes", type=int, default=200, help="demonstrations a task")
-    parser.add_argument("--long-episodes", type=int, default=30, help="the same, of DMControl")
-    parser.add_argument("--size", default="d128")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--streams", type=int, default=5, help="a domain")
-    parser.add_argument("--evaluations", type=int, default=20, help="episodes a task")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--work", type=Path, default=Path("runs/domains"))
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--long-episodes", type=int, default=30, help="of DMControl")
+    add_options(parser, "domains", episodes=200, steps=2000, streams=5)
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     report = run(args)

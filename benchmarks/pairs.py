@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.domains import mean
 from benchmarks.output import write_json
-from benchmarks.stages import collect, learn, score
+from benchmarks.stages import add_options, collect, learn, score
 from lram_core.backbones import size_options
 from lram_core.machine import machine_name
 from lram_core.training.config import TrainConfig
@@ -112,16 +111,8 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--objectives", nargs="+", default=["pickplace", "push"])
-    parser.add_argument("--episodes", type=int, default=60, help="demonstrations a task")
     parser.add_argument("--noise", type=float, default=0.1)
-    parser.add_argument("--size", default="d128")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--streams", type=int, default=6, help="an arm")
-    parser.add_argument("--evaluations", type=int, default=20, help="episodes a task")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--work", type=Path, default=Path("runs/pairs"))
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    add_options(parser, "pairs", episodes=60, steps=3000, streams=6)
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     report = run(args)

@@ -5,6 +5,7 @@ What is there already is not done again, so that a study which was cut off goes 
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -20,6 +21,21 @@ from lram_sim.workers import PolicySource
 UNSEEN_SEED = 1_100_000_000
 Scores = dict[str, list[float]]
 """Task → a number an episode: 1 or 0 for success, or the return as a share of full marks."""
+
+
+def add_options(
+    parser: argparse.ArgumentParser, work: str, episodes: int, steps: int, streams: int
+) -> None:
+    """Declare what every study of one size has; its defaults where studies differ."""
+    parser.add_argument("--episodes", type=int, default=episodes, help="demonstrations a task")
+    parser.add_argument("--size", default="d128")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--streams", type=int, default=streams, help="an embodiment")
+    parser.add_argument("--evaluations", type=int, default=20, help="episodes a task")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--work", type=Path, default=Path("runs") / work)
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
 
 
 def collect(

@@ -6,46 +6,12 @@ others, but it fails too often, or was not measured, so no demonstrations are co
 
 from __future__ import annotations
 
+from lram_sim.composuite_names import OBJECTIVES, OBJECTS
+
+_WITHOUT_OBSTACLE = tuple(f"{o}-none-{objective}" for o in OBJECTS for objective in OBJECTIVES)
 CLAIMED: dict[str, tuple[str, ...]] = {
-    "panda": (
-        "box-none-pickplace",
-        "box-none-push",
-        "box-none-shelf",
-        "box-none-trashcan",
-        "dumbbell-none-pickplace",
-        "dumbbell-none-push",
-        "dumbbell-none-shelf",
-        "dumbbell-none-trashcan",
-        "plate-none-pickplace",
-        "plate-none-push",
-        "plate-none-shelf",
-        "plate-none-trashcan",
-        "hollowbox-none-pickplace",
-        "hollowbox-none-push",
-        "hollowbox-none-shelf",
-        "hollowbox-none-trashcan",
-    ),
-    "iiwa": (
-        "box-none-pickplace",
-        "box-none-push",
-        "box-none-shelf",
-        "box-none-trashcan",
-        "dumbbell-none-pickplace",
-        "dumbbell-none-push",
-        "dumbbell-none-shelf",
-        "dumbbell-none-trashcan",
-        "plate-none-pickplace",
-        "plate-none-push",
-        "plate-none-shelf",
-        "plate-none-trashcan",
-        "hollowbox-none-pickplace",
-        "hollowbox-none-push",
-        "hollowbox-none-shelf",
-        "hollowbox-none-trashcan",
-    ),
-    "jaco": (
-        "box-none-pickplace",
-        "box-none-push",
-    ),
+    "panda": _WITHOUT_OBSTACLE,
+    "iiwa": _WITHOUT_OBSTACLE,
+    "jaco": ("box-none-pickplace", "box-none-push"),
 }
 """Robot → tasks."""

@@ -44,7 +44,7 @@ from lram_sim.robosuite_env import (
 )
 from lram_sim.robosuite_scene import finger_name
 from lram_sim.robosuite_suite import REWARD, RobosuiteTask, action_fields
-from lram_sim.suite import Expert, StepResult, package_versions
+from lram_sim.suite import Expert, StepResult, check_claimed, package_versions
 from lram_sim.topics import (
     JOINT_STATE,
     JOINT_STATES,
@@ -140,11 +140,7 @@ class ComposuiteTask(RobosuiteTask):
         Raises:
             TaskError: it does not succeed reliably in this task; lists those in which it does.
         """
-        if self.name not in self._claimed:
-            raise TaskError(
-                f"task '{self.name}' of suite '{self.suite}' has no expert that was measured to "
-                f"succeed in 95 % of the episodes; tasks with one: {listed(self._claimed)}"
-            )
+        check_claimed(self.name, self.suite, self._claimed)
         return self.attempt()
 
     def attempt(self) -> Expert:

@@ -34,7 +34,7 @@ from lram_sim.robosuite_env import (
 from lram_sim.robosuite_scene import finger_name
 from lram_sim.robosuite_suite import CONTROLLER_NAMES, RobosuiteTask, action_fields, make_drive
 from lram_sim.subtasks import SUCCESS, Pose, Subtask
-from lram_sim.suite import Array, Expert, package_versions
+from lram_sim.suite import Array, Expert, check_claimed, package_versions
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic, pose_topic
 
 MAX_EPISODE_STEPS = max(spec.horizon for spec in SPECS.values())
@@ -170,11 +170,7 @@ class MimicgenTask(RobosuiteTask):
         Raises:
             TaskError: it does not succeed reliably in this task; lists those in which it does.
         """
-        if self.name not in self._claimed:
-            raise TaskError(
-                f"task '{self.name}' of suite '{self.suite}' has no expert that was measured to "
-                f"succeed in 95 % of the episodes; tasks with one: {listed(self._claimed)}"
-            )
+        check_claimed(self.name, self.suite, self._claimed)
         return self.attempt()
 
     def attempt(self) -> Expert:

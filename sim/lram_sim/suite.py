@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -302,6 +302,15 @@ def demonstration_return(task: Task) -> float | None:
     """
     found: float | None = getattr(task, "demonstration_return", None)
     return found
+
+
+def check_claimed(task: str, suite: str, claimed: Sequence[str]) -> None:
+    """Raises TaskError if a task's expert was not measured to succeed; lists those that were."""
+    if task not in claimed:
+        raise TaskError(
+            f"task '{task}' of suite '{suite}' has no expert that was measured to "
+            f"succeed in 95 % of the episodes; tasks with one: {listed(claimed)}"
+        )
 
 
 def package_versions(*packages: str) -> dict[str, str]:
