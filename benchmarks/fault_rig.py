@@ -43,7 +43,7 @@ LIMITS = MotionLimits(
 )
 WAIT_S = 60.0  # for anything to happen on a busy machine
 _CALL_S = 3.0
-_POLL_S = 0.005
+POLL_S = 0.005
 _QOS = QoSProfile(depth=5000, reliability=ReliabilityPolicy.RELIABLE)
 _LINE = re.compile(r"\[(\w+)\] \[(\d+\.\d+)\] \[([\w.]+)\]: (.*)")
 _STOPPED = re.compile(r"stopped: (\w+)(?:: (.*?))?(?:; re-arm by the service ~/rearm)?$")
@@ -55,7 +55,7 @@ def wait_until(done: Callable[[], Any], what: str, timeout: float = WAIT_S) -> A
     while not (found := done()):
         if time.monotonic() > end:
             raise CommandError(f"not within {timeout:g} s: {what}")
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
     return found
 
 
@@ -165,7 +165,7 @@ class Observer:
             if time.monotonic() > end:
                 client.remove_pending_request(future)
                 return None
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
         return future.result()
 
     def _serve(self) -> None:
