@@ -34,7 +34,8 @@ def joint_policy():
 
 def arm_contract(folder, **changes):
     """Write the contract of an arm whose joints are commanded by position."""
-    states = {**STATES, "max_age": 1.0}
+    # Deep: a recorder that was not scheduled for a tenth of a second must not miss a reading.
+    states = {**STATES, "max_age": 1.0, "depth": 1000}
     path = folder / "arm.yaml"
     data = contract_data(sink_data("forward_position"), inputs=[states], **changes)
     path.write_text(yaml.safe_dump(data, sort_keys=False))  # their order is that of the wire

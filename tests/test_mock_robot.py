@@ -29,6 +29,7 @@ from lram_ros.mock.joints import Joint, Joints, joint_names
 from lram_ros.mock.node import MockOptions, MockRobot
 from lram_ros.mock.sensors import MessageMaker
 from lram_ros.robot_contract import RobotContract
+from lram_ros.ticker import TickTime
 
 CONFIG = Path(__file__).parents[1] / "config"
 SHIPPED = sorted(CONFIG.glob("*.yaml"))
@@ -550,6 +551,36 @@ def start(peer):
     yield start
     for robot in robots:
         robot.stop()
+
+
+def test_stamps_tell_when_a_tick_was_due_even_if_the_first_came_late(peer, start, arm, monkeypatch):
+    ticks = []
+
+    class Still:
+        """A ticker that leaves its ticks to the test."""
+
+        missed = 0
+
+        def __init__(self, rate, tick, on_failure, name):
+            ticks.append(tick)
+
+        def start(self):
+            pass
+
+        stop = start
+
+    monkeypatch.setattr("lram_ros.mock.node.Ticker", Still)
+    states = peer.listen(message_class("sensor_msgs/msg/JointState"), "joint_states")
+    robot = start(arm)
+    peer.until(lambda: robot.count_subscribers("joint_states"))
+    before = robot.get_clock().now().nanoseconds
+    due = time.monotonic() - 0.3
+    ticks[0](TickTime(0, due, 0.3, 0))
+    ticks[0](TickTime(1, due + 0.02, 0.28, 0))
+    peer.until(lambda: len(states) == 2)
+    first, second = map(stamp_of, states)
+    assert before - 301_000_000 <= first < before
+    assert second - first == 20_000_000
 
 
 def test_a_contract_is_served_and_its_commands_are_followed(peer, start, arm):

@@ -168,7 +168,9 @@ class MockRobot(Node):
     def _tick(self, when: TickTime) -> None:
         if self._published == 0:
             self._begin = when.deadline
-            now = self.get_clock().now().nanoseconds
+            # A first tick that came late must not put every stamp ahead of its time.
+            late = round((time.monotonic() - when.deadline) * 1e9)
+            now = self.get_clock().now().nanoseconds - late
             self._start_ns = _SIM_START_NS if self._options.sim_time else now
         elapsed = round(when.deadline - self._begin, 6)  # 0.6 s, not 0.5999999
         self._take_plan(elapsed)

@@ -27,7 +27,10 @@ from lram_ros.robot_contract import RobotContract
 
 HOLD_S = 0.25
 """Seconds that a command stands for where its topic says nothing new."""
-_LOOK_BACK = 64  # readings among which a tick's is looked for
+_LOOK_BACK = _LOOK_AHEAD = 64
+"""Readings recorded before and after a tick's trace among which the tick's is looked for by its
+stamp. After it as well: a recorder that was kept waiting takes one topic's backlog before the
+other's."""
 _EXACT_S = 2e-9
 
 
@@ -162,10 +165,11 @@ def chosen_readings(record: BagRecord) -> npt.NDArray[np.int64]:
 def _chosen(stream: Stream, trace: RecordedTrace, column: int) -> int:
     age = float(trace.message.input_age[column])
     began = trace.time - round(trace.message.total_s * SECOND)
-    end = int(np.searchsorted(stream.times, trace.time, side="right")) + 2
-    start = max(0, end - _LOOK_BACK)
+    came = int(np.searchsorted(stream.times, trace.time, side="right"))
+    start, end = max(0, came - _LOOK_BACK), came + 2
     if len(stream.stamps):
-        by_stamp = np.abs((trace.stamp - stream.stamps[start:end]) / SECOND - age)
+        stamps = stream.stamps[start : came + _LOOK_AHEAD]
+        by_stamp = np.abs((trace.stamp - stamps) / SECOND - age)
         if len(by_stamp) and by_stamp.min() <= _EXACT_S:
             return start + int(np.flatnonzero(by_stamp <= _EXACT_S)[-1])
     near = np.abs(stream.times[start:end] - (began - round(age * SECOND)))
