@@ -26,6 +26,7 @@ COMMANDS = {
     "contract": ("lram_ros.contract_commands:contract", "Show or check a robot contract."),
     "mock-robot": ("lram_ros.mock.command:mock_robot", "Serve a robot contract without a robot."),
     "monitor": ("lram_ros.monitor:monitor", "Show a running policy node live in the terminal."),
+    "rearm": ("lram_ros.rearm:rearm", "Let a policy node that has stopped start again."),
     "replay": ("lram_ros.replay.command:replay", "Open a recording; ask a policy once more."),
     "demo": ("lram_ros.commands:demo", "Run simulator and policy as ROS 2 nodes, with a report."),
 }
