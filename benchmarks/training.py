@@ -5,7 +5,8 @@
 A step is what the trainer does with a batch: embedding, backbone, head, cross-entropy, backward
 pass, gradient clipping, AdamW. The same embedding and head stand around every backbone, with the
 same weights where the peer's layout is ours. Ours runs as in the trainer, with episode starts
-inside the windows and the state carried over them; the peers have neither.
+inside the windows and, but for the Transformer, the state carried over them; the peers have
+neither. Both also with ``torch.compile``, which is ``--compile`` in ``lram train``.
 
 All take turns in one process on one thread. What counts is processor time, which other programs on
 the machine change less than the clock on the wall.
@@ -48,6 +49,7 @@ PEERS = {
     "mamba": "transformers' Mamba",
     "transformer": "transformers' GPT-2",
 }
+COMPILED = ", compiled"
 CLIP, LR = 0.25, 1e-4
 
 Batch = dict[str, Tensor]
@@ -153,17 +155,19 @@ def stepper(
     return step
 
 
-def ours(model: ActionModel, batch: Batch) -> Callable[[], Tensor]:
-    """Return the trainer's forward pass, which carries the state from call to call."""
-    state = model.init_state(len(batch["start"]))
+def ours(model: ActionModel, batch: Batch, carry: bool, compiled: bool) -> Callable[[], Tensor]:
+    """Return the trainer's forward pass, which may carry the state from call to call."""
+    state = model.init_state(len(batch["start"])) if carry else None
+    network = torch.compile(model) if compiled else model
 
     def forward() -> Tensor:
         nonlocal state
-        logits, after = model(
+        logits, after = network(
             batch["observations"], batch["to_go"], batch["rewards"], batch["start"], state
         )
-        state = {name: value.detach() for name, value in after.items()}
-        return logits
+        if carry:
+            state = {name: value.detach() for name, value in after.items()}
+        return logits  # type: ignore[no-any-return]
 
     return forward
 
@@ -182,19 +186,29 @@ def same_loss(model: str, size: str, ticks: int) -> float | None:
     return abs(float(losses[0] - losses[1]))
 
 
+def contestants(args: argparse.Namespace, model: str, size: str) -> dict[str, Callable[[], float]]:
+    """Return name → what makes one training step: ``ours``, ``peer``, and both compiled."""
+    bins = random_model(model, size).config.bins
+    batch = random_batch(args.batch, args.context, bins)
+    steps = {}
+    for suffix in ("", COMPILED) if args.compile else ("",):
+        mine = random_model(model, size).train()
+        carry = model != "transformer"  # a GPT-2 sees no token of the window before either
+        forward = ours(mine, batch, carry, bool(suffix))
+        steps["ours" + suffix] = stepper(mine, forward, batch["labels"])
+        other = peer(model, size, args.context)
+        run = torch.compile(other) if suffix else other
+        steps["peer" + suffix] = stepper(other, lambda run=run: run(batch), batch["labels"])
+    return steps
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Time all contestants; returns the report."""
     torch.set_num_threads(1)
     groups = []
     for size in args.sizes:
         for model in (name for name in args.models if exists(name, size)):
-            mine = random_model(model, size).train()
-            other = peer(model, size, args.context)
-            batch = random_batch(args.batch, args.context, mine.config.bins)
-            steps = {
-                "ours": stepper(mine, ours(mine, batch), batch["labels"]),
-                "peer": stepper(other, lambda other=other, b=batch: other(b), batch["labels"]),
-            }
+            steps = contestants(args, model, size)
             seconds: dict[str, list[float]] = {name: [] for name in steps}
             for number in range(args.warm_up + args.rounds):
                 for name in sorted(steps, reverse=bool(number % 2)):
@@ -208,16 +222,21 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                     "size": size,
                     "model": model,
                     "peer": PEERS[model],
-                    "parameters": sum(p.numel() for p in mine.parameters()),
+                    "parameters": sum(p.numel() for p in random_model(model, size).parameters()),
                     "seconds": seconds,
                     "timesteps_per_s": {
                         name: args.batch * args.context / value for name, value in medians.items()
                     },
-                    "ratio": medians["peer"] / medians["ours"],
+                    "ratios": {
+                        name: medians["peer"] / value
+                        for name, value in medians.items()
+                        if name != "peer"
+                    },
                     "loss_difference": same_loss(model, size, args.context),
                 }
             )
-            print(f"{size} {model}: {groups[-1]['ratio']:.2f} × {PEERS[model]}", flush=True)
+            ratios = ", ".join(f"{name} {r:.2f}" for name, r in groups[-1]["ratios"].items())
+            print(f"{size} {model}: {ratios} × {PEERS[model]}", flush=True)
     return {
         "machine": machine_name(),
         "torch": torch.__version__,
@@ -235,7 +254,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--context", type=int, default=50, help="timesteps a window")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--warm-up", type=int, default=1)
+    parser.add_argument("--warm-up", type=int, default=2)
+    parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     args = parser.parse_args(arguments)
     unknown = [size for size in args.sizes if not any(exists(m, size) for m in args.models)]

@@ -112,9 +112,7 @@ class InputNorm(nn.Module):
         Constant inputs keep a std of 1.
         """
         if isinstance(values, MappedRows):
-            std, mean = values.std_mean()
-            if columns is not None:
-                std, mean = std[columns], mean[columns]
+            std, mean = values.std_mean(columns)
         else:
             chosen = values if columns is None else values[:, columns.to(values.device)]
             std, mean = torch.std_mean(chosen.double(), dim=0, correction=0)

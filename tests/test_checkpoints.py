@@ -25,10 +25,11 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from lram_core.bundle import load_joint_bundle
+from lram_core.contract import ObservationField
 from lram_core.data.arrays import EpisodeSpan
 from lram_core.data.stream import window_stream
 from lram_core.errors import CommandError, DataError
-from lram_core.testing import small_dataset
+from lram_core.testing import SCHEMA, small_dataset
 from lram_core.training import checkpoint
 from lram_core.training.checkpoint import Trainee, checkpoints, read_checkpoint
 from lram_core.training.config import TrainConfig
@@ -285,3 +286,37 @@ def test_a_checkpoint_of_other_parts_is_refused(
         patch.setattr("lram_core.training.train.open_run", lambda *args: None)
         with pytest.raises(CommandError, match=r"batches have 1 parts .* this run's have 2"):
             train([data], tmp_path / "b", tmp_path / "run", replace(CONFIG, accumulate=2))
+
+
+def test_a_run_does_not_go_on_with_data_of_other_fields(
+    tmp_path: Path, broken_off: Path, data: Path
+) -> None:
+    """The folder of the data is the same, what is in it is not; nothing is taken for damaged."""
+    run, place = tmp_path / "run", data.with_name("moved")
+    shutil.copytree(broken_off, run)
+    before = sorted(path.name for path in run.rglob("*"))
+    goal, speed = SCHEMA.observation[-1], ObservationField("speed", 4, "rad/s")
+    data.rename(place)
+    try:
+        for observation, message in (
+            (
+                (*SCHEMA.observation, speed),
+                f"{data} does not fit the run in {run}, .*: observation field speed is not exp",
+            ),
+            (
+                (*SCHEMA.observation[:-1], replace(goal, unit="m")),
+                "observation field goal: unit 'm' instead of 'rad'; choose another --run",
+            ),
+            (SCHEMA.observation[:-1], "observation field goal is missing"),
+        ):
+            small_dataset(data, schema=replace(SCHEMA, observation=observation))
+            with pytest.raises(CommandError, match=message):
+                train([data], tmp_path / "b", run, CONFIG)
+            shutil.rmtree(data)
+        small_dataset(data, schema=replace(SCHEMA, suite="other"))
+        with pytest.raises(CommandError, match="suite testing is missing, suite other is new"):
+            train([data], tmp_path / "b", run, CONFIG)
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+        place.rename(data)
+    assert sorted(path.name for path in run.rglob("*")) == before

@@ -234,7 +234,7 @@ def test_what_was_collected_is_kept_when_an_expert_fails(
     def serial(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
         yield from map(function, items)
 
-    monkeypatch.setattr(collection, "cached_task", lambda suite, name: tasks[name])
+    monkeypatch.setattr(collection, "cached_task", lambda suite, name, cameras: tasks[name])
     out = tmp_path / "data"
     recipe = Recipe(episodes=50, seed=0, noise=0.2)
     for _ in range(2):  # the second time from the finished dataset

@@ -308,7 +308,7 @@ class TestTools:
         file = tmp_path / "set" / "dataset.json"
         file.write_text(file.read_text().replace('"format_version": 1', '"format_version": 7'))
         text = run("data", "info", tmp_path / "set")
-        assert text == f"{tmp_path / 'set'}: format_version 7 found, this release reads 1"
+        assert text == f"{tmp_path / 'set'}: format_version 7 found, this release reads 1 and 2"
 
     def test_commands(self, tmp_path):
         small_dataset(tmp_path / "set")

@@ -1,4 +1,4 @@
-"""The folder of a run: settings, surroundings, metrics, curves; and the trackers."""
+"""The folder of a run: settings, surroundings, metrics, curves; TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
 
-from lram_core.errors import CommandError, DataError
+from lram_core.errors import DataError
 from lram_core.testing import small_dataset
 from lram_core.training.config import TrainConfig
 from lram_core.training.run_folder import MetricsFile, draw_curves, git_revision, read_metrics
@@ -103,45 +100,6 @@ def test_metrics_after_the_checkpoint_are_dropped_and_columns_may_be_new(tmp_pat
     (tmp_path / "metrics.csv").write_text("step,loss\n2,many\n")
     with pytest.raises(DataError, match="not a training run's folder"):
         read_metrics(tmp_path)
-
-
-class FakeWandb(ModuleType):
-    """Stands in for the package ``wandb``: takes what a run is given."""
-
-    def __init__(self) -> None:
-        super().__init__("wandb")
-        self.inits: list[dict[str, Any]] = []
-        self.logged: list[tuple[int, dict[str, float]]] = []
-        self.finished = 0
-        self.id = "abc123"
-
-    def init(self, **settings: Any) -> FakeWandb:
-        self.inits.append(settings)
-        return self
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.logged.append((step, values))
-
-    def finish(self) -> None:
-        self.finished += 1
-
-
-def test_weights_and_biases_where_asked_for(tmp_path: Path, data: Path) -> None:
-    config = replace(CONFIG, tracker="wandb", wandb_project="arms")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "wandb", None)
-        with pytest.raises(CommandError, match="needs the Python module 'wandb', which is not ins"):
-            train([data], tmp_path / "b", tmp_path / "run", config)
-        fake = FakeWandb()
-        patch.setitem(sys.modules, "wandb", fake)
-        train([data], tmp_path / "b", tmp_path / "run", config)
-        assert fake.inits[0]["project"] == "arms"
-        assert fake.inits[0]["config"]["data"] == [str(data)]
-        assert [step for step, _ in fake.logged] == [2, 4]
-        assert fake.logged[0][1]["train_loss"] > 0
-        assert fake.finished == 1
-        train([data], tmp_path / "b", tmp_path / "run", config)
-        assert [init["id"] for init in fake.inits] == [None, "abc123"]
 
 
 def test_without_tensorboard_a_run_says_so_once(

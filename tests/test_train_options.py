@@ -6,10 +6,14 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch._dynamo.backends.debugging import aot_eager
 
 from lram_core.bundle import load_joint_bundle
 from lram_core.contract import PolicyContract
@@ -117,6 +121,40 @@ def test_bfloat16_on_a_cpu_keeps_the_recurrence_in_float32(data: Path, options: 
     full, half = (gradients([data], replace(config, bf16_cpu=b))[0] for b in (False, True))
     assert full != half
     assert half == pytest.approx(full, rel=0.02)
+
+
+def test_a_compiled_network_learns_as_any_other_and_goes_on(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced once, forward and backward; the generated code is left to torch's own tests."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> object:
+        graphs.append(graph)
+        return aot_eager(graph, inputs)
+
+    def cut_off(network: torch.nn.Module, trainee: Trainee, *rest: Any) -> torch.Tensor:
+        if trainee.step == 3:
+            raise KeyboardInterrupt
+        return take_step(network, trainee, *rest)
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    rows: dict[str, list[list[str]]] = {}
+    for name, on in (("eager", False), ("compiled", True)):
+        config = replace(CONFIG, compile=on, evaluate_every=1, checkpoint_every=2)
+        run = tmp_path / name
+        with monkeypatch.context() as patch:
+            if on:
+                patch.setattr("lram_core.training.train.take_step", cut_off)
+                with pytest.raises(KeyboardInterrupt):
+                    train([data], tmp_path / "b", run, config)
+                assert len(graphs) == 1, "steps of one shape are traced once"
+        train([data], tmp_path / "b", run, config)
+        with (run / "metrics.csv").open() as file:
+            rows[name] = [[r["train_loss"], r["loss"], r["mae"]] for r in csv.DictReader(file)]
+    assert np.array(rows["compiled"], float) == pytest.approx(
+        np.array(rows["eager"], float), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(

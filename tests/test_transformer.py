@@ -51,6 +51,16 @@ def test_outputs_are_those_of_the_textbook(model: Transformer) -> None:
 
 
 @torch.no_grad()
+def test_an_empty_cache_is_as_none(model: Transformer) -> None:
+    tokens, starts = torch.randn(2, TOKENS, 32), torch.rand(2, TOKENS) < 0.1
+    empty = model(tokens, starts, model.init_state(2))
+    none = model(tokens, starts)
+    torch.testing.assert_close(none[0], empty[0], atol=1e-5, rtol=0)
+    for name, value in empty[1].items():
+        torch.testing.assert_close(none[1][name], value, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_a_token_sees_its_window_and_nothing_older(model: Transformer) -> None:
     """Within one block; through two blocks the view widens."""
     shallow = roughened(Transformer(TransformerConfig(32, 1, 4, context=5, max_timesteps=12)))

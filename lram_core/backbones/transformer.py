@@ -124,6 +124,7 @@ class Transformer(Backbone):
     def forward(
         self, tokens: Tensor, reset_mask: Tensor | None = None, state: State | None = None
     ) -> tuple[Tensor, State]:
+        fresh = state is None  # nothing is cached: nothing of it is attended to
         if state is None:
             state = self.init_state(tokens.shape[0], tokens.device)
         length = tokens.shape[1]
@@ -134,12 +135,16 @@ class Transformer(Backbone):
             begin = torch.cummax(torch.where(reset_mask, here, begin), dim=-1).values
         numbers = here - begin
         visible = self._visible(numbers, state["position"], segment)
+        if fresh:
+            visible = visible[..., self.config.window :]
         new: State = {}
         x = self._placed(tokens, numbers)
         for layer, block in enumerate(self.blocks):
             q, k, v = block.project(x)  # type: ignore[operator]
             old_k, old_v = state[f"{layer}.k"], state[f"{layer}.v"]
-            keys, values = torch.cat([old_k.to(k), k], 2), torch.cat([old_v.to(v), v], 2)
+            keys, values = k, v
+            if not fresh:
+                keys, values = torch.cat([old_k.to(k), k], 2), torch.cat([old_v.to(v), v], 2)
             read = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible)
             x = block.finish(x, read)  # type: ignore[operator]
             new[f"{layer}.k"] = refilled(old_k, k, numbers)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lram_core.codec import ActionCodec
+from lram_core.contract import pictures
 from lram_core.data.mapped import MappedRows, memory
 from lram_core.data.schema import schema_differences
 from lram_core.data.split import hold_out
@@ -34,8 +35,9 @@ class TrainingArrays:
     Attributes:
         observations: (N, observation_size). returns_to_go, rewards: (N,), scaled.
         bins: (N, action_size) int64, the labels. actions: (N, action_size), the labels' values.
-            Of data larger than the memory, these and the observations are :class:`MappedRows`:
-            indexed by the rows of a batch they give the same tensors, read from the files then.
+            Of data larger than the memory, or with pictures, these and the observations are
+            :class:`MappedRows`: indexed by the rows of a batch they give the same tensors, read
+            from the files then.
         episodes: all episodes; tasks: their task names; seeds: their reset seeds; returns: their
             returns, in reward units; sources: the numbers of the datasets they are from.
         suite: of the datasets.
@@ -69,7 +71,7 @@ class TrainingArrays:
             device: where the tensors are.
             mapped: leave observations and actions in the files; rewards and returns (8 bytes a
                 tick) are loaded all the same. None: where they would take more than half of the
-                device's memory.
+                device's memory, and where there are pictures, which are smaller in the files.
 
         Raises:
             DataError: a dataset has another schema than the first one.
@@ -106,7 +108,7 @@ class TrainingArrays:
         if mapped is None:
             # Labels are twice the size of the actions they are made of.
             wanted = sum(data.observations.nbytes + 3 * data.actions.nbytes for data in datasets)
-            mapped = wanted > memory(device) // 2
+            mapped = wanted > memory(device) // 2 or bool(pictures(schema.observation))
         if mapped:
             observations = [data.observations for data in datasets]
             actions = [data.actions for data in datasets]

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from lram_core.contract import ActionField, ObservationField
 from lram_core.data.store import Dataset
-from lram_core.data.writer import ARRAYS
 
 SAMPLE = 100_000  # ticks looked at for ranges: a large set is not read to describe it
+VALUES = 1 << 26  # and no more values than this, of observations with pictures
 _STRETCHES = 100
 
 
@@ -29,11 +29,11 @@ def describe(data: Dataset, sample: int = SAMPLE) -> dict[str, Any]:
     schema, steps = data.schema, data.steps
     lengths, returns = data.column("length"), data.column("return")
     success, tasks = data.column("success"), data.column("task")
-    rows = sample_rows(steps, sample)
+    rows = sample_rows(steps, min(sample, max(1, VALUES // schema.observation_size)))
     observations, actions = data.observations[rows], data.actions[rows]
     return {
         "path": str(data.path),
-        "bytes": sum((data.path / f"{name}.npy").stat().st_size for name in ARRAYS),
+        "bytes": sum((data.path / n).stat().st_size for n in data.checksums if n.endswith(".npy")),
         "episodes": len(data),
         "steps": steps,
         "hours": steps / schema.control_rate / 3600,

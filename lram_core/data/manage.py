@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lram_core.data.pictures import without_pixels
 from lram_core.data.schema import schema_differences
 from lram_core.data.split import hold_out
 from lram_core.data.store import Dataset
@@ -15,7 +16,7 @@ from lram_core.data.writer import ARRAYS, DatasetWriter
 from lram_core.errors import CommandError, DataError, listed
 from lram_core.returns import episode_return
 
-_BLOCK = 1 << 18  # rows
+_BLOCK = 1 << 24  # values
 Progress = Callable[[int], None]
 
 
@@ -32,9 +33,10 @@ def verify_dataset(path: Path) -> Dataset:
     data.verify(thorough=True)
     starts = data.column("start")
     for name in ARRAYS:
-        array = getattr(data, name)
-        for begin in range(0, len(array), _BLOCK):
-            bad = ~np.isfinite(array[begin : begin + _BLOCK])
+        array = without_pixels(getattr(data, name))
+        rows = max(1, _BLOCK // max(1, array[0].size))
+        for begin in range(0, len(array), rows):
+            bad = ~np.isfinite(array[begin : begin + rows])
             if bad.any():
                 row = begin + int(np.argwhere(bad)[0, 0])
                 episode = int(np.searchsorted(starts, row, side="right")) - 1

@@ -10,8 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lram_core.data.pictures import PictureRows
+
 Rows = npt.NDArray[np.float32]
-_BLOCK = 1 << 16  # rows
+_BLOCK, _VALUES = 1 << 16, 1 << 23  # rows, and their values
 
 
 def memory(device: torch.device | str) -> int:
@@ -59,17 +61,23 @@ class MappedRows:
         made = rows if self._convert is None else self._convert(rows)
         return torch.from_numpy(made).reshape(*wanted.shape, made.shape[-1]).to(self._device)
 
-    def std_mean(self) -> tuple[Tensor, Tensor]:
+    def std_mean(self, columns: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return standard deviation and mean over all rows, float64 (size,); reads every row once.
 
         As ``torch.std_mean(…, dim=0, correction=0)``, in bounded memory.
+
+        Args:
+            columns: those that are no pixels, of observations with pictures; None for all.
         """
+        if columns is not None:
+            return self._without_pixels(columns.cpu().numpy()).std_mean()
         count = 0
         mean = np.zeros(self._arrays[0].shape[1])
         squares = np.zeros_like(mean)
+        rows = max(1, min(_BLOCK, _VALUES // max(1, len(mean))))
         for array in self._arrays:
-            for start in range(0, len(array), _BLOCK):
-                block = np.asarray(array[start : start + _BLOCK], dtype=np.float64)
+            for start in range(0, len(array), rows):
+                block = np.asarray(array[start : start + rows], dtype=np.float64)
                 if self._convert is not None:
                     block = self._convert(block.astype(np.float32)).astype(np.float64)
                 size, middle = len(block), block.mean(0)
@@ -78,3 +86,12 @@ class MappedRows:
                 mean += apart * size / (count + size)
                 count += size
         return torch.from_numpy(np.sqrt(squares / count)), torch.from_numpy(mean)
+
+    def _without_pixels(self, columns: npt.NDArray[np.intp]) -> MappedRows:
+        """The same rows without their pixels, which are not read."""
+        # Datasets of earlier releases keep pixels among the other values.
+        arrays = [
+            array.values if isinstance(array, PictureRows) else np.asarray(array[:, columns])
+            for array in self._arrays
+        ]
+        return MappedRows(arrays, self._device, self._convert)

@@ -112,13 +112,13 @@ def _action_panels(data: Dataset) -> list[tuple[str, str, Any, list[int], tuple[
 
 
 def _observation_panels(data: Dataset) -> list[tuple[str, str, Any, list[int], tuple[float, ...]]]:
-    """Delayed fields are the same values a few ticks later: they are left out."""
+    """Delayed fields, the same values a few ticks later, are left out, and so are pictures."""
     panels: list[tuple[str, str, Any, list[int], tuple[float, ...]]] = []
     start = 0
     for field in data.schema.observation:
         columns = list(range(start, start + field.size))
         start += field.size
-        if field.delay == 0:
+        if field.delay == 0 and not field.picture:
             panels.append((field.name, field.unit, data.observations, columns, ()))
     return panels
 

@@ -4,7 +4,8 @@ A dataset is a folder::
 
     dataset.json        schema, provenance, checksums
     episodes.parquet    a row an episode: task, seed, start, length, return, success, noise, source
-    observations.npy    float32 (N, observation_size)
+    observations.npy    float32 (N, observation_size), without pixels
+    pictures.npy        uint8 (N, pixels), where there are any
     actions.npy         float32 (N, action_size)
     rewards.npy         float32 (N,)
 
@@ -29,9 +30,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lram_core.contract import ObservationField
 from lram_core.data.files import atomic_path, sha256
+from lram_core.data.pictures import PictureLayout, PictureRows
 from lram_core.data.schema import DatasetSchema, Episode
-from lram_core.data.writer import ARRAYS, DESCRIPTION, FORMAT_VERSION, INDEX, DatasetWriter
+from lram_core.data.writer import (
+    ARRAYS,
+    DESCRIPTION,
+    FORMAT_VERSION,
+    INDEX,
+    PICTURES,
+    WITH_PICTURES,
+    DatasetWriter,
+)
 from lram_core.errors import DataError, LramError, listed
 from lram_core.returns import returns_to_go
 
@@ -51,8 +62,12 @@ def save_part(path: Path, packed: bytes) -> None:
         temporary.write_bytes(packed)
 
 
-def pack_part(episodes: list[Episode]) -> bytes:
-    """Return the file of :func:`write_part`; compressing it is the greater part of the work."""
+def pack_part(episodes: list[Episode], observation: tuple[ObservationField, ...] = ()) -> bytes:
+    """Return the file of :func:`write_part`; compressing it is the greater part of the work.
+
+    Pictures among the fields of the ``observation`` are kept as bytes; :func:`read_part` is to be
+    told of them, too.
+    """
     for episode in episodes:
         episode.check()
     columns = {
@@ -68,12 +83,16 @@ def pack_part(episodes: list[Episode]) -> bytes:
         if episodes
         else {}
     )
+    layout = PictureLayout.of(observation)
+    if layout.pixels and episodes:
+        where = f"episodes of {episodes[0].task}"
+        arrays["observations"], arrays[PICTURES] = layout.split(arrays["observations"], where)
     packed = io.BytesIO()
     np.savez_compressed(packed, **columns, **arrays)
     return packed.getvalue()
 
 
-def read_part(path: Path) -> list[Episode]:
+def read_part(path: Path, observation: tuple[ObservationField, ...] = ()) -> list[Episode]:
     """Read the episodes of a part. Raises DataError naming the file if it is unreadable."""
     try:
         with np.load(path, allow_pickle=False) as data:
@@ -83,6 +102,9 @@ def read_part(path: Path) -> list[Episode]:
             columns["source"] = data.get("source", none)
             ends = np.cumsum(columns["length"])
             arrays = {name: data[name] for name in ARRAYS} if len(ends) else {}
+            if PICTURES in data:
+                layout = PictureLayout.of(observation)
+                arrays["observations"] = layout.join(arrays["observations"], data[PICTURES])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a readable part of a dataset ({error})") from None
     episodes = []
@@ -118,7 +140,7 @@ def merge_parts(
     with DatasetWriter(out_dir, schema) as writer:
         for part in parts:
             try:
-                writer.extend(read_part(part))
+                writer.extend(read_part(part, schema.observation))
             except DataError as error:
                 text = str(error)
                 raise DataError(text if str(part) in text else f"{part}: {text}") from None
@@ -148,6 +170,9 @@ class Window:
 class Dataset:
     """A dataset opened for reading; the arrays are memory maps.
 
+    Observations with pictures are :class:`lram_core.data.pictures.PictureRows`, which are indexed
+    as an array is.
+
     Attributes:
         path: the folder.
         schema: meaning of the arrays' columns.
@@ -175,15 +200,21 @@ class Dataset:
         try:
             description = json.loads((folder / DESCRIPTION).read_text())
             version = description["format_version"]
-            if version != FORMAT_VERSION:
+            if version not in (FORMAT_VERSION, WITH_PICTURES):
                 raise DataError(
-                    f"{folder}: format_version {version} found, this release reads {FORMAT_VERSION}"
+                    f"{folder}: format_version {version} found, this release reads "
+                    f"{FORMAT_VERSION} and {WITH_PICTURES}"
                 )
-            arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in ARRAYS}
+            schema = DatasetSchema.from_dict(description["schema"])
+            arrays: dict[str, Any] = {
+                n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in ARRAYS
+            }
+            if version == WITH_PICTURES:
+                arrays["observations"] = _with_pictures(folder, arrays["observations"], schema)
             episodes = pq.read_table(folder / INDEX, memory_map=True)
             dataset = cls(
                 path=folder,
-                schema=DatasetSchema.from_dict(description["schema"]),
+                schema=schema,
                 provenance=description["provenance"],
                 checksums=description["sha256"],
                 episodes=episodes,
@@ -303,3 +334,22 @@ class Dataset:
         columns = (self.episodes.column(name) for name in ("start", "length", "return"))
         begin, count, total = (column[number].as_py() for column in columns)
         return begin, count, total
+
+
+def _with_pictures(
+    folder: Path, values: npt.NDArray[np.float32], schema: DatasetSchema
+) -> PictureRows:
+    """Open the pixels. Raises DataError where they do not fit schema and other values."""
+    layout = PictureLayout.of(schema.observation)
+    pixels = np.load(folder / f"{PICTURES}.npy", mmap_mode="r")
+    expected = {
+        PICTURES: (pixels, np.uint8, (len(values), layout.pixels)),
+        "observations": (values, np.float32, (len(values), len(layout.others))),
+    }
+    for name, (array, kind, shape) in expected.items():
+        if array.dtype != kind or array.shape != shape:
+            raise DataError(
+                f"{folder}/{name}.npy: {array.dtype} of shape {array.shape} found, schema and "
+                f"observations say {np.dtype(kind)} of {shape}"
+            )
+    return PictureRows(values, pixels, layout)

@@ -24,12 +24,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lram_core.data.files import sha256
+from lram_core.data.pictures import PictureLayout
 from lram_core.data.schema import DatasetSchema, Episode
 from lram_core.errors import DataError, LramError, listed
 from lram_core.returns import episode_return
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, WITH_PICTURES = 1, 2
+"""Of a dataset without pictures, as ever; and of one with them, which earlier releases cannot read.
+They kept pixels among the observations."""
 ARRAYS = ("observations", "actions", "rewards")
+PICTURES = "pictures"
+"""A fourth array, of what the observations see in pictures."""
 INDEX = "episodes.parquet"
 DESCRIPTION = "dataset.json"
 _JOURNAL, _SOURCE, _LOCK = "journal.jsonl", "source.json", "lock"
@@ -66,11 +71,19 @@ class DatasetWriter:
         self.episodes = self.steps = 0
         if self.out.exists():
             raise DataError(f"{self.out} is there already; name another folder, or remove it")
-        self._widths = {
+        self._widths: dict[str, tuple[int, ...]] = {
             "observations": (schema.observation_size,),
             "actions": (schema.action_size,),
             "rewards": (),
         }
+        self._layout = PictureLayout.of(schema.observation)
+        pixels = self._layout.pixels
+        self._kinds: dict[str, tuple[str, tuple[int, ...]]] = {
+            name: ("<f4", width) for name, width in self._widths.items()
+        }
+        if pixels:
+            self._kinds["observations"] = "<f4", (schema.observation_size - pixels,)
+            self._kinds[PICTURES] = "|u1", (pixels,)
         self._resumable = source is not None
         self._source = {"schema": schema.to_dict(), "source": source}
         suffix = ".partial" if self._resumable else f".{os.getpid()}.partial"
@@ -116,9 +129,13 @@ class DatasetWriter:
             "noise": episode.noise,
             "source": episode.source,
         }
-        for name in ARRAYS:
+        arrays = {name: getattr(episode, name) for name in ARRAYS}
+        if PICTURES in self._kinds:
+            both = self._layout.split(episode.observations, episode.where)
+            arrays["observations"], arrays[PICTURES] = both
+        for name, (kind, _) in self._kinds.items():
             file = self._files[name]
-            file.write(np.ascontiguousarray(getattr(episode, name), dtype="<f4").data)
+            file.write(np.ascontiguousarray(arrays[name], dtype=kind).data)
             file.flush()
         self._files[_JOURNAL].write(json.dumps(row).encode() + b"\n")
         self._files[_JOURNAL].flush()
@@ -147,18 +164,18 @@ class DatasetWriter:
         if longest:
             most = max(row["length"] for row in self._rows)
             self.schema = replace(self.schema, max_episode_steps=most)
-        for name, width in self._widths.items():
+        for name, (kind, width) in self._kinds.items():
             self._files[name].seek(0)
-            self._files[name].write(_header((self.steps, *width)))
+            self._files[name].write(_header((self.steps, *width), kind))
         self._close()
         pq.write_table(pa.Table.from_pylist(self._rows), self.folder / INDEX, _ROW_GROUP)
-        for name in ARRAYS:
+        for name in self._kinds:
             (self.folder / name).rename(self.folder / f"{name}.npy")
         for name in (_JOURNAL, _SOURCE, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
-        files = [*(f"{name}.npy" for name in ARRAYS), INDEX]
+        files = [*(f"{name}.npy" for name in self._kinds), INDEX]
         description = {
-            "format_version": FORMAT_VERSION,
+            "format_version": WITH_PICTURES if PICTURES in self._kinds else FORMAT_VERSION,
             "episodes": self.episodes,
             "steps": self.steps,
             "schema": self.schema.to_dict(),
@@ -177,10 +194,11 @@ class DatasetWriter:
             (self.folder / _SOURCE).write_text(json.dumps(self._source))
         self._lock()
         self._read_journal()
-        for name, width in self._widths.items():
+        for name, (kind, width) in self._kinds.items():
             path = self.folder / name
             path.touch()
-            size = _HEADER + 4 * self.steps * int(np.prod(width, dtype=np.int64))
+            row = np.dtype(kind).itemsize * int(np.prod(width, dtype=np.int64))
+            size = _HEADER + self.steps * row
             if self.episodes and path.stat().st_size < size:
                 self._close()
                 raise DataError(f"{path} is shorter than its journal says; remove {self.folder}")
@@ -244,10 +262,10 @@ class DatasetWriter:
         self._files = {}
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    """The header of a float32 array file; always of the same size, so it can be written last."""
+def _header(shape: tuple[int, ...], kind: str) -> bytes:
+    """The header of an array file; always of the same size, so it can be written last."""
     buffer = io.BytesIO()
-    fields = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    fields = {"descr": kind, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, fields)
     header = buffer.getvalue()
     assert len(header) == _HEADER, len(header)

@@ -51,6 +51,7 @@ class Report:
         self._domains, self._trainee = domains, trainee
         self._processes, self._device = processes, device
         self._stack = ExitStack()
+        self._scores: dict[str, float] = {}
 
     def __enter__(self) -> Report:
         parameters = sum(p.numel() for p in self._trainee.model.parameters())
@@ -79,14 +80,17 @@ class Report:
             self._stack.callback(self._metrics.close)
             settings = plain_settings(config, self._data)
             self._tracker = open_tracker(self._run, config, settings, step + 1, self.say)
-            self._stack.callback(self._tracker.close)
+            self._stack.push(lambda kind, *_: self._tracker.close(cut_off=kind is not None))
         self._began = time.monotonic() - self._trainee.seconds
         self._drawn = time.monotonic()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        self._stack.__exit__(kind, error, trace)
         if self._processes.main and kind is None:
             self._draw()
 
@@ -120,9 +124,7 @@ class Report:
         """Take the rollouts of this step. Returns what of it goes into the row."""
         self.say(describe(scores))
         note_rollouts(self._run, self._trainee.step, scores)
-        self._tracker.log(
-            self._trainee.step, {f"rollout/{task}": score for task, score in scores.items()}
-        )
+        self._scores = {f"rollout/{task}": score for task, score in scores.items()}
         return {SUCCESS: mean(scores)}
 
     def row(self, values: dict[str, float]) -> None:
@@ -130,7 +132,8 @@ class Report:
         if not self._processes.main:
             return
         self._metrics.write(self._trainee.step, values)
-        self._tracker.log(self._trainee.step, finite(values))
+        self._tracker.log(self._trainee.step, finite({**self._scores, **values}))
+        self._scores = {}
         self._progress.report(self._trainee.step, **brief(values))
         if time.monotonic() - self._drawn > REDRAW:
             self._draw()

@@ -68,7 +68,8 @@ def take_step(
                 ]
             ).sum()
             (loss / len(parts)).backward()
-        trainee.states[number] = {name: value.detach() for name, value in state.items()}
+        # In one layout from the first step on: a compiled network is compiled anew for another.
+        trainee.states[number] = {n: value.detach().contiguous() for n, value in state.items()}
         losses.append(loss.detach())
     nn.utils.clip_grad_norm_(trainee.model.parameters(), config.clip)
     for optimizer in trainee.optimizers:

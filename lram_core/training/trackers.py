@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
+from lram_core.data.files import atomic_path
 from lram_core.errors import CommandError
 from lram_core.training.config import TrainConfig
 
@@ -14,11 +16,11 @@ TENSORBOARD, WANDB = "tensorboard", "wandb-run.txt"
 
 
 class Tracker(Protocol):
-    """Takes metrics, step by step."""
+    """Takes metrics, once a step; ``close`` is told whether the run was cut off."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, cut_off: bool = False) -> None: ...
 
 
 class NoTracker:
@@ -27,7 +29,7 @@ class NoTracker:
     def log(self, step: int, values: Mapping[str, float]) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, cut_off: bool = False) -> None:
         pass
 
 
@@ -45,12 +47,16 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
-    def close(self) -> None:
+    def close(self, cut_off: bool = False) -> None:
         self._writer.close()
 
 
 class WeightsAndBiases:
-    """A run of Weights & Biases; one that was cut off goes on under the same id."""
+    """A run of Weights & Biases; one that was cut off goes on under the same id.
+
+    ``wandb-run.txt`` holds the id and the last step that was given. Steps that a run takes once
+    more, from its last checkpoint on, are not given again: the service keeps the first value.
+    """
 
     def __init__(self, run: Path, config: TrainConfig, settings: Mapping[str, Any]) -> None:
         try:
@@ -60,23 +66,38 @@ class WeightsAndBiases:
                 "tracker 'wandb' needs the Python module 'wandb', which is not installed; "
                 "available without it: tensorboard, none"
             ) from None
-        note = run / WANDB
-        known = note.read_text().strip() if note.exists() else None
-        self._run: Any = wandb.init(
-            project=config.wandb_project,
-            name=run.name,
-            dir=str(run),
-            config=dict(settings),
-            id=known,
-            resume="allow",
-        )
-        note.write_text(f"{self._run.id}\n")
+        self._note = run / WANDB
+        known = self._note.read_text().split() if self._note.exists() else [uuid4().hex[:8]]
+        self._id, self._last = known[0], int(known[1]) if len(known) > 1 else 0
+        self._keep()
+        try:
+            self._run: Any = wandb.init(
+                project=config.wandb_project,
+                name=run.name,
+                dir=str(run),
+                config=dict(settings),
+                id=self._id,
+                resume="allow",
+            )
+        except wandb.Error as error:
+            raise CommandError(
+                f"tracker 'wandb': {' '.join(str(error).split())} Without the service: the "
+                "environment variable WANDB_MODE=offline, or tracker tensorboard or none"
+            ) from None
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        self._run.log(dict(values), step=step)
+        if step > self._last:
+            # Without commit, the values wait for the next step, and a kill would take them along.
+            self._run.log(dict(values), step=step, commit=True)
+            self._last = step
+            self._keep()
 
-    def close(self) -> None:
-        self._run.finish()
+    def close(self, cut_off: bool = False) -> None:
+        self._run.finish(exit_code=int(cut_off))
+
+    def _keep(self) -> None:
+        with atomic_path(self._note) as temporary:
+            temporary.write_text(f"{self._id} {self._last}\n")
 
 
 def open_tracker(
@@ -95,7 +116,7 @@ def open_tracker(
         say: is told where TensorBoard, the default, is not installed.
 
     Raises:
-        CommandError: Weights & Biases is asked for and not installed.
+        CommandError: Weights & Biases is asked for, and not installed or out of reach.
     """
     if config.tracker == "wandb":
         return WeightsAndBiases(run, config, settings)

@@ -118,7 +118,7 @@ class _Training:
         average = JointModel.create(self.shapes).to(device)
         average.load_weights(model.weights())
         if processes.main:
-            open_run(run, config, data)
+            open_run(run, config, data, {d.name: d.schema for d in self.domains})
         processes.wait()
         for each in (model, average):
             spread(each, config, processes)

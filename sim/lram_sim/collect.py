@@ -19,6 +19,7 @@ from typing import Any
 from lram_core.data.files import atomic_path, sha256
 from lram_core.data.store import Dataset, merge_parts, pack_part, save_part
 from lram_core.errors import BundleError, CommandError, DataError, listed
+from lram_sim.cameras import Cameras, draw_once, with_cameras
 from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
 from lram_sim.generate import Sources, described, read_sources
 from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
@@ -32,8 +33,8 @@ from lram_sim.workers import (
     stopping,
 )
 
-CHUNK = 20
-"""Episodes of one task in a work item: a second or two of work."""
+CHUNK, CHUNK_SEEN = 20, 4
+"""Episodes of one task in a work item, a second or two of work; and of those with pictures."""
 FORMAT = 1
 _REPLAYED = (
     "segments of demonstrations, moved with their objects and replayed, perturbed; labels are the "
@@ -53,6 +54,7 @@ class Work:
     bundle: str | None
     part: Path
     demonstrator: Demonstrator = by_expert
+    cameras: Cameras | None = None
 
 
 def collect(
@@ -66,6 +68,7 @@ def collect(
     sources: Sources | None = None,
     on_progress: Callable[[int, int], None] = lambda episodes, steps: None,
     run: Runner = run_parallel,
+    cameras: Cameras | None = None,
 ) -> dict[str, Tally]:
     """Collect a dataset of demonstrations.
 
@@ -81,6 +84,7 @@ def collect(
         on_progress: called with the number of episodes just dealt with and the ticks they took.
         run: what runs the work items: processes of this machine, or a cluster. The dataset is the
             same, bit for bit.
+        cameras: whose pictures go behind the observation.
 
     Returns:
         Task → tally. If the dataset is there already, of the same parameters, nothing is run.
@@ -90,9 +94,14 @@ def collect(
             kept in ``out``).
         DataError: ``out`` or its parts were made with other parameters, or ``sources`` cannot be
             replayed here.
+        CommandError: a camera is unknown, or nothing can be drawn.
         TaskError: ``sources`` are given and a task has no subtasks.
     """
     parameters = _parameters(suite, tasks, recipe, bundle, sources)
+    if cameras is not None:
+        if sources is not None:
+            raise CommandError("cameras show episodes of experts, not segments of demonstrations")
+        parameters["cameras"] = cameras.parameters()
     driver = "the expert" if sources is None else "the generation from demonstrations"
     if out.exists():
         tallies = _finished(out, parameters)
@@ -101,21 +110,26 @@ def collect(
     demonstrators: dict[str, Demonstrator] = dict.fromkeys(tasks, by_expert)
     if sources is not None:
         demonstrators = read_sources(suite, tasks, sources, workers or default_workers())
+    if cameras is not None:
+        with closing(run(draw_once, [(suite.name, tasks[0], cameras)], 1)) as drawn:
+            list(drawn)
+    chunk = CHUNK if cameras is None else CHUNK_SEEN
     parts = _open_parts(out, parameters)
     works = [
         Work(
             suite.name,
             task,
             start,
-            min(start + CHUNK, recipe.episodes),
+            min(start + chunk, recipe.episodes),
             recipe,
             path,
             part,
             demonstrators[task],
+            cameras,
         )
         for path in [str(bundle) if bundle else None]
         for index, task in enumerate(tasks)
-        for start in range(0, recipe.episodes, CHUNK)
+        for start in range(0, recipe.episodes, chunk)
         for part in [parts / f"{index:03d}-{start:06d}.npz"]
     ]
     tallies = {task: Tally() for task in tasks}
@@ -153,7 +167,7 @@ def collect(
         if sources is not None:
             provenance["source"] = _REPLAYED
             provenance["demonstrations"] = described(sources, demonstrators)
-        merge_parts(made, out, dataset_schema(suite), provenance)
+        merge_parts(made, out, dataset_schema(with_cameras(suite, cameras)), provenance)
         shutil.rmtree(parts)
     _check_complete(tallies, recipe.episodes, out, driver)
     return tallies
@@ -162,8 +176,9 @@ def collect(
 def _run_work(work: Work) -> tuple[Work, Tally, bytes]:
     """Run on a worker, which need not have the folder of the parts; returns the part's content."""
     begin = time.perf_counter()
+    task = cached_task(work.suite, work.task, work.cameras)
     episodes, tally = demonstrate(
-        cached_task(work.suite, work.task),
+        task,
         range(work.start, work.stop),
         work.recipe,
         cached_policy(PolicySource(work.bundle, suite=work.suite)) if work.bundle else None,
@@ -171,7 +186,7 @@ def _run_work(work: Work) -> tuple[Work, Tally, bytes]:
         work.demonstrator,
     )
     tally.seconds = time.perf_counter() - begin
-    return work, tally, pack_part(episodes)
+    return work, tally, pack_part(episodes, task.observation_fields)
 
 
 def _write(work: Work, tally: Tally, part: bytes) -> None:

@@ -9,6 +9,7 @@ import click
 
 from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
+from lram_sim.cameras import Cameras
 from lram_sim.generate import SELECTIONS
 from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks
 from lram_sim.workers import PolicySource, Runner, run_parallel
@@ -31,12 +32,12 @@ _ray = click.option(
 )
 
 
-def _runner(ray: str | None, suite: str) -> Runner:
+def _runner(ray: str | None, suite: str, cameras: Cameras | None) -> Runner:
     if ray is None:
         return run_parallel
     from lram_sim.ray_workers import RayCluster
 
-    return RayCluster(ray, suite)
+    return RayCluster(ray, suite, cameras.gl) if cameras else RayCluster(ray, suite)
 
 
 @click.command()
@@ -87,6 +88,14 @@ def _runner(ray: str | None, suite: str) -> Runner:
     help="Share of the episodes with a roll-in (default 0.5 with --rollin).",
 )
 @click.option(
+    "--camera",
+    "views",
+    multiple=True,
+    metavar="NAME[:WxH]",
+    help="Record what a camera of the simulator sees, 84x84 pixels unless told otherwise; repeat "
+    "it for more.",
+)
+@click.option(
     "--histories",
     is_flag=True,
     help="All trials of an agent that learns each task, from its first on (suite darkroom).",
@@ -114,6 +123,7 @@ def collect(
     mix: bool,
     rollin: Path | None,
     rollin_fraction: float | None,
+    views: tuple[str, ...],
     histories: bool,
     every: int,
     workers: int | None,
@@ -130,8 +140,11 @@ def collect(
     from lram_sim.generate import Sources
     from lram_sim.tables import collection_table, step_progress
 
+    cameras = Cameras.parse(views)
     found = get_suite(suite)
     names = resolve_tasks(found, tasks)
+    if cameras is not None and histories:
+        raise click.UsageError("--camera shows episodes of experts; not with --histories")
     if histories:
         from lram_sim import darkroom_commands
 
@@ -146,8 +159,10 @@ def collect(
     recipe = Recipe(episodes, seed, noise, rollin_fraction)
     sources = None if from_demos is None else Sources(from_demos, select, mix)
     with step_progress("collecting", len(names) * episodes) as advance:
-        runner = _runner(ray, suite)
-        tallies = run(found, names, recipe, out, workers, rollin, tasks, sources, advance, runner)
+        runner = _runner(ray, suite, cameras)
+        tallies = run(
+            found, names, recipe, out, workers, rollin, tasks, sources, advance, runner, cameras
+        )
     if sources is None:
         collection_table(tallies, out)
     else:
@@ -237,10 +252,11 @@ def evaluate(
         raise click.UsageError("--greedy is an option of --trials")
     episodes = episodes or 10
     evaluation.check_writable(out)
-    source, runs_on = None, None
+    source, runs_on, cameras = None, None, None
     if bundle is not None:
         source = PolicySource(str(bundle), device, runtime, precision, suite)
         runs_on = evaluation.check_policy(source, found)
+        cameras = Cameras.of_policy(source.contract().observation)
     with step_progress("evaluating", len(names) * episodes * len(seeds)) as advance:
         outcomes = evaluation.evaluate(
             found,
@@ -251,7 +267,7 @@ def evaluate(
             source,
             target_return,
             advance,
-            _runner(ray, suite),
+            _runner(ray, suite, cameras),
         )
     subject = "experts" if bundle is None else str(bundle)
     parameters = {

@@ -16,6 +16,7 @@ from typing import Any
 
 from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.errors import CommandError, listed
+from lram_sim.cameras import Cameras, with_cameras
 from lram_sim.rollout import Driver, ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import Suite, check_seed
 from lram_sim.summaries import Outcome, summaries
@@ -40,6 +41,7 @@ class _Work:
     seeds: tuple[int, ...]
     policy: PolicySource | None
     target_return: float | None
+    cameras: Cameras | None
 
 
 def evaluate(
@@ -79,6 +81,9 @@ def evaluate(
             f"blocks of {episodes} seeds from {listed(first_seeds)} overlap; "
             "an episode would count twice"
         )
+    cameras = None
+    if policy is not None:
+        cameras = Cameras.of_policy(policy.contract().observation)
     items = [
         _Work(
             suite.name,
@@ -86,6 +91,7 @@ def evaluate(
             tuple(seeds[start : start + CHUNK]),
             policy,
             target_return,
+            cameras,
         )
         for task in tasks
         for start in range(0, len(seeds), CHUNK)
@@ -109,7 +115,8 @@ def check_policy(source: PolicySource, suite: Suite) -> str:
         LramError: as ``Policy.load``.
     """
     policy = source.load()
-    check_contract(policy.contract, suite)
+    cameras = Cameras.of_policy(policy.contract.observation)
+    check_contract(policy.contract, with_cameras(suite, cameras))
     return policy.runtime.describe()
 
 
@@ -154,7 +161,7 @@ def write_results(
 
 
 def _run_work(work: _Work) -> list[Outcome]:
-    task = cached_task(work.suite, work.task)
+    task = cached_task(work.suite, work.task, work.cameras)
     policy: Driver = cached_policy(work.policy) if work.policy else ExpertPolicy(task)
     outcomes = []
     for seed in work.seeds:

@@ -33,10 +33,12 @@ class RayCluster:
         address: ``local``; ``auto`` for the cluster this machine belongs to; or where to find one:
             ``HOST:PORT``, or ``ray://HOST:PORT`` from outside of it.
         suite: whose versions every worker must have as this process has them.
+        gl: what MuJoCo draws with on the workers.
     """
 
     address: str
     suite: str
+    gl: str = WORKER_ENVIRONMENT["MUJOCO_GL"]
 
     def __call__(
         self, function: Callable[[Item], Result], items: Iterable[Item], workers: int | None
@@ -57,7 +59,7 @@ class RayCluster:
         versions = _versions(self.suite)
         mine = not ray.is_initialized()  # a caller's own connection is used, and left open
         if mine:
-            _connect(ray, self.address, workers)
+            _connect(ray, self.address, workers, self.gl)
         pending: list[Any] = []
         try:
             remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
@@ -100,7 +102,7 @@ def _import_ray() -> Any:
     return ray
 
 
-def _connect(ray: Any, address: str, workers: int | None) -> None:
+def _connect(ray: Any, address: str, workers: int | None, gl: str) -> None:
     options: dict[str, Any] = {"address": address}
     expected = "'auto' or HOST:PORT of a cluster that 'ray start' has started"
     if address == LOCAL:
@@ -114,7 +116,7 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
             **options,
             log_to_driver=False,
             logging_level="CRITICAL",
-            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            runtime_env={"env_vars": {**WORKER_ENVIRONMENT, "MUJOCO_GL": gl}},
         )
     except Exception as error:  # Ray raises nothing more special where a start fails
         reason = " ".join(str(error).split())

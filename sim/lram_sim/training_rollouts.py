@@ -11,6 +11,7 @@ import torch
 
 from lram_core.contract import PolicyContract
 from lram_core.embodiments import choose, of_suite
+from lram_sim.cameras import Cameras, with_cameras
 from lram_sim.evaluate import evaluate
 from lram_sim.rollout import check_contract, run_episode
 from lram_sim.suite import EVALUATION_SEED, Suite, get_suite, reference_returns, resolve_tasks
@@ -27,7 +28,7 @@ class SuiteRollouts:
     """Episodes of a bundle in tasks of a suite.
 
     Attributes:
-        workers: processes; 1 for the caller's own.
+        workers: processes; 1 for the caller's own, unless the policy sees pictures.
     """
 
     suite: Suite
@@ -38,7 +39,8 @@ class SuiteRollouts:
     def check(self, contracts: Mapping[str, PolicyContract]) -> None:
         """Raises ContractError, naming both sides, unless one of the contracts is the suite's."""
         name = choose(contracts, of_suite(self.suite.name), "the training's data")
-        check_contract(contracts[name], self.suite)
+        cameras = Cameras.of_policy(contracts[name].observation)
+        check_contract(contracts[name], with_cameras(self.suite, cameras))
 
     def measure(self, bundle: Path) -> dict[str, float]:
         """Return task → success rate, or return as a share of the task's reference return.
@@ -47,7 +49,8 @@ class SuiteRollouts:
             LramError: as ``Policy.load``.
         """
         source = PolicySource(str(bundle), suite=self.suite.name)
-        if self.workers > 1:
+        # This process has imported MuJoCo without anything to draw with.
+        if self.workers > 1 or Cameras.of_policy(source.contract().observation):
             outcomes = evaluate(
                 self.suite, self.tasks, self.episodes, [FIRST_SEED], self.workers, source
             )

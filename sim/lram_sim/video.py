@@ -16,6 +16,9 @@ Image = npt.NDArray[np.uint8]
 # Meta-World itself moves this camera closer (in metres) where it renders for people.
 _PLACES = {"corner2": (0.75, 0.075, 0.7)}
 
+# robosuite keeps the shapes that collide in group 0, those to look at in group 1.
+_ROBOSUITE = "robot0_base"
+
 _EMPTY = """
 <mujoco>
   <visual><global offwidth="{width}" offheight="{height}"/></visual>
@@ -58,6 +61,9 @@ class Camera:
                 f"cannot render offscreen (Debian and Ubuntu: libegl1, libgl1): {error}"
             ) from None
         self._place = _PLACES.get(name)
+        self._shown = mujoco.MjvOption()
+        if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, _ROBOSUITE) >= 0:
+            self._shown.geomgroup[0] = 0
         self.model = model
         flags = self._renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
@@ -73,7 +79,7 @@ class Camera:
             # Of the derived camera poses, not of the model: the next step computes it anew.
             data.cam_xpos[self._index] = self._place
         try:
-            self._renderer.update_scene(data, camera=self._index)
+            self._renderer.update_scene(data, self._index, self._shown)
             image: Image = self._renderer.render()
         except Exception as error:
             raise CommandError(f"cannot render offscreen: {error}") from None

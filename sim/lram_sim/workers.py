@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from lram_core.contract import PolicyContract
 from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError
+from lram_sim.cameras import Cameras
 from lram_sim.suite import Task, get_suite
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Each worker is one core's worth of work, and none of them draws.
+# Each worker is one core's worth of work, and draws only what its work asks for.
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -49,9 +51,9 @@ def stopping() -> bool:
 
 
 @lru_cache(maxsize=4)
-def cached_task(suite: str, task: str) -> Task:
+def cached_task(suite: str, task: str, cameras: Cameras | None = None) -> Task:
     """Build a task once for the work items of this process; the last few are kept."""
-    return get_suite(suite).make(task)
+    return cameras.make(suite, task) if cameras else get_suite(suite).make(task)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,12 @@ class PolicySource:
     runtime: str = "auto"
     precision: str = ""
     suite: str = ""
+
+    def contract(self) -> PolicyContract:
+        """Return the policy's contract without loading its weights. Raises BundleError."""
+        from lram_core.bundle import load_contract
+
+        return load_contract(self.bundle, of_suite(self.suite))
 
     def load(self) -> Policy:
         """Return the policy, on one thread. Raises as ``Policy.load`` does."""
