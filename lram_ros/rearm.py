@@ -36,7 +36,7 @@ def rearm(ros_arguments: tuple[str, ...], node: str, timeout: float) -> None:
         with ros(["rearm", *ros_arguments]):
             said = ask(f"{node}/rearm", timeout, lambda: bool(stop))
             if said:
-                click.echo(f"{node}: {said}")
+                click.echo(f"{node}: accepted: {said}")
 
     sys.exit(run_process(body))
 

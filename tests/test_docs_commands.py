@@ -18,7 +18,7 @@ from lram_sim import bridge_node
 FOUND = [each for page in PAGES for each in read_commands(page, page.read_text(encoding="utf-8"))]
 LRAM = [each for each in FOUND if each.words[0].split("/")[-1] == "lram"]
 PYTHON = [each for each in FOUND if re.fullmatch(r"python3?", each.words[0])]
-OURS = r"(benchmarks|lram_core|lram_ros|lram_sim)\b.*|.*\.py"
+OURS = r"(benchmarks|lram_core|lram_ros|lram_sim)\b.*|[\w-]+/.*\.py"
 MODULES = [each for each in PYTHON if any(re.fullmatch(OURS, word) for word in each.words[1:3])]
 ROS = [each for each in FOUND if each.words[:1] == ("ros2",)]
 PARAMETERS = {

@@ -52,7 +52,7 @@ def test_what_the_node_says_is_told(policy):
 @pytest.mark.parametrize(
     ("answer", "code", "output", "errors"),
     [
-        ((True, "re-armed"), 0, "policy: re-armed\n", ""),
+        ((True, "re-armed"), 0, "policy: accepted: re-armed\n", ""),
         ((False, "nothing to re-arm"), 2, "", "error: /policy/rearm: nothing to re-arm\n"),
     ],
 )
