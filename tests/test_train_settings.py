@@ -94,7 +94,7 @@ def test_texts_stay_texts() -> None:
         ({"batch": True}, r"batch: expected a number, found True \(bool\)"),
         ({"batch": 0}, r"batch: expected greater than or equal to 1, found 0 \(int\)"),
         ({"lr": float("nan")}, r"lr: expected a finite number, found nan \(float\)"),
-        ({"optimizer": "sgd"}, r"optimizer: expected 'muon' or 'adamw', found 'sgd'"),
+        ({"optimizer": "sgd"}, r"optimizer: expected 'adamw' or 'muon', found 'sgd'"),
         ({"betas": [0.9]}, r"betas\.1: expected a value here, found \[0\.9\] \(list\)"),
         ({"init": None}, r"init: expected a valid string, found None \(NoneType\)"),
     ],
@@ -147,3 +147,24 @@ def test_a_file_alone_is_a_whole_run(tmp_path: Path) -> None:
     nothing = CliRunner().invoke(command, [])
     assert nothing.exit_code == 2
     assert "missing --data, --out" in nothing.output
+
+
+def test_options_take_what_the_settings_take() -> None:
+    """Their types and ranges are those of the settings, declared once."""
+    for words, message in (
+        (["--batch", "0"], "0 is not in the range x>=1"),
+        (["--bins", "1"], "1 is not in the range x>=2"),
+        (["--lr", "0"], "0.0 is not in the range x>0"),
+        (["--minutes", "-1"], "-1.0 is not in the range x>=0"),
+        (["--optimizer", "sgd"], "'sgd' is not one of 'adamw', 'muon'"),
+        (["--init", "nowhere"], "Directory 'nowhere' does not exist"),
+    ):
+        done = CliRunner().invoke(command, [*words, "--print-config"])
+        assert done.exit_code == 2
+        assert message in " ".join(done.stderr.split())
+    words = ["--lr", "2e-3", "--minutes", "1.5", "--freeze-shared", "--mix", "task", "--compile"]
+    done = CliRunner().invoke(command, [*words, "--return-jitter", "0", "--print-config"])
+    assert done.exit_code == 0, done.output
+    made = make_settings(yaml.safe_load(done.stdout))
+    assert (made.lr, made.minutes, made.return_jitter) == (0.002, 1.5, 0.0)
+    assert (made.freeze_shared, made.compile, made.mix) == (True, True, "task")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 import yaml
+from annotated_types import Ge, Gt, Le
 from click.core import ParameterSource
+from pydantic.fields import FieldInfo
 
 from lram_core.backbones import BACKBONES, SIZES
-from lram_core.training.config import MIXES
+from lram_core.training.config import TrainConfig
 from lram_core.training.settings import (
     DEFAULT_SIZE,
     DEFAULTS,
@@ -21,6 +24,33 @@ from lram_core.training.settings import (
     read_settings,
     to_yaml,
 )
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_TYPES = get_type_hints(TrainConfig, include_extras=True)
+
+
+def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Command], Command]:
+    """Return the option of a setting: its name, type, range and default are the setting's."""
+    declared = _TYPES[name]
+    notes: tuple[Any, ...] = getattr(declared, "__metadata__", ())
+    kind = declared.__origin__ if notes else declared
+    bounds = [bound for note in notes if isinstance(note, FieldInfo) for bound in note.metadata]
+    derived: dict[str, Any] = {"default": getattr(DEFAULTS, name), "show_default": True}
+    if kind is bool:
+        derived = {"is_flag": True}
+    elif get_origin(kind) is Literal:
+        derived["type"] = click.Choice(get_args(kind))
+    elif bounds:
+        limits: dict[str, Any] = {}
+        for bound in bounds:
+            if isinstance(bound, Gt):
+                limits |= {"min": bound.gt, "min_open": True}
+            elif isinstance(bound, Ge):
+                limits["min"] = bound.ge
+            elif isinstance(bound, Le):
+                limits["max"] = bound.le
+        derived["type"] = (click.IntRange if kind is int else click.FloatRange)(**limits)
+    return click.option(f"--{name.replace('_', '-')}", help=text, **derived | given)
 
 
 @click.command(
@@ -63,105 +93,33 @@ from lram_core.training.settings import (
     metavar="OPTION=VALUE",
     help="Change an option of the size, e.g. context=200 of a Transformer; repeat it for more.",
 )
-@click.option(
-    "--batch",
-    type=click.IntRange(1),
-    default=DEFAULTS.batch,
-    show_default=True,
-    help="Parallel streams of episodes.",
+@_option("batch", "Parallel streams of episodes.")
+@_option("context", "Ticks a training window.")
+@_option("span", "Episodes of one task that the state is carried over (in-context learning).")
+@_option("stride", "With --span: one episode of a task's history is taken every so many.")
+@_option("bins", "Bins an action dimension; of discrete actions at least their number.")
+@_option(
+    "return_jitter",
+    "Standard deviation of the offset on an episode's return-to-go, in scaled units.",
 )
-@click.option(
-    "--context",
-    type=click.IntRange(1),
-    default=DEFAULTS.context,
-    show_default=True,
-    help="Ticks a training window.",
-)
-@click.option(
-    "--span",
-    type=click.IntRange(1),
-    default=DEFAULTS.span,
-    show_default=True,
-    help="Episodes of one task that the state is carried over (in-context learning).",
-)
-@click.option(
-    "--stride",
-    type=click.IntRange(1),
-    default=DEFAULTS.stride,
-    show_default=True,
-    help="With --span: one episode of a task's history is taken every so many.",
-)
-@click.option(
-    "--bins",
-    type=click.IntRange(2),
-    default=DEFAULTS.bins,
-    show_default=True,
-    help="Bins an action dimension; of discrete actions at least their number.",
-)
-@click.option(
-    "--return-jitter",
-    type=click.FloatRange(0),
-    default=DEFAULTS.return_jitter,
-    show_default=True,
-    help="Standard deviation of the offset on an episode's return-to-go, in scaled units.",
-)
-@click.option("--steps", type=click.IntRange(1), default=DEFAULTS.steps, show_default=True)
-@click.option(
-    "--minutes",
-    type=click.FloatRange(0),
-    default=DEFAULTS.minutes,
-    help="Finish the schedule within this time [default: no limit].",
-)
-@click.option(
-    "--lr", type=click.FloatRange(0, min_open=True), default=DEFAULTS.lr, show_default=True
-)
-@click.option(
-    "--optimizer",
-    type=click.Choice(["adamw", "muon"]),
-    default=DEFAULTS.optimizer,
-    show_default=True,
-)
-@click.option(
-    "--init",
+@_option("steps")
+@_option("minutes", "Finish the schedule within this time [default: no limit].", show_default=False)
+@_option("lr")
+@_option("optimizer")
+@_option(
+    "init",
+    "Bundle with the same backbone to start from, of these embodiments or others.",
     type=click.Path(exists=True, file_okay=False),
-    help="Bundle with the same backbone to start from, of these embodiments or others.",
+    default=None,
 )
-@click.option(
-    "--freeze-shared",
-    is_flag=True,
-    help="With --init: train only each embodiment's own embedding and head.",
-)
-@click.option(
-    "--mix",
-    type=click.Choice(MIXES),
-    default=DEFAULTS.mix,
-    show_default=True,
-    help="What counts the same in training.",
-)
-@click.option(
-    "--spread",
-    type=click.FloatRange(0),
-    default=DEFAULTS.spread,
-    show_default=True,
-    help="Spread each label over the bins beside it: standard deviation in bins.",
-)
-@click.option("--seed", type=click.IntRange(0), default=DEFAULTS.seed, show_default=True)
-@click.option("--device", default=DEFAULTS.device, show_default=True, help="cpu, cuda or auto.")
+@_option("freeze_shared", "With --init: train only each embodiment's own embedding and head.")
+@_option("mix", "What counts the same in training.")
+@_option("spread", "Spread each label over the bins beside it: standard deviation in bins.")
+@_option("seed")
+@_option("device", "cpu, cuda or auto.")
 @click.option("--compile/--no-compile", default=DEFAULTS.compile, help="Use torch.compile.")
-@click.option(
-    "--evaluate-every",
-    type=click.IntRange(1),
-    default=DEFAULTS.evaluate_every,
-    show_default=True,
-    help="Steps between validations.",
-)
-@click.option(
-    "--checkpoint-every",
-    type=click.IntRange(1),
-    default=DEFAULTS.checkpoint_every,
-    show_default=True,
-    help="Steps between checkpoints.",
-)
+@_option("evaluate_every", "Steps between validations.")
+@_option("checkpoint_every", "Steps between checkpoints.")
 @click.pass_context
 def train(
     ctx: click.Context,

@@ -91,7 +91,7 @@ class TrainConfig:
     carry_state: bool = True
     steps: Count = 20_000
     minutes: NotNegative = 0.0
-    optimizer: Literal["muon", "adamw"] = "muon"
+    optimizer: Literal["adamw", "muon"] = "muon"
     init: str = ""
     freeze_shared: bool = False
     mix: Mix = "embodiment"
