@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from train_rig import TINY
 
 from lram_core.bundle import load_contract
 from lram_core.contract import ObservationField
@@ -24,7 +25,6 @@ from lram_core.data.store import Dataset, pack_part, read_part, save_part
 from lram_core.data.writer import DatasetWriter
 from lram_core.errors import CommandError, ContractError, DataError
 from lram_core.testing import SCHEMA
-from lram_core.training.config import TrainConfig
 from lram_core.training.train import train
 from lram_sim import collect as collection
 from lram_sim.cameras import Cameras, View
@@ -35,15 +35,9 @@ WIDTH, HEIGHT = 24, 16
 FIELD = ObservationField("camera_corner2", WIDTH * HEIGHT * 3, "1", picture=(HEIGHT, WIDTH, 3))
 NUMBERS = sum(field.size for field in OBSERVATION_FIELDS)
 TASK = "reach-v3"
-CONFIG = TrainConfig(
-    backbone_options={"d_model": 16, "num_layers": 1, "num_heads": 2},
-    bins=16,
-    batch=2,
-    context=8,
+CONFIG = replace(
+    TINY,
     steps=2,
-    device="cpu",
-    evaluate_every=2,
-    evaluation_windows=1,
     tracker="none",
 )
 # In a process of its own: what MuJoCo draws with is settled when it is imported, once a process.

@@ -23,6 +23,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
+from train_rig import TINY
 
 from lram_core.bundle import load_joint_bundle
 from lram_core.contract import ObservationField
@@ -37,17 +38,13 @@ from lram_core.training.optimizers import learning_rate
 from lram_core.training.parallel import Processes
 from lram_core.training.train import train
 
-CONFIG = TrainConfig(
-    backbone_options={"d_model": 16, "num_layers": 1, "num_heads": 2},
-    bins=16,
+CONFIG = replace(
+    TINY,
     batch=3,
-    context=8,
     steps=14,
     warmup=5,
     ema=0.9,
-    device="cpu",
     evaluate_every=7,
-    evaluation_windows=1,
     checkpoint_every=4,
     tracker="none",
 )

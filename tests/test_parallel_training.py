@@ -10,23 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from train_rig import TINY
 
 from lram_core.bundle import load_joint_bundle
 from lram_core.errors import CommandError
 from lram_core.testing import small_dataset
-from lram_core.training.config import TrainConfig
 from lram_core.training.train import train
 
-CONFIG = TrainConfig(
+CONFIG = replace(
+    TINY,
     backbone_options={"d_model": 16, "num_layers": 2, "num_heads": 2},
-    bins=16,
-    batch=2,
-    context=8,
     steps=8,
-    warmup=2,
-    device="cpu",
     evaluate_every=4,
-    evaluation_windows=1,
     checkpoint_every=3,
     tracker="none",
     optimizer="adamw",

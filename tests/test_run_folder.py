@@ -10,26 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from train_rig import TINY
 
 from lram_core.errors import DataError
 from lram_core.testing import small_dataset
-from lram_core.training.config import TrainConfig
 from lram_core.training.run_folder import MetricsFile, draw_curves, git_revision, read_metrics
 from lram_core.training.settings import make_settings, read_settings
 from lram_core.training.speed import Stopwatch, peak_flops
 from lram_core.training.train import train
-
-CONFIG = TrainConfig(
-    backbone_options={"d_model": 16, "num_layers": 1, "num_heads": 2},
-    bins=16,
-    batch=2,
-    context=8,
-    steps=4,
-    warmup=2,
-    device="cpu",
-    evaluate_every=2,
-    evaluation_windows=1,
-)
 
 
 @pytest.fixture
@@ -42,9 +30,9 @@ def test_a_run_tells_how_and_where_it_was_made(tmp_path: Path, data: Path) -> No
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = tmp_path / "run"
-    train([data], tmp_path / "b", run, CONFIG)
+    train([data], tmp_path / "b", run, TINY)
     again = make_settings(read_settings(run / "config.yaml"))
-    assert again.config == CONFIG
+    assert again.config == TINY
     assert again.data == (str(data),)
     (start,) = json.loads((run / "environment.json").read_text())
     assert (start["torch"], start["step"]) == (torch.__version__, 0)
@@ -108,7 +96,7 @@ def test_without_tensorboard_a_run_says_so_once(
     with pytest.MonkeyPatch.context() as patch:
         for name in ("tensorboard", "torch.utils.tensorboard"):
             patch.setitem(sys.modules, name, None)
-        train([data], tmp_path / "b", tmp_path / "run", CONFIG)
+        train([data], tmp_path / "b", tmp_path / "run", TINY)
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("TensorBoard is not installed") == 1
     assert not (tmp_path / "run" / "tensorboard").exists()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from torch._dynamo.backends.debugging import aot_eager
+from train_rig import TINY
 
 from lram_core.bundle import load_joint_bundle
 from lram_core.contract import PolicyContract
@@ -32,17 +33,10 @@ from lram_core.training.train import train
 from lram_sim.suite import dataset_schema, get_suite
 
 CPU = torch.device("cpu")
-CONFIG = TrainConfig(
-    backbone_options={"d_model": 16, "num_layers": 1, "num_heads": 2},
-    bins=16,
-    batch=2,
-    context=8,
-    steps=4,
-    warmup=2,
+CONFIG = replace(
+    TINY,
     ema=0.0,
-    device="cpu",
     evaluate_every=4,
-    evaluation_windows=1,
     tracker="none",
 )
 

@@ -13,23 +13,16 @@ from typing import Any
 
 import pytest
 import wandb
+from train_rig import TINY
 from wandb.proto.wandb_internal_pb2 import Record
 
 from lram_core.errors import CommandError
 from lram_core.testing import small_dataset
-from lram_core.training.config import TrainConfig
 from lram_core.training.train import train
 
-CONFIG = TrainConfig(
-    backbone_options={"d_model": 16, "num_layers": 1, "num_heads": 2},
-    bins=16,
-    batch=2,
-    context=8,
-    steps=4,
-    warmup=2,
-    device="cpu",
+CONFIG = replace(
+    TINY,
     evaluate_every=1,
-    evaluation_windows=1,
     checkpoint_every=2,
     tracker="wandb",
     wandb_project="arms",
