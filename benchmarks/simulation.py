@@ -1,6 +1,7 @@
 """What the topics cost: control steps a second through the bridge against the simulator's own loop.
 
-    MUJOCO_GL=egl python -m benchmarks.simulation --episodes 800 --json benchmarks/results/simulation.json
+    export MUJOCO_GL=egl
+    python -m benchmarks.simulation --episodes 800 --json benchmarks/results/simulation.json
 
 A bridge runs in lockstep in a process of its own; a client here answers each observation, once it
 has arrived on every topic, with an action. In turns with it, the same simulated seconds are run
