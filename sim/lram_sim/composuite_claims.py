@@ -12,6 +12,7 @@ _WITHOUT_OBSTACLE = tuple(f"{o}-none-{objective}" for o in OBJECTS for objective
 CLAIMED: dict[str, tuple[str, ...]] = {
     "panda": _WITHOUT_OBSTACLE,
     "iiwa": _WITHOUT_OBSTACLE,
-    "jaco": ("box-none-pickplace", "box-none-push"),
+    "jaco": _WITHOUT_OBSTACLE,
+    "kinova3": tuple(task for task in _WITHOUT_OBSTACLE if task != "box-none-pickplace"),
 }
 """Robot → tasks."""
