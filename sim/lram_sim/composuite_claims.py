@@ -9,8 +9,18 @@ from __future__ import annotations
 from lram_sim.composuite_names import OBJECTIVES, OBJECTS
 
 _WITHOUT_OBSTACLE = tuple(f"{o}-none-{objective}" for o in OBJECTS for objective in OBJECTIVES)
+_PAST_OBSTACLES = (
+    "box-goalwall-pickplace",
+    "hollowbox-goalwall-pickplace",
+    "hollowbox-objectwall-pickplace",
+    *(
+        f"{o}-objectdoor-{objective}"
+        for o in ("box", "hollowbox")
+        for objective in ("pickplace", "push", "trashcan")
+    ),
+)
 CLAIMED: dict[str, tuple[str, ...]] = {
-    "panda": _WITHOUT_OBSTACLE,
+    "panda": (*_WITHOUT_OBSTACLE, *_PAST_OBSTACLES),
     "iiwa": _WITHOUT_OBSTACLE,
     "jaco": _WITHOUT_OBSTACLE,
     "kinova3": tuple(task for task in _WITHOUT_OBSTACLE if task != "box-none-pickplace"),
