@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lram_core.backbones.xlstm import XLSTMConfig
 
 QKV_BLOCK = 4
+CUDA_CHUNK = 256
+"""Most tokens of a chunk on a GPU, where a window's products with the memory cost more."""
 
 
 class Cell(nn.Module):
@@ -35,48 +37,67 @@ class Cell(nn.Module):
         self.outnorm = ResidualNorm(config.inner_size, config.num_heads)
 
     def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, state: CellState, segment: Tensor | None
-    ) -> tuple[Tensor, CellState]:
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        state: CellState | None,
+        segment: Tensor | None,
+        want_state: bool = True,
+    ) -> tuple[Tensor, CellState | None]:
         # Gates and memory stay in float32 even under autocast: in bfloat16 the stabiliser rounds
         # and the error grows with the episode.
         with torch.autocast(q.device.type, enabled=False):
-            dtype = state.C.dtype
-            q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
-            i, f = self._gates(q, k, v)
+            dtype = self.igate.weight.dtype
+            i, f = self._gates(q.to(dtype), k.to(dtype), v.to(dtype))
+            if not q.is_cuda:
+                q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
             heads = (self.config.num_heads, self.config.head_size)
             q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
-            reads, done = [], 0
-            if segment is None and (kernel := mlstm_kernel(q)) is not None:
-                done = q.shape[2] - q.shape[2] % MLSTM_CHUNK
-                part = slice(done)
-                read, state = mlstm_scan(
-                    kernel,
-                    q[:, :, part],
-                    k[:, :, part],
-                    v[:, :, part],
-                    i[..., part],
-                    f[..., part],
-                    state,
-                )
-                reads.append(read)
-            for start in range(done, q.shape[2], self.config.chunk_size):
-                part = slice(start, start + self.config.chunk_size)
-                seg = None
-                if segment is not None:
-                    before = segment[:, start - 1 : start] if start else 0
-                    seg = segment[:, part] - before
-                read, state = mlstm_chunk(
-                    q[:, :, part],
-                    k[:, :, part],
-                    v[:, :, part],
-                    i[..., part],
-                    f[..., part],
-                    state,
-                    seg,
-                )
-                reads.append(read)
-            read = torch.cat(reads, dim=2) if len(reads) > 1 else reads[0]
-            return self.outnorm(read.transpose(1, 2).flatten(-2)), state
+            reads, state = self.read(q, k, v, i, f, state, segment, want_state)
+            return self.outnorm(reads.transpose(1, 2).flatten(-2)), state
+
+    def read(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        i: Tensor,
+        f: Tensor,
+        state: CellState | None,
+        segment: Tensor | None,
+        want_state: bool,
+    ) -> tuple[Tensor, CellState | None]:
+        """Advance the memory chunk by chunk, see :func:`lram_core.mlstm.mlstm_chunk`."""
+        length = q.shape[2]
+        reads, done = [], 0
+        if segment is None and state is not None and (kernel := mlstm_kernel(q)) is not None:
+            done = length - length % MLSTM_CHUNK
+            part = slice(done)
+            read, state = mlstm_scan(
+                kernel, q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
+                state,
+            )  # fmt: skip
+            reads.append(read)
+        size = self._chunk_size(q, length - done)
+        for start in range(done, length, size):
+            part = slice(start, start + size)
+            seg = None
+            if segment is not None:
+                before = segment[:, start - 1 : start] if start else 0
+                seg = segment[:, part] - before
+            read, state = mlstm_chunk(
+                q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
+                state, seg, want_state or start + size < length,
+            )  # fmt: skip
+            reads.append(read)
+        return torch.cat(reads, dim=2) if len(reads) > 1 else reads[0], state
+
+    def _chunk_size(self, q: Tensor, length: int) -> int:
+        """Return how many tokens to take at a time: on a GPU few and equal chunks."""
+        if not q.is_cuda:
+            return self.config.chunk_size
+        return math.ceil(length / max(1, math.ceil(length / CUDA_CHUNK)))
 
     def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return input and forget gate pre-activations (B, NH, S) in one product per input.
@@ -122,13 +143,18 @@ class MLSTMLayer(nn.Module):
             cell.fgate.bias.copy_(torch.linspace(3.0, 6.0, config.num_heads))
 
     def forward(
-        self, x: Tensor, past: Tensor, state: CellState, segment: Tensor | None
-    ) -> tuple[Tensor, Tensor, CellState]:
+        self,
+        x: Tensor,
+        past: Tensor,
+        state: CellState | None,
+        segment: Tensor | None,
+        want_state: bool = True,
+    ) -> tuple[Tensor, Tensor, CellState | None]:
         x, z = self.proj_up(x).chunk(2, dim=-1)
         conv, past = self.conv1d(x, past, segment)
         conv = F.silu(conv)
         read, state = self.mlstm_cell(
-            self.q_proj(conv), self.k_proj(conv), self.v_proj(x), state, segment
+            self.q_proj(conv), self.k_proj(conv), self.v_proj(x), state, segment, want_state
         )
         return self.proj_down((read + self.learnable_skip * conv) * F.silu(z)), past, state
 
@@ -151,7 +177,13 @@ class MLSTMBlock(nn.Module):
             "m": (heads,),
         }
 
-    def forward(self, x: Tensor, state: State, segment: Tensor | None) -> tuple[Tensor, State]:
-        cell = CellState(state["C"], state["n"], state["m"])
-        y, past, cell = self.xlstm(self.xlstm_norm(x), state["conv"], cell, segment)
-        return x + y, {"conv": past, **cell._asdict()}
+    def forward(
+        self, x: Tensor, state: State | None, segment: Tensor | None, want_state: bool = True
+    ) -> tuple[Tensor, State]:
+        """As the stack's, of one block; ``state`` is None at an episode's start."""
+        if state is None:
+            past, cell = x.new_zeros(len(x), *self.state_shapes["conv"]), None
+        else:
+            past, cell = state["conv"], CellState(state["C"], state["n"], state["m"])
+        y, past, cell = self.xlstm(self.xlstm_norm(x), past, cell, segment, want_state)
+        return x + y, {} if cell is None else {"conv": past, **cell._asdict()}
