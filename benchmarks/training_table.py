@@ -12,11 +12,11 @@ NAMES = ("ours", "ours, compiled", "peer", "peer, compiled")
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's table ``step``."""
     gpu = report.get("device", "cpu") != "cpu"
-    carry = "" if report.get("carry", True) else "no state carried, "
+    carry = "" if report.get("carry", True) else ", no state carried"
     lines = [
-        f"{report['machine']}, {'bfloat16' if gpu else '1 thread, float32'}, {carry}torch "
-        f"{report['torch']}; batches of {report['batch']} windows of {report['context']} "
-        f"timesteps; medians of {report['rounds']} steps "
+        f"{report['machine']}, {'' if gpu else '1 thread, '}torch {report['torch']}; batches of "
+        f"{report['batch']} windows of {report['context']} timesteps, "
+        f"{'bfloat16' if gpu else 'float32'}{carry}; medians of {report['rounds']} steps "
         f"each, in turns. Wanted: {WANTED} × the peer as it is.",
         "",
         "| size | model | parameters | timesteps/s | compiled | peer | timesteps/s | compiled "
