@@ -40,7 +40,7 @@ def scan(
     Args:
         x, dt: inputs and step sizes (B, S, D), float32, as is all the rest.
         rates: rates of decay (D, N).
-        write, read: (B, S, N).
+        write, read: (B, S, N), N a power of two.
         state: state before the first token (B, D, N).
         starts: True at the tokens that start an episode (B, S). None: no token does.
 
@@ -66,15 +66,15 @@ def _scan(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return reads, last state and the states before each chunk, none of them unless ``keep``."""
+    assert all(v.is_contiguous() for v in (x, dt, rates, write, read, state))
     batch, tokens, width = x.shape
-    states = rates.shape[1]
-    y, last, kept = _outputs(x, dt, rates, write, read, state, starts, keep)
+    y, last, kept = _outputs(x, dt, rates, write, read, state, keep)
     channels = _channels(batch, width)
     _forward[(triton.cdiv(width, channels), batch)](
         *(x, dt, rates, write, read, state, starts, y, last, kept),
-        *(tokens, width),
-        states=states,
-        padded=triton.next_power_of_2(states),
+        tokens,
+        width=width,
+        states=rates.shape[1],
         channels=channels,
         chunk=CHUNK,
         keep=keep,
@@ -85,18 +85,11 @@ def _scan(
 
 @_scan.register_fake
 def _outputs(
-    x: Tensor,
-    dt: Tensor,
-    rates: Tensor,
-    write: Tensor,
-    read: Tensor,
-    state: Tensor,
-    starts: Tensor | None,
-    keep: bool,
+    x: Tensor, dt: Tensor, rates: Tensor, write: Tensor, read: Tensor, state: Tensor, *rest: object
 ) -> tuple[Tensor, Tensor, Tensor]:
-    chunks = (x.shape[1] + CHUNK - 1) // CHUNK if keep else 0
+    chunks = triton.cdiv(x.shape[1], CHUNK) if rest[-1] else 0
     kept = x.new_empty(x.shape[0], chunks, *rates.shape)
-    return x.new_empty(x.shape), x.new_empty(state.shape), kept
+    return torch.empty_like(x), torch.empty_like(state), kept
 
 
 @torch.library.custom_op("lram::selective_scan_backward", mutates_args=())
@@ -113,7 +106,6 @@ def _scan_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x, dt, rates, write, read and the first state."""
     batch, tokens, width = x.shape
-    states = rates.shape[1]
     channels = _channels(batch, width)
     tiles = triton.cdiv(width, channels)
     dx, ddt, dstate = torch.empty_like(x), torch.empty_like(dt), kept.new_empty(batch, *rates.shape)
@@ -123,9 +115,9 @@ def _scan_backward(
         *(x, dt, rates, write, read, starts, kept),
         *(dy.contiguous(), None if dlast is None else dlast.contiguous()),
         *(dx, ddt, drates, dwrite, dread, dstate),
-        *(tokens, width),
-        states=states,
-        padded=triton.next_power_of_2(states),
+        tokens,
+        width=width,
+        states=rates.shape[1],
         channels=channels,
         chunk=CHUNK,
         num_warps=_WARPS,
@@ -134,19 +126,9 @@ def _scan_backward(
 
 
 @_scan_backward.register_fake
-def _(
-    x: Tensor,
-    dt: Tensor,
-    rates: Tensor,
-    write: Tensor,
-    read: Tensor,
-    starts: Tensor | None,
-    kept: Tensor,
-    dy: Tensor,
-    dlast: Tensor | None,
-) -> tuple[Tensor, ...]:
-    like = (torch.empty_like(v) for v in (x, dt, rates, write, read))
-    return *like, kept.new_empty(x.shape[0], *rates.shape)
+def _gradients_like(*inputs: Tensor) -> tuple[Tensor, ...]:
+    x, _, rates = inputs[:3]
+    return *map(torch.empty_like, inputs[:5]), x.new_empty(x.shape[0], *rates.shape)
 
 
 def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -176,6 +158,21 @@ def _channels(batch: int, width: int) -> int:
 
 
 @triton.jit
+def _token(  # type: ignore[no-untyped-def]
+    x_at, dt_at, write_at, starts_at, row, rates, i, known, here, width, states
+):
+    """Token i after a row: x, dt, write, decay. One past the last changes nothing: dt is zero."""
+    x = tl.load(x_at + i * width, mask=known, other=0.0)
+    dt = tl.load(dt_at + i * width, mask=known, other=0.0)
+    write = tl.load(write_at + i * states, mask=here, other=0.0)
+    decay = tl.exp2(dt[None, :] * rates)
+    if starts_at is not None:
+        start = tl.load(starts_at + row + i, mask=here, other=0)
+        decay = tl.where(start != 0, 0.0, decay)
+    return x, dt, write, decay
+
+
+@triton.jit
 def _forward(  # type: ignore[no-untyped-def]
     x_at,
     dt_at,
@@ -188,9 +185,8 @@ def _forward(  # type: ignore[no-untyped-def]
     last_at,
     kept_at,
     tokens,
-    width,
+    width: tl.constexpr,
     states: tl.constexpr,
-    padded: tl.constexpr,
     channels: tl.constexpr,
     chunk: tl.constexpr,
     keep: tl.constexpr,
@@ -198,33 +194,30 @@ def _forward(  # type: ignore[no-untyped-def]
     b = tl.program_id(1).to(tl.int64)
     channel = tl.program_id(0) * channels + tl.arange(0, channels)
     inside = channel < width
-    n = tl.arange(0, padded)
-    real = n < states
+    n = tl.arange(0, states)
     cell = channel[None, :] * states + n[:, None]
-    whole = real[:, None] & inside[None, :]
+    whole = inside[None, :]
     # Powers of two are what the hardware has: exp(v) = 2 ** (v * log2(e)).
     rates = tl.load(rates_at + cell, mask=whole, other=0.0) * 1.4426950408889634
     state = tl.load(state_at + b * width * states + cell, mask=whole, other=0.0)
     chunks = tl.cdiv(tokens, chunk)
     for c in range(chunks):
+        first = c * chunk
+        row = b * tokens + first
+        at = row * width + channel
+        small = row * states + n
         if keep:
             tl.store(kept_at + (b * chunks + c) * width * states + cell, state, mask=whole)
         for i in tl.static_range(chunk):
-            # A token past the last one takes a step of zero, and changes nothing.
-            t = c * chunk + i
-            row = b * tokens + t
-            known = inside & (t < tokens)
-            x = tl.load(x_at + row * width + channel, mask=known, other=0.0)
-            dt = tl.load(dt_at + row * width + channel, mask=known, other=0.0)
-            write = tl.load(write_at + row * states + n, mask=real & (t < tokens), other=0.0)
-            read = tl.load(read_at + row * states + n, mask=real & (t < tokens), other=0.0)
-            decay = tl.exp2(dt[None, :] * rates)
-            if starts_at is not None:
-                start = tl.load(starts_at + row, mask=t < tokens, other=0)
-                decay = tl.where(start != 0, 0.0, decay)
+            here = first + i < tokens
+            x, dt, write, decay = _token(
+                *(x_at + at, dt_at + at, write_at + small, starts_at, row),
+                *(rates, i, inside & here, here, width, states),
+            )
+            read = tl.load(read_at + small + i * states, mask=here, other=0.0)
             state = decay * state + (dt * x)[None, :] * write[:, None]
             y = tl.sum(state * read[:, None], axis=0)
-            tl.store(y_at + row * width + channel, y, mask=known)
+            tl.store(y_at + at + i * width, y, mask=inside & here)
     tl.store(last_at + b * width * states + cell, state, mask=whole)
 
 
@@ -246,70 +239,60 @@ def _backward(  # type: ignore[no-untyped-def]
     dread_at,
     dstate_at,
     tokens,
-    width,
+    width: tl.constexpr,
     states: tl.constexpr,
-    padded: tl.constexpr,
     channels: tl.constexpr,
     chunk: tl.constexpr,
 ):
     b = tl.program_id(1).to(tl.int64)
     channel = tl.program_id(0) * channels + tl.arange(0, channels)
     inside = channel < width
-    n = tl.arange(0, padded)
-    real = n < states
+    n = tl.arange(0, states)
     cell = channel[None, :] * states + n[:, None]
-    whole = real[:, None] & inside[None, :]
+    whole = inside[None, :]
     rates = tl.load(rates_at + cell, mask=whole, other=0.0) * 1.4426950408889634
-    drates = tl.zeros((padded, channels), dtype=tl.float32)
+    drates = tl.zeros((states, channels), dtype=tl.float32)
     # Of the state after the token at hand, from what follows it.
-    dstate = tl.zeros((padded, channels), dtype=tl.float32)
+    dstate = tl.zeros((states, channels), dtype=tl.float32)
     if dlast_at is not None:
         dstate = tl.load(dlast_at + b * width * states + cell, mask=whole, other=0.0)
     partial = tl.program_id(0).to(tl.int64) * tl.num_programs(1) * tokens * states
     chunks = tl.cdiv(tokens, chunk)
     for back in range(chunks):
         c = chunks - 1 - back
+        first = c * chunk
+        row = b * tokens + first
+        at = row * width + channel
+        small = row * states + n
         state = tl.load(kept_at + (b * chunks + c) * width * states + cell, mask=whole, other=0.0)
         before = (state,)
         for i in tl.static_range(chunk):
-            t = c * chunk + i
-            row = b * tokens + t
-            known = inside & (t < tokens)
-            x = tl.load(x_at + row * width + channel, mask=known, other=0.0)
-            dt = tl.load(dt_at + row * width + channel, mask=known, other=0.0)
-            write = tl.load(write_at + row * states + n, mask=real & (t < tokens), other=0.0)
-            decay = tl.exp2(dt[None, :] * rates)
-            if starts_at is not None:
-                start = tl.load(starts_at + row, mask=t < tokens, other=0)
-                decay = tl.where(start != 0, 0.0, decay)
+            here = first + i < tokens
+            x, dt, write, decay = _token(
+                *(x_at + at, dt_at + at, write_at + small, starts_at, row),
+                *(rates, i, inside & here, here, width, states),
+            )
             state = decay * state + (dt * x)[None, :] * write[:, None]
-            before = before + (state,)
-        for j in tl.static_range(chunk):
-            i: tl.constexpr = chunk - 1 - j
-            t = c * chunk + i
-            row = b * tokens + t
-            known = inside & (t < tokens)
-            x = tl.load(x_at + row * width + channel, mask=known, other=0.0)
-            dt = tl.load(dt_at + row * width + channel, mask=known, other=0.0)
-            dy = tl.load(dy_at + row * width + channel, mask=known, other=0.0)
-            write = tl.load(write_at + row * states + n, mask=real & (t < tokens), other=0.0)
-            read = tl.load(read_at + row * states + n, mask=real & (t < tokens), other=0.0)
+            before += (state,)  # type: ignore[assignment]
+        for i in tl.static_range(chunk - 1, -1, -1):
+            here = first + i < tokens
+            x, dt, write, decay = _token(
+                *(x_at + at, dt_at + at, write_at + small, starts_at, row),
+                *(rates, i, inside & here, here, width, states),
+            )
+            dy = tl.load(dy_at + at + i * width, mask=inside & here, other=0.0)
+            read = tl.load(read_at + small + i * states, mask=here, other=0.0)
             dread = tl.sum(dy[None, :] * before[i + 1], axis=1)
             dstate += dy[None, :] * read[:, None]
             dwrite = tl.sum(dstate * (dt * x)[None, :], axis=1)
             ddrive = tl.sum(dstate * write[:, None], axis=0)
-            decay = tl.exp2(dt[None, :] * rates)
-            if starts_at is not None:
-                start = tl.load(starts_at + row, mask=t < tokens, other=0)
-                decay = tl.where(start != 0, 0.0, decay)
             dstate *= decay
             dlog = dstate * before[i]
             drates += dlog * dt[None, :]
             ddt = x * ddrive + 0.6931471805599453 * tl.sum(dlog * rates, axis=0)
-            tl.store(dx_at + row * width + channel, dt * ddrive, mask=known)
-            tl.store(ddt_at + row * width + channel, ddt, mask=known)
-            here = partial + row * states + n
-            tl.store(dwrite_at + here, dwrite, mask=real & (t < tokens))
-            tl.store(dread_at + here, dread, mask=real & (t < tokens))
+            tl.store(dx_at + at + i * width, dt * ddrive, mask=inside & here)
+            tl.store(ddt_at + at + i * width, ddt, mask=inside & here)
+            tl.store(dwrite_at + partial + small + i * states, dwrite, mask=here)
+            tl.store(dread_at + partial + small + i * states, dread, mask=here)
     tl.store(drates_at + b * width * states + cell, drates, mask=whole)
     tl.store(dstate_at + b * width * states + cell, dstate, mask=whole)
