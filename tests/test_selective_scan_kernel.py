@@ -29,7 +29,7 @@ BATCH, WIDTH = 2, 40  # 40 is no multiple of the channels of a program
 @pytest.fixture(autouse=True)
 def few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interpreter runs one after the other; and the loop is not to be replaced by itself."""
-    monkeypatch.setattr(kernels, "_ENOUGH_PROGRAMS", 1)
+    monkeypatch.setattr(kernels, "_CHANNELS", (32,))
     monkeypatch.setenv(accelerators.SWITCH, "off")
 
 
@@ -89,9 +89,13 @@ def test_values_and_gradients_equal_the_loop(
     assert_equal(values_and_gradients(kernels.scan, args, starts, last), expected)
 
 
-@pytest.mark.parametrize("enough", [1, 4, 100])
-def test_any_number_of_channels_a_program(monkeypatch: pytest.MonkeyPatch, enough: int) -> None:
+@pytest.mark.parametrize(("enough", "channels"), [(4, 16), (5, 8), (7, 8)])
+def test_any_number_of_channels_a_program(
+    monkeypatch: pytest.MonkeyPatch, enough: int, channels: int
+) -> None:
+    monkeypatch.setattr(kernels, "_CHANNELS", (16, 8))
     monkeypatch.setattr(kernels, "_ENOUGH_PROGRAMS", enough)
+    assert kernels._channels(BATCH, 20) == channels
     args = inputs(9, 16, width=20)
     expected = values_and_gradients(selective_scan, args, None, True)
     assert_equal(values_and_gradients(kernels.scan, args, None, True), expected)

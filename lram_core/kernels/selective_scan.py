@@ -18,9 +18,10 @@ from torch import Tensor
 
 CHUNK = 8
 # A warp is a program: with 16 values a channel, its lanes are 4 of those times 8 channels, and
-# neither sum, over values or over channels, has to leave it.
+# neither sum, over values or over channels, has to leave it. With as many channels as lanes the
+# compiler would load one a lane, and spread it over the others through shared memory.
 _WARPS = 1
-_CHANNELS = (32, 16, 8)
+_CHANNELS = (16, 8)
 _ENOUGH_PROGRAMS = 2048
 
 
@@ -49,9 +50,7 @@ def scan(
     """
     inputs = [v.contiguous() for v in (x, dt, rates, write, read, state)]
     keep = torch.is_grad_enabled() and any(v.requires_grad for v in inputs)
-    starts = None if starts is None else starts.contiguous()
-    y, last, _ = _scan(*inputs, starts, keep)
-    return y, last
+    return _scan(*inputs, None if starts is None else starts.contiguous(), keep)[:2]
 
 
 @torch.library.custom_op("lram::selective_scan", mutates_args=())
@@ -151,10 +150,8 @@ _scan.register_autograd(_gradients, setup_context=_remember)
 
 def _channels(batch: int, width: int) -> int:
     """The most channels a program that still give a large GPU enough programs."""
-    for channels in _CHANNELS:
-        if batch * triton.cdiv(width, channels) >= _ENOUGH_PROGRAMS:
-            return channels
-    return _CHANNELS[-1]
+    enough = (c for c in _CHANNELS if batch * triton.cdiv(width, c) >= _ENOUGH_PROGRAMS)
+    return next(enough, _CHANNELS[-1])
 
 
 @triton.jit
@@ -208,6 +205,7 @@ def _forward(  # type: ignore[no-untyped-def]
         small = row * states + n
         if keep:
             tl.store(kept_at + (b * chunks + c) * width * states + cell, state, mask=whole)
+        y = ()  # written after all loads, which would wait for it
         for i in tl.static_range(chunk):
             here = first + i < tokens
             x, dt, write, decay = _token(
@@ -216,8 +214,9 @@ def _forward(  # type: ignore[no-untyped-def]
             )
             read = tl.load(read_at + small + i * states, mask=here, other=0.0)
             state = decay * state + (dt * x)[None, :] * write[:, None]
-            y = tl.sum(state * read[:, None], axis=0)
-            tl.store(y_at + at + i * width, y, mask=inside & here)
+            y += (tl.sum(state * read[:, None], axis=0),)  # type: ignore[assignment]
+        for i in tl.static_range(chunk):
+            tl.store(y_at + at + i * width, y[i], mask=inside & (first + i < tokens))
     tl.store(last_at + b * width * states + cell, state, mask=whole)
 
 
@@ -265,15 +264,19 @@ def _backward(  # type: ignore[no-untyped-def]
         at = row * width + channel
         small = row * states + n
         state = tl.load(kept_at + (b * chunks + c) * width * states + cell, mask=whole, other=0.0)
-        before = (state,)
+        before, dread = (), ()
         for i in tl.static_range(chunk):
             here = first + i < tokens
             x, dt, write, decay = _token(
                 *(x_at + at, dt_at + at, write_at + small, starts_at, row),
                 *(rates, i, inside & here, here, width, states),
             )
-            state = decay * state + (dt * x)[None, :] * write[:, None]
+            dy = tl.load(dy_at + at + i * width, mask=inside & here, other=0.0)
             before += (state,)  # type: ignore[assignment]
+            state = decay * state + (dt * x)[None, :] * write[:, None]
+            dread += (tl.sum(dy[None, :] * state, axis=1),)  # type: ignore[assignment]
+        for i in tl.static_range(chunk):
+            tl.store(dread_at + partial + small + i * states, dread[i], mask=first + i < tokens)
         for i in tl.static_range(chunk - 1, -1, -1):
             here = first + i < tokens
             x, dt, write, decay = _token(
@@ -282,7 +285,6 @@ def _backward(  # type: ignore[no-untyped-def]
             )
             dy = tl.load(dy_at + at + i * width, mask=inside & here, other=0.0)
             read = tl.load(read_at + small + i * states, mask=here, other=0.0)
-            dread = tl.sum(dy[None, :] * before[i + 1], axis=1)
             dstate += dy[None, :] * read[:, None]
             dwrite = tl.sum(dstate * (dt * x)[None, :], axis=1)
             ddrive = tl.sum(dstate * write[:, None], axis=0)
@@ -293,6 +295,5 @@ def _backward(  # type: ignore[no-untyped-def]
             tl.store(dx_at + at + i * width, dt * ddrive, mask=inside & here)
             tl.store(ddt_at + at + i * width, ddt, mask=inside & here)
             tl.store(dwrite_at + partial + small + i * states, dwrite, mask=here)
-            tl.store(dread_at + partial + small + i * states, dread, mask=here)
     tl.store(drates_at + b * width * states + cell, drates, mask=whole)
     tl.store(dstate_at + b * width * states + cell, dstate, mask=whole)
