@@ -7,13 +7,14 @@ al., "xLSTM: Extended Long Short-Term Memory", 2024, figure 11.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lram_core.accelerators import MLSTM_CHUNK, mlstm_kernel, mlstm_scan
+from lram_core.accelerators import MLSTM_CHUNK, mlstm_kernel, mlstm_scan, mlstm_surroundings
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
 from lram_core.mlstm import CellState, mlstm_chunk
@@ -45,38 +46,52 @@ class Cell(nn.Module):
             i, f = self._gates(q, k, v)
             heads = (self.config.num_heads, self.config.head_size)
             q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
-            reads, done = [], 0
-            if segment is None and (kernel := mlstm_kernel(q)) is not None:
-                done = q.shape[2] - q.shape[2] % MLSTM_CHUNK
-                part = slice(done)
-                read, state = mlstm_scan(
-                    kernel,
-                    q[:, :, part],
-                    k[:, :, part],
-                    v[:, :, part],
-                    i[..., part],
-                    f[..., part],
-                    state,
-                )
-                reads.append(read)
-            for start in range(done, q.shape[2], self.config.chunk_size):
-                part = slice(start, start + self.config.chunk_size)
-                seg = None
-                if segment is not None:
-                    before = segment[:, start - 1 : start] if start else 0
-                    seg = segment[:, part] - before
-                read, state = mlstm_chunk(
-                    q[:, :, part],
-                    k[:, :, part],
-                    v[:, :, part],
-                    i[..., part],
-                    f[..., part],
-                    state,
-                    seg,
-                )
-                reads.append(read)
-            read = torch.cat(reads, dim=2) if len(reads) > 1 else reads[0]
-            return self.outnorm(read.transpose(1, 2).flatten(-2)), state
+            reads, state = self.read(q, k, v, i, f, state, segment)
+            return self.outnorm(reads.transpose(1, 2).flatten(-2)), state
+
+    def read(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        i: Tensor,
+        f: Tensor,
+        state: CellState,
+        segment: Tensor | None,
+    ) -> tuple[Tensor, CellState]:
+        """Advance the memory chunk by chunk, see :func:`lram_core.mlstm.mlstm_chunk`."""
+        reads, done = [], 0
+        if segment is None and (kernel := mlstm_kernel(q)) is not None:
+            done = q.shape[2] - q.shape[2] % MLSTM_CHUNK
+            part = slice(done)
+            read, state = mlstm_scan(
+                kernel,
+                q[:, :, part],
+                k[:, :, part],
+                v[:, :, part],
+                i[..., part],
+                f[..., part],
+                state,
+            )
+            reads.append(read)
+        for start in range(done, q.shape[2], self.config.chunk_size):
+            part = slice(start, start + self.config.chunk_size)
+            seg = None
+            if segment is not None:
+                before = segment[:, start - 1 : start] if start else 0
+                seg = segment[:, part] - before
+            read, state = mlstm_chunk(
+                q[:, :, part],
+                k[:, :, part],
+                v[:, :, part],
+                i[..., part],
+                f[..., part],
+                state,
+                seg,
+            )
+            reads.append(read)
+        read = torch.cat(reads, dim=2) if len(reads) > 1 else reads[0]
+        return read, state
 
     def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return input and forget gate pre-activations (B, NH, S) in one product per input.
@@ -124,13 +139,49 @@ class MLSTMLayer(nn.Module):
     def forward(
         self, x: Tensor, past: Tensor, state: CellState, segment: Tensor | None
     ) -> tuple[Tensor, Tensor, CellState]:
-        x, z = self.proj_up(x).chunk(2, dim=-1)
+        u = self.proj_up(x)
+        cell = self.mlstm_cell
+        heads = cell.config.num_heads
+        if (kernels := mlstm_surroundings(u, self.learnable_skip, heads)) is not None:
+            return self._fused(u, past, state, segment, *kernels)
+        x, z = u.chunk(2, dim=-1)
         conv, past = self.conv1d(x, past, segment)
         conv = F.silu(conv)
-        read, state = self.mlstm_cell(
-            self.q_proj(conv), self.k_proj(conv), self.v_proj(x), state, segment
-        )
+        read, state = cell(self.q_proj(conv), self.k_proj(conv), self.v_proj(x), state, segment)
         return self.proj_down((read + self.learnable_skip * conv) * F.silu(z)), past, state
+
+    def _fused(
+        self,
+        u: Tensor,
+        past: Tensor,
+        state: CellState,
+        segment: Tensor | None,
+        mlstm_inputs: Callable[..., Any],
+        mlstm_output: Callable[..., Tensor],
+    ) -> tuple[Tensor, Tensor, CellState]:
+        """As :meth:`forward`, by kernels; no gradient goes through ``past``, old or new."""
+        cell = self.mlstm_cell
+        with torch.no_grad():
+            new_past = u[:, 1 - CONV_WIDTH :, : past.shape[-1]].to(past.dtype)
+            if segment is not None:
+                kept = segment[:, 1 - CONV_WIDTH :] == segment[:, -1:]
+                new_past = new_past * kept.unsqueeze(-1)
+        with torch.autocast(u.device.type, enabled=False):
+            inputs = mlstm_inputs(
+                *(u, past, segment, self.conv1d.conv.weight, self.conv1d.conv.bias),
+                *(self.q_proj.weight, self.k_proj.weight, self.v_proj.weight),
+                torch.cat([cell.igate.weight, cell.fgate.weight]),
+                torch.cat([cell.igate.bias, cell.fgate.bias]),
+                cell.config.num_heads,
+            )
+            q, k, v = (x.to(state.C.dtype) for x in (inputs.q, inputs.k, inputs.v))
+            i, f = inputs.gates.chunk(2, dim=1)
+            reads, state = cell.read(q, k, v, i, f, state, segment)
+            out = mlstm_output(
+                *(reads, cell.outnorm.weight, self.learnable_skip),
+                *(inputs.conv, u, inputs.link),
+            )
+        return self.proj_down(out), new_past, state
 
 
 class MLSTMBlock(nn.Module):
