@@ -24,7 +24,7 @@ class Tiles(NamedTuple):
     programs: int = 0
 
 
-FORWARD = Tiles(values=4096, warps=4)
+FORWARD = Tiles(values=2048, warps=4)
 BACKWARD = Tiles(values=2048, warps=4, programs=1056)
 
 
@@ -125,12 +125,21 @@ _output.register_autograd(_gradients, setup_context=_save)
 
 
 @triton.jit
+def _lanes(size: tl.constexpr, padded: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Channels of a head and which there are: all, known to the compiler, where they fit."""
+    lane = tl.arange(0, padded)
+    if size == padded:
+        return lane, tl.full((padded,), True, tl.int1)
+    return lane, lane < size
+
+
+@triton.jit
 def _normed(  # type: ignore[no-untyped-def]
     reads_at, row, cell, lane, head, length, heads: tl.constexpr, size: tl.constexpr, eps
 ):
     """A head's reads, normalised, where they lie, and one over their deviation."""
-    here = ((row // length * heads + head) * length + row % length) * size
-    at = here[:, None] + lane[None, :]
+    place = (row // length * heads + head) * length + row % length
+    at = (place.to(tl.int64) * size)[:, None] + lane[None, :]
     x = tl.load(reads_at + at, mask=cell, other=0.0).to(tl.float32)
     x = tl.where(cell, x - tl.sum(x, axis=1)[:, None] / size, 0.0)
     scale = 1.0 / tl.sqrt(tl.sum(x * x, axis=1) / size + eps)
@@ -155,17 +164,16 @@ def _forward(  # type: ignore[no-untyped-def]
 ):
     inner: tl.constexpr = heads * size
     head = tl.program_id(1)
-    row = (tl.program_id(0) * rows + tl.arange(0, rows)).to(tl.int64)
-    lane = tl.arange(0, padded)
-    inside = lane < size
+    row = tl.program_id(0) * rows + tl.arange(0, rows)
+    lane, inside = _lanes(size, padded)
     cell = (row < tokens)[:, None] & inside[None, :]
     channel = head * size + lane
     x, _at, _scale = _normed(reads_at, row, cell, lane, head, length, heads, size, eps)
     x *= 1.0 + tl.load(norm_at + channel, mask=inside, other=0.0)[None, :]
-    at = row[:, None] * inner + channel[None, :]
+    at = row.to(tl.int64)[:, None] * inner + channel[None, :]
     conv = tl.load(conv_at + at, mask=cell, other=0.0).to(tl.float32)
     x += tl.load(skip_at + channel, mask=inside, other=0.0)[None, :] * conv
-    z_at = u_at + row[:, None] * (2 * inner) + inner + channel[None, :]
+    z_at = u_at + row.to(tl.int64)[:, None] * (2 * inner) + inner + channel[None, :]
     z = tl.load(z_at, mask=cell, other=0.0).to(tl.float32)
     x *= z / (1.0 + tl.exp(-z))
     tl.store(out_at + at, x.to(out_at.dtype.element_ty), mask=cell)
@@ -196,8 +204,7 @@ def _backward_kernel(  # type: ignore[no-untyped-def]
     inner: tl.constexpr = heads * size
     kind: tl.constexpr = u_at.dtype.element_ty
     head = tl.program_id(1)
-    lane = tl.arange(0, padded)
-    inside = lane < size
+    lane, inside = _lanes(size, padded)
     channel = head * size + lane
     weight = 1.0 + tl.load(norm_at + channel, mask=inside, other=0.0)[None, :]
     skip = tl.load(skip_at + channel, mask=inside, other=0.0)[None, :]
@@ -205,11 +212,11 @@ def _backward_kernel(  # type: ignore[no-untyped-def]
     sum_skip = tl.zeros((rows, padded), dtype=tl.float32)
     begin = tl.program_id(0) * each
     for start in range(begin, tl.minimum(begin + each, tokens), rows):
-        row = (start + tl.arange(0, rows)).to(tl.int64)
+        row = start + tl.arange(0, rows)
         cell = (row < tokens)[:, None] & inside[None, :]
         x, read_at, scale = _normed(reads_at, row, cell, lane, head, length, heads, size, eps)
-        at = row[:, None] * inner + channel[None, :]
-        gate_at = row[:, None] * (2 * inner) + inner + channel[None, :]
+        at = row.to(tl.int64)[:, None] * inner + channel[None, :]
+        gate_at = row.to(tl.int64)[:, None] * (2 * inner) + inner + channel[None, :]
         z = tl.load(u_at + gate_at, mask=cell, other=0.0).to(tl.float32)
         sigmoid = 1.0 / (1.0 + tl.exp(-z))
         conv = tl.load(conv_at + at, mask=cell, other=0.0).to(tl.float32)
