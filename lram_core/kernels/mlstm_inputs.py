@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 import triton
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from lram_core.kernels.mlstm_inputs_backward import inputs_gradient, weights_gradient
 from lram_core.kernels.mlstm_inputs_forward import inputs_forward
@@ -158,6 +159,13 @@ def _inputs(
 def _(u, past, segment, taps, bias, mixes, reach, heads):  # type: ignore[no-untyped-def]
     *rest, gates = _outputs(u, heads, 1)
     return *rest, torch.empty_like(gates[0]), _link(u)
+
+
+@register_flop_formula(torch.ops.lram.mlstm_inputs)
+def _flops(u, *shapes, out_shape=None, **_) -> int:  # type: ignore[no-untyped-def]
+    """What the three maps and the gates on top of them take: products alone."""
+    heads = shapes[-1]
+    return int(2 * u[0] * u[1] * 3 * u[2] // 2 * (4 + 2 * heads))
 
 
 @torch.library.custom_op("lram::mlstm_inputs_backward", mutates_args=("du",))

@@ -14,22 +14,26 @@ import triton.language as tl
 def channel_tile(start, inner: tl.constexpr, channels: tl.constexpr):  # type: ignore[no-untyped-def]
     """Channels of a tile and which there are: all, known to the compiler, where tiles fit."""
     channel = start + tl.arange(0, channels)
+    inside = channel < inner
     if inner % channels == 0:
-        return channel, tl.full((channels,), True, tl.int1)
-    return channel, channel < inner
+        inside = tl.full((channels,), True, tl.int1)
+    return channel, inside
 
 
 @triton.jit
 def same_episode(segment_at, row, s, real):  # type: ignore[no-untyped-def]
     """How many of the three tokens before a row are of its episode, and whether the past is."""
     if segment_at is None:
-        return tl.where(real, tl.minimum(s, 3), 0), real
-    number = tl.load(segment_at + row, mask=real, other=0)
-    near = tl.zeros_like(s)
-    for tap in tl.static_range(1, 4):
-        older = tl.load(segment_at + row - tap, mask=real & (s >= tap), other=-1)
-        near += (older == number).to(tl.int32)
-    return near, real & (number == 0)
+        near = tl.where(real, tl.minimum(s, 3), 0)
+        carried = real
+    else:
+        number = tl.load(segment_at + row, mask=real, other=0)
+        near = tl.zeros_like(s)
+        for tap in tl.static_range(1, 4):
+            older = tl.load(segment_at + row - tap, mask=real & (s >= tap), other=-1)
+            near += (older == number).to(tl.int32)
+        carried = real & (number == 0)
+    return near, carried
 
 
 @triton.jit

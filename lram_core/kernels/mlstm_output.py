@@ -128,9 +128,10 @@ _output.register_autograd(_gradients, setup_context=_save)
 def _lanes(size: tl.constexpr, padded: tl.constexpr):  # type: ignore[no-untyped-def]
     """Channels of a head and which there are: all, known to the compiler, where they fit."""
     lane = tl.arange(0, padded)
+    inside = lane < size
     if size == padded:
-        return lane, tl.full((padded,), True, tl.int1)
-    return lane, lane < size
+        inside = tl.full((padded,), True, tl.int1)
+    return lane, inside
 
 
 @triton.jit
