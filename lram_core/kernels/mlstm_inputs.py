@@ -27,8 +27,8 @@ class Tiles(NamedTuple):
     """What a program handles at a time, its warps, the loads it has under way, and the
     most registers of a thread.
 
-    span: channels a program of the forward kernel goes through. programs: of a backward kernel, at
-    least; more of them make more partial sums.
+    span: channels a program of the forward kernel goes through. programs: of a backward kernel,
+    about; more of them make more partial sums.
     """
 
     rows: int
@@ -214,7 +214,7 @@ def _backward(
     tiles = WEIGHTS_GRADIENT
     across = triton.cdiv(inner, tiles.channels)
     turns = triton.cdiv(batch * length, tiles.rows)
-    each = tiles.rows * max(1, turns * across // tiles.programs)
+    each = tiles.rows * triton.cdiv(turns, max(1, tiles.programs // across))
     down = triton.cdiv(batch * length, each)
     large = u.new_empty(down, 12 + 4 * heads, inner, dtype=torch.float32)
     weights_gradient[(across, down)](

@@ -141,8 +141,7 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
 
         sum_bias += _folded(dy, fold)
         sum_3 += _folded(dy * x, fold)
-        dx = _pin(dx, lane)
-        dx += tl.load(taps_at + 3 * inner + channel, mask=inside, other=0.0)[None, :] * dy
+        from_y = tl.load(taps_at + 3 * inner + channel, mask=inside, other=0.0)[None, :] * dy
         for tap in tl.static_range(1, 4):
             follows = real & (s + tap < length)
             if segment_at is not None:
@@ -152,7 +151,7 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
             later = tl.load(ring, mask=follows[:, None] & inside[None, :], other=0.0)
             later = later.to(tl.float32)
             weight = tl.load(taps_at + (3 - tap) * inner + channel, mask=inside, other=0.0)
-            dx += weight[None, :] * later
+            from_y += weight[None, :] * later
             shares = later * x
             if past_at is not None:
                 shares += dy * of_past(past_at, s, sequence, carried, channel, inside, inner, tap)
@@ -163,7 +162,7 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
             else:
                 sum_0 += _folded(shares, fold)
         at = du_at + row[:, None] * (2 * inner) + channel[None, :]
-        tl.store(at, dx.to(kind), mask=cell)
+        tl.store(at, (from_y + _pin(dx, lane)).to(kind), mask=cell)
 
     sums_at += tl.program_id(1) * (5 * inner) + channel
     tl.store(sums_at, tl.sum(sum_0, axis=0), mask=inside)

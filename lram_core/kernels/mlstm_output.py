@@ -17,15 +17,19 @@ _NORM_EPS = 1e-5  # PyTorch's for a LayerNorm
 
 
 class Tiles(NamedTuple):
-    """values: of a tile. programs: of the backward kernel; more make more partial sums."""
+    """What a program handles at a time, its warps and the most registers of a thread.
+
+    programs: of the backward kernel, about; more of them make more partial sums.
+    """
 
     values: int
     warps: int
+    registers: int | None = None
     programs: int = 0
 
 
 FORWARD = Tiles(values=2048, warps=4)
-BACKWARD = Tiles(values=2048, warps=4, programs=1056)
+BACKWARD = Tiles(values=2048, warps=4, registers=128, programs=1056)
 
 
 def mlstm_output(
@@ -64,6 +68,7 @@ def _output(
         rows=rows,
         eps=_NORM_EPS,
         num_warps=FORWARD.warps,
+        maxnreg=FORWARD.registers,
     )
     return out
 
@@ -97,6 +102,7 @@ def _backward(
         rows=rows,
         eps=_NORM_EPS,
         num_warps=BACKWARD.warps,
+        maxnreg=BACKWARD.registers,
     )
     return dreads, sums.sum(0), dconv, du
 
