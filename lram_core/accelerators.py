@@ -41,6 +41,13 @@ def _found(module: str, name: str) -> Callable[..., Any] | None:
         return None
 
 
+def on_gpu_with_triton(like: Tensor) -> bool:
+    """Whether our own kernels can run, on float32 tensors where ``like`` lies."""
+    if not like.is_cuda or like.dtype != torch.float32 or os.environ.get(SWITCH) == "off":
+        return False
+    return importlib.util.find_spec("triton") is not None
+
+
 def _kernel(like: Tensor, module: str, name: str) -> Callable[..., Any] | None:
     """Return a kernel if it can be had here for float32 tensors where ``like`` lies."""
     if not like.is_cuda or like.dtype != torch.float32 or os.environ.get(SWITCH) == "off":
