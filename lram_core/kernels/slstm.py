@@ -1,4 +1,4 @@
-"""The sLSTM over many tokens as two kernels, one forward and one backward, for training and prefill.
+"""The sLSTM over many tokens as one kernel forward and one backward, for training and prefill.
 
 The recurrence through the output makes tokens wait for each other. In PyTorch each of them is a
 dozen launches; here a program owns some sequences of one head and walks through all their tokens.
