@@ -1,12 +1,13 @@
-"""Official CUDA kernels, used where they are installed: never needed, never imported otherwise.
+"""CUDA kernels, used where they are installed: never needed, never imported otherwise.
 
 - ``mamba_ssm``: the selective scan of Mamba.
 - ``mlstm_kernels``: the chunkwise mLSTM. Its licence, the NXAI Community License, has conditions;
   it is for users who have accepted them.
 
-Both serve :meth:`forward <lram_core.backbones.base.Backbone.forward>` on CUDA; the step of a
-control tick is ours everywhere. Set the environment variable ``LRAM_ACCELERATORS=off`` to use
-neither. An installation that does not import, such as one built without a GPU, counts as none.
+Both are official ones and serve :meth:`forward <lram_core.backbones.base.Backbone.forward>` on
+CUDA; the step of a control tick is ours everywhere. Where there is no ``mamba_ssm``, a scan of our
+own in Triton takes its place. Set the environment variable ``LRAM_ACCELERATORS=off`` to use none of
+them. An installation that does not import, such as one built without a GPU, counts as none.
 """
 
 from __future__ import annotations
@@ -58,6 +59,19 @@ def _kernel(like: Tensor, module: str, name: str) -> Callable[..., Any] | None:
 def mamba_kernel(like: Tensor) -> Callable[..., Any] | None:
     """Return ``mamba_ssm``'s ``selective_scan_fn`` for use with :func:`mamba_scan`, or None."""
     return _kernel(like, "mamba_ssm.ops.selective_scan_interface", "selective_scan_fn")
+
+
+def has_scan_kernel(like: Tensor) -> bool:
+    """Whether :mod:`lram_core.kernels.selective_scan`, which needs Triton, is for ``like``."""
+    return like.is_cuda and like.dtype == torch.float32 and _may_scan()
+
+
+@torch.compiler.assume_constant_result
+def _may_scan() -> bool:
+    # Not looked into by torch.compile, whose program an import would split in two.
+    if os.environ.get(SWITCH) == "off":
+        return False
+    return _found("lram_core.kernels.selective_scan", "scan") is not None
 
 
 def mlstm_kernel(like: Tensor) -> Callable[..., Any] | None:
