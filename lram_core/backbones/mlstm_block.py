@@ -158,7 +158,7 @@ class MLSTMLayer(nn.Module):
             return self._fused(u, past, state, segment, want_state, *kernels)
         x, z = u.chunk(2, dim=-1)
         if past is None:
-            past = x.new_zeros(len(x), CONV_WIDTH - 1, x.shape[-1])
+            past = self.learnable_skip.new_zeros(len(x), CONV_WIDTH - 1, x.shape[-1])
         conv, past = self.conv1d(x, past, segment)
         conv = F.silu(conv)
         q, k, v = self.q_proj(conv), self.k_proj(conv), self.v_proj(x)
