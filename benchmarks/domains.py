@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             steps=args.steps,
             spread=3.0,
             held_out=0.05,
-            device="cpu",
+            device=args.device,
             evaluate_every=args.steps,
             compile=args.compile,
         )

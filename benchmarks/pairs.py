@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         batch=args.streams * len(data),
         steps=args.steps,
         spread=3.0,
-        device="cpu",
+        device=args.device,
         evaluate_every=min(500, args.steps),
         compile=args.compile,
     )

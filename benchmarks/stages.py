@@ -33,6 +33,7 @@ def add_options(
     parser.add_argument("--streams", type=int, default=streams, help="an embodiment")
     parser.add_argument("--evaluations", type=int, default=20, help="episodes a task")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="where to train: cpu, cuda or auto")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--work", type=Path, default=Path("runs") / work)
     parser.add_argument("--json", type=Path, help="write all figures to this file")

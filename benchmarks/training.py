@@ -6,24 +6,28 @@ A step is what the trainer does with a batch: embedding, backbone, head, cross-e
 pass, gradient clipping, AdamW. The same embedding and head stand around every backbone, with the
 same weights where the peer's layout is ours. Ours runs as in the trainer, with episode starts
 inside the windows and, but for the Transformer, the state carried over them; the peers have
-neither. Both also with ``torch.compile``, which is ``--compile`` in ``lram train``.
+neither. Both also with ``torch.compile``, block by block, which is ``--compile`` in ``lram train``.
 
-All take turns in one process on one thread. What counts is processor time, which other programs on
-the machine change less than the clock on the wall.
+All take turns in one process on one thread. On a CPU processor time counts, which other programs on
+the machine change less than the clock on the wall. On a GPU (``--device cuda``) all products are in
+bfloat16 by autocast, time is that of the clock until the GPU is done, and the model FLOP/s
+utilisation is told as the trainer does, of the same number of FLOPs for both.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2Model, MambaConfig, MambaModel
 from xlstm import (
     mLSTMBlockConfig,
@@ -41,6 +45,8 @@ from lram_core.action_model import RETURN_TO_GO, TOKENS_PER_TICK, ActionModel
 from lram_core.backbones.mamba import STATE_SIZE, from_official
 from lram_core.errors import listed
 from lram_core.machine import machine_name
+from lram_core.training.parallel import compile_blocks
+from lram_core.training.speed import BACKWARD, peak_flops
 
 MODELS = ("xlstm", "xlstm-7:1", "mamba", "transformer")
 PEERS = {
@@ -125,48 +131,51 @@ def peer(model: str, size: str, ticks: int) -> Peer:
     return Peer(around, stack, lambda stack, x: stack(inputs_embeds=x).last_hidden_state)
 
 
-def random_batch(batch: int, ticks: int, bins: int) -> Batch:
+def random_batch(batch: int, ticks: int, bins: int, device: str = "cpu") -> Batch:
     """Return windows of which each eighth tick or so starts an episode in one of the streams."""
     rng = torch.Generator().manual_seed(0)
     shape = (batch, ticks)
-    return {
+    drawn = {
         "observations": torch.randn(*shape, OBSERVATION_SIZE, generator=rng),
         "to_go": torch.randn(shape, generator=rng),
         "rewards": torch.randn(shape, generator=rng),
         "labels": torch.randint(bins, (*shape, ACTION_SIZE), generator=rng),
         "start": torch.rand(shape, generator=rng) < 1 / (8 * batch),
     }
+    return {name: value.to(device) for name, value in drawn.items()}
 
 
 def stepper(
     network: nn.Module, forward: Callable[[], Tensor], labels: Tensor
-) -> Callable[[], float]:
+) -> Callable[[], Tensor]:
     """Return what makes one training step and returns its loss."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LR, fused=labels.is_cuda or None)
 
-    def step() -> float:
-        loss = F.cross_entropy(forward().flatten(0, -2), labels.flatten())
+    def step() -> Tensor:
+        with torch.autocast(labels.device.type, torch.bfloat16, enabled=labels.is_cuda):
+            logits = forward()
+        loss = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
     return step
 
 
-def ours(model: ActionModel, batch: Batch, carry: bool, compiled: bool) -> Callable[[], Tensor]:
+def ours(model: ActionModel, batch: Batch, carry: bool) -> Callable[[], Tensor]:
     """Return the trainer's forward pass, which may carry the state from call to call."""
-    state = model.init_state(len(batch["start"])) if carry else None
-    network = torch.compile(model) if compiled else model
+    state = model.init_state(len(batch["start"]), batch["start"].device) if carry else None
 
     def forward() -> Tensor:
         nonlocal state
-        logits, after = network(
-            batch["observations"], batch["to_go"], batch["rewards"], batch["start"], state
+        logits, after = model(
+            *(batch["observations"], batch["to_go"], batch["rewards"], batch["start"]),
+            *(state, carry),
         )
         if carry:
-            state = {name: value.detach() for name, value in after.items()}
+            state = {name: value.detach().contiguous() for name, value in after.items()}
         return logits  # type: ignore[no-any-return]
 
     return forward
@@ -186,25 +195,46 @@ def same_loss(model: str, size: str, ticks: int) -> float | None:
     return abs(float(losses[0] - losses[1]))
 
 
-def contestants(args: argparse.Namespace, model: str, size: str) -> dict[str, Callable[[], float]]:
+def contestants(args: argparse.Namespace, model: str, size: str) -> dict[str, Callable[[], Tensor]]:
     """Return name → what makes one training step: ``ours``, ``peer``, and both compiled."""
     bins = random_model(model, size).config.bins
-    batch = random_batch(args.batch, args.context, bins)
+    batch = random_batch(args.batch, args.context, bins, args.device)
+    # A GPT-2 sees no token of the window before either.
+    carry = model != "transformer" and args.carry
     steps = {}
     for suffix in ("", COMPILED) if args.compile else ("",):
-        mine = random_model(model, size).train()
-        carry = model != "transformer"  # a GPT-2 sees no token of the window before either
-        forward = ours(mine, batch, carry, bool(suffix))
-        steps["ours" + suffix] = stepper(mine, forward, batch["labels"])
-        other = peer(model, size, args.context)
-        run = torch.compile(other) if suffix else other
-        steps["peer" + suffix] = stepper(other, lambda run=run: run(batch), batch["labels"])
+        mine = random_model(model, size).train().to(args.device)
+        other = peer(model, size, args.context).to(args.device)
+        if suffix:
+            compile_blocks(mine.backbone)
+            compile_blocks(other.stack)
+        steps["ours" + suffix] = stepper(mine, ours(mine, batch, carry), batch["labels"])
+        forward = partial(other, batch)
+        steps["peer" + suffix] = stepper(other, forward, batch["labels"])
     return steps
+
+
+def forward_flops(args: argparse.Namespace, model: str, size: str) -> int:
+    """Return the FLOPs of our forward pass; products alone count."""
+    network = random_model(model, size).to(args.device)
+    batch = random_batch(args.batch, args.context, network.config.bins, args.device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        ours(network, batch, carry=False)()
+    return int(counter.get_total_flops())
+
+
+def clock(device: str) -> float:
+    """Return seconds: of the processor, or until the GPU has done all it was told to."""
+    if device == "cpu":
+        return process_time()
+    torch.cuda.synchronize()
+    return perf_counter()
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Time all contestants; returns the report."""
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("high")  # as in the trainer
     groups = []
     for size in args.sizes:
         for model in (name for name in args.models if exists(name, size)):
@@ -212,10 +242,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             seconds: dict[str, list[float]] = {name: [] for name in steps}
             for number in range(args.warm_up + args.rounds):
                 for name in sorted(steps, reverse=bool(number % 2)):
-                    begin = process_time()
+                    begin = clock(args.device)
                     steps[name]()
                     if number >= args.warm_up:
-                        seconds[name].append(process_time() - begin)
+                        seconds[name].append(clock(args.device) - begin)
             medians = {name: float(np.median(values)) for name, values in seconds.items()}
             groups.append(
                 {
@@ -235,10 +265,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                     "loss_difference": same_loss(model, size, args.context),
                 }
             )
+            if args.device != "cpu":
+                flops = forward_flops(args, model, size) * (1 + BACKWARD)
+                peak, source = peak_flops(torch.device(args.device), bf16=True)
+                mfu = {name: flops / value / peak for name, value in medians.items()}
+                groups[-1] |= {"mfu": mfu, "flops": flops, "peak": peak, "peak_is": source}
             ratios = ", ".join(f"{name} {r:.2f}" for name, r in groups[-1]["ratios"].items())
             print(f"{size} {model}: {ratios} × {PEERS[model]}", flush=True)
     return {
-        "machine": machine_name(),
+        "machine": machine_name(args.device),
+        "device": args.device,
+        "carry": args.carry,
         "torch": torch.__version__,
         "batch": args.batch,
         "context": args.context,
@@ -251,6 +288,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["d128"])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--no-carry", dest="carry", action="store_false", help="no state carried")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--context", type=int, default=50, help="timesteps a window")
     parser.add_argument("--rounds", type=int, default=7)

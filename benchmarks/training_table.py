@@ -11,14 +11,17 @@ NAMES = ("ours", "ours, compiled", "peer", "peer, compiled")
 
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's table ``step``."""
+    gpu = report.get("device", "cpu") != "cpu"
+    carry = "" if report.get("carry", True) else ", no state carried"
     lines = [
-        f"{report['machine']}, 1 thread, torch {report['torch']}; batches of {report['batch']} "
-        f"windows of {report['context']} timesteps, float32; medians of {report['rounds']} steps "
+        f"{report['machine']}, {'' if gpu else '1 thread, '}torch {report['torch']}; batches of "
+        f"{report['batch']} windows of {report['context']} timesteps, "
+        f"{'bfloat16' if gpu else 'float32'}{carry}; medians of {report['rounds']} steps "
         f"each, in turns. Wanted: {WANTED} × the peer as it is.",
         "",
         "| size | model | parameters | timesteps/s | compiled | peer | timesteps/s | compiled "
-        "| ours / peer | compiled / peer | both compiled | |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| ours / peer | compiled / peer | both compiled | |" + (" MFU |" if gpu else ""),
+        "|---" * (13 if gpu else 12) + "|",
     ]
     for group in report["groups"]:
         rate = group["timesteps_per_s"]
@@ -30,6 +33,7 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
             f"| {mine} | {mine_compiled} | {group['peer']} | {peer} | {peer_compiled} "
             f"| {_ratio(rate, 'ours', 'peer')} | {_ratio(rate, NAMES[1], 'peer')} "
             f"| {_ratio(rate, NAMES[1], NAMES[3])} | {'met' if best >= WANTED else 'missed'} |"
+            + (f" {max(group['mfu'].get(name, 0.0) for name in NAMES[:2]):.1%} |" if gpu else "")
         )
     return {"step": "\n".join(lines)}
 

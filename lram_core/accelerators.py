@@ -6,7 +6,8 @@ Official ones:
 - ``mlstm_kernels``: the chunkwise mLSTM. Its licence, the NXAI Community License, has conditions;
   it is for users who have accepted them.
 
-And ours for what surrounds the mLSTM's memory, which need Triton, as PyTorch for CUDA brings it.
+And ours in Triton, as PyTorch for CUDA brings it (:mod:`lram_core.kernels`): what surrounds the
+mLSTM's memory, the sLSTM, and the selective scan where there is no ``mamba_ssm``.
 
 All serve :meth:`forward <lram_core.backbones.base.Backbone.forward>` on CUDA; the step of a
 control tick is ours everywhere. Set the environment variable ``LRAM_ACCELERATORS=off`` to use
@@ -46,6 +47,13 @@ def _found(module: str, name: str) -> Callable[..., Any] | None:
         return None
 
 
+def on_gpu_with_triton(like: Tensor) -> bool:
+    """Whether our own kernels can run, on float32 tensors where ``like`` lies."""
+    if not like.is_cuda or like.dtype != torch.float32 or os.environ.get(SWITCH) == "off":
+        return False
+    return importlib.util.find_spec("triton") is not None
+
+
 def _kernel(like: Tensor, module: str, name: str) -> Callable[..., Any] | None:
     """Return a kernel if it can be had here for float32 tensors where ``like`` lies."""
     if not like.is_cuda or like.dtype != torch.float32 or os.environ.get(SWITCH) == "off":
@@ -56,6 +64,19 @@ def _kernel(like: Tensor, module: str, name: str) -> Callable[..., Any] | None:
 def mamba_kernel(like: Tensor) -> Callable[..., Any] | None:
     """Return ``mamba_ssm``'s ``selective_scan_fn`` for use with :func:`mamba_scan`, or None."""
     return _kernel(like, "mamba_ssm.ops.selective_scan_interface", "selective_scan_fn")
+
+
+def has_scan_kernel(like: Tensor) -> bool:
+    """Whether :mod:`lram_core.kernels.selective_scan`, which needs Triton, is for ``like``."""
+    return like.is_cuda and like.dtype == torch.float32 and _may_scan()
+
+
+@torch.compiler.assume_constant_result
+def _may_scan() -> bool:
+    # Not looked into by torch.compile, whose program an import would split in two.
+    if os.environ.get(SWITCH) == "off":
+        return False
+    return _found("lram_core.kernels.selective_scan", "scan") is not None
 
 
 def mlstm_kernel(like: Tensor) -> Callable[..., Any] | None:

@@ -216,6 +216,7 @@ class ActionModel(nn.Module):
         reward: Tensor,
         episode_start: Tensor | None = None,
         state: State | None = None,
+        want_state: bool = True,
     ) -> tuple[Tensor, State]:
         """Predict the actions of T ticks at once.
 
@@ -225,13 +226,14 @@ class ActionModel(nn.Module):
             reward: (B, T) of each tick's action, scaled.
             episode_start: (B, T) bool, True on the first tick of an episode.
             state: recurrent state before the first tick; None at an episode's start.
+            want_state: see :meth:`lram_core.backbones.base.Backbone.forward`.
 
         Returns:
             Action logits (B, T, action_size, bins), and the state after the last reward token.
         """
         tokens = self.tokens(observation, return_to_go, reward)
         starts = None if episode_start is None else reset_mask(episode_start)
-        hidden, state = self.backbone.forward(tokens, starts, state)
+        hidden, state = self.backbone.forward(tokens, starts, state, want_state)
         return self.logits(hidden[:, RETURN_TO_GO::TOKENS_PER_TICK]), state
 
     def tick_tokens(

@@ -66,7 +66,10 @@ class JointModel(nn.Module):
         return self.first.init_state(batch, device)
 
     def forward(
-        self, batch: Mapping[str, Mapping[str, Tensor]], state: State | None = None
+        self,
+        batch: Mapping[str, Mapping[str, Tensor]],
+        state: State | None = None,
+        want_state: bool = True,
     ) -> tuple[dict[str, Tensor], State]:
         """Predict the actions of T ticks at once, some sequences of each embodiment.
 
@@ -76,6 +79,7 @@ class JointModel(nn.Module):
                 may not.
             state: recurrent state of all sequences in the order of ``batch``; None at an
                 episode's start.
+            want_state: see :meth:`lram_core.backbones.base.Backbone.forward`.
 
         Returns:
             Embodiment name → action logits (B, T, action_size, bins), and the state after the last
@@ -88,7 +92,7 @@ class JointModel(nn.Module):
         starts = [x["start"] for x in batch.values()]
         tokens = torch.cat(parts) if len(parts) > 1 else parts[0]
         start = torch.cat(starts) if len(starts) > 1 else starts[0]
-        hidden, state = self.first.backbone(tokens, reset_mask(start), state)
+        hidden, state = self.first.backbone(tokens, reset_mask(start), state, want_state)
         read = hidden[:, RETURN_TO_GO::TOKENS_PER_TICK].split([len(part) for part in parts])
         logits = {name: self.select(name).logits(h) for name, h in zip(batch, read, strict=True)}
         return logits, state

@@ -37,27 +37,31 @@ def mlstm_chunk(
     v: Tensor,
     input_gate: Tensor,
     forget_gate: Tensor,
-    state: CellState,
+    state: CellState | None,
     segment: Tensor | None = None,
-) -> tuple[Tensor, CellState]:
+    want_state: bool = True,
+) -> tuple[Tensor, CellState | None]:
     """Advance the memory by S tokens and read it at each of them.
 
     Args:
-        q, k, v: queries, keys, values (B, NH, S, DH).
+        q, k, v: queries, keys, values (B, NH, S, DH). In bfloat16 what the tokens read of each
+            other is a product of bfloat16; gates, weights and memory are float32 in any case.
         input_gate, forget_gate: gate pre-activations (B, NH, S); exponential input gate, sigmoid
             forget gate.
-        state: state before the first token.
+        state: state before the first token; None for an empty memory.
         segment: number of episode starts at or before each token, (B, S). A token reads only
             tokens of its own segment, and ``state`` only in segment 0. None: no episode starts.
+        want_state: whether the state after the last token is computed.
 
     Returns:
-        Reads (B, NH, S, DH) and the state after the last token.
+        Reads (B, NH, S, DH) in the gates' precision, and the state after the last token, or None.
     """
-    k = k / math.sqrt(q.shape[-1])
+    exact = input_gate.dtype
+    scale = 1 / math.sqrt(q.shape[-1])
     decay = torch.cumsum(F.logsigmoid(forget_gate), dim=-1)
     log_intra = decay.unsqueeze(-1) - decay.unsqueeze(-2) + input_gate.unsqueeze(-2)
     visible = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).tril()
-    log_inter = decay + state.m.unsqueeze(-1)
+    log_inter = decay if state is None else decay + state.m.unsqueeze(-1)
     if segment is not None:
         visible = visible & (segment.unsqueeze(-1) == segment.unsqueeze(-2)).unsqueeze(1)
         log_inter = log_inter.masked_fill((segment > 0).unsqueeze(1), -math.inf)
@@ -65,19 +69,32 @@ def mlstm_chunk(
 
     # The result does not depend on the stabiliser, so no gradient needs to pass through it.
     m = torch.maximum(log_intra.amax(-1), log_inter).detach()
-    inter = torch.exp(log_inter - m)
-    weights = (q @ k.transpose(-1, -2)) * torch.exp(log_intra - m.unsqueeze(-1))
-    numerator = weights @ v + inter.unsqueeze(-1) * (q @ state.C)
-    overlap = weights.sum(-1) + inter * (q @ state.n.unsqueeze(-1)).squeeze(-1)
+    if q.dtype == exact:
+        k = k * scale
+        scores = q @ k.transpose(-1, -2)
+    else:
+        scores = (q @ k.transpose(-1, -2)).to(exact) * scale
+        k = k.to(exact) * scale
+    weights = scores * torch.exp(log_intra - m.unsqueeze(-1))
+    numerator, overlap = weights.to(v.dtype) @ v, weights.sum(-1)
+    if state is not None:
+        inter, query = torch.exp(log_inter - m), q.to(exact)
+        numerator = numerator + inter.unsqueeze(-1) * (query @ state.C)
+        overlap = overlap + inter * (query @ state.n.unsqueeze(-1)).squeeze(-1)
     reads = numerator / (torch.maximum(overlap.abs(), torch.exp(-m)) + EPS).unsqueeze(-1)
+    if not want_state:
+        return reads, None
 
     # The last row of the two log-weight tables is what each token, and the old state, weigh in
     # the new state; its stabiliser is that of the last token.
-    kept = inter[..., -1]
     written = torch.exp(log_intra[..., -1, :] - m[..., -1:]).unsqueeze(-1) * k
+    added, v = written.transpose(-1, -2), v.to(exact)
+    if state is None:
+        return reads, CellState(C=added @ v, n=written.sum(-2), m=m[..., -1])
+    kept = inter[..., -1]
     # The matrix memory is the tick's largest traffic: scaled once, then added to in place.
     memory = (kept[..., None, None] * state.C).flatten(0, 1)
-    memory.baddbmm_(written.transpose(-1, -2).flatten(0, 1), v.flatten(0, 1))
+    memory.baddbmm_(added.flatten(0, 1), v.flatten(0, 1))
     return reads, CellState(
         C=memory.view_as(state.C),
         n=kept[..., None] * state.n + written.sum(-2),

@@ -4,7 +4,8 @@ One function serves training, prefill and control; forward and step therefore ca
 Each channel and state value has a decay of its own, so there is no form with matrix products as
 the mLSTM has; a logarithmic scan multiplies the memory traffic and divisions by cumulated decays
 overflow float32. What remains is the plain loop, with everything outside the recurrence done for a
-chunk of tokens at once.
+chunk of tokens at once; on a GPU it is a kernel of its own, see
+:mod:`lram_core.kernels.selective_scan`.
 
 Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023,
 equations 2 and 4 (zero-order hold for A, Euler for B) and section 3.3.2 (recomputation).
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lram_core.accelerators import mamba_kernel, mamba_scan
+from lram_core.accelerators import has_scan_kernel, mamba_kernel, mamba_scan
 
 # As in lram_core.slstm: longer loops are left out of compiled programs.
 UNROLLED = 8
@@ -43,7 +44,8 @@ def selective_scan(
         segment: episode starts at or before each token (B, S), see
             :func:`lram_core.backbones.layers.segments`. None: no episode starts.
         chunk_size: tokens a chunk. With gradients, only a chunk's inputs and first state are
-            kept, and the states in between are computed again in the backward pass.
+            kept, and the states in between are computed again in the backward pass. A GPU's
+            kernels have a size of their own.
 
     Returns:
         Reads (B, S, D), without the skip connection, and the state after the last token.
@@ -54,6 +56,10 @@ def selective_scan(
     length = x.shape[1]
     if length > chunk_size and (kernel := mamba_kernel(x)) is not None:
         return mamba_scan(kernel, x, dt, rates, write, read, state, starts)
+    if length > UNROLLED and has_scan_kernel(x):
+        from lram_core.kernels.selective_scan import scan
+
+        return scan(x, dt, rates, write, read, state, starts)
     remember = torch.is_grad_enabled() and length > chunk_size
     run = _chunk if length <= UNROLLED else _uncompiled_chunk
     reads = []

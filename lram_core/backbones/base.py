@@ -25,7 +25,11 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def forward(
-        self, tokens: Tensor, reset_mask: Tensor | None = None, state: State | None = None
+        self,
+        tokens: Tensor,
+        reset_mask: Tensor | None = None,
+        state: State | None = None,
+        want_state: bool = True,
     ) -> tuple[Tensor, State]:
         """Run S tokens from ``state``: training and prefill.
 
@@ -34,9 +38,11 @@ class Backbone(nn.Module):
             reset_mask: (B, S) bool, True on the first token of an episode: nothing before it is
                 seen by it or by later tokens.
             state: state before the first token; None for the initial one.
+            want_state: False where nothing follows, as in training on windows that stand alone:
+                the state is not computed.
 
         Returns:
-            Hidden (B, S, d_model) and the state after the last token.
+            Hidden (B, S, d_model) and the state after the last token, empty if not wanted.
         """
         raise NotImplementedError
 

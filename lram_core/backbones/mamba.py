@@ -144,7 +144,11 @@ class Mamba(Backbone):
         }
 
     def forward(
-        self, tokens: Tensor, reset_mask: Tensor | None = None, state: State | None = None
+        self,
+        tokens: Tensor,
+        reset_mask: Tensor | None = None,
+        state: State | None = None,
+        want_state: bool = True,
     ) -> tuple[Tensor, State]:
         if state is None:
             state = self.init_state(tokens.shape[0], tokens.device)
@@ -154,7 +158,7 @@ class Mamba(Backbone):
         for layer, block in enumerate(self.layers):
             x, past, ssm = block(x, state[f"{layer}.conv"], state[f"{layer}.ssm"], segment)
             new[f"{layer}.conv"], new[f"{layer}.ssm"] = past, ssm
-        return self.norm_f(x), new
+        return self.norm_f(x), new if want_state else {}
 
 
 def from_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

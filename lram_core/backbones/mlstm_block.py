@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lram_core.backbones.xlstm import XLSTMConfig
 
 QKV_BLOCK = 4
+CUDA_CHUNK = 256
+"""Most tokens of a chunk on a GPU, where a window's products with the memory cost more."""
 
 
 class Cell(nn.Module):
@@ -36,17 +38,24 @@ class Cell(nn.Module):
         self.outnorm = ResidualNorm(config.inner_size, config.num_heads)
 
     def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, state: CellState, segment: Tensor | None
-    ) -> tuple[Tensor, CellState]:
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        state: CellState | None,
+        segment: Tensor | None,
+        want_state: bool = True,
+    ) -> tuple[Tensor, CellState | None]:
         # Gates and memory stay in float32 even under autocast: in bfloat16 the stabiliser rounds
         # and the error grows with the episode.
         with torch.autocast(q.device.type, enabled=False):
-            dtype = state.C.dtype
-            q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
-            i, f = self._gates(q, k, v)
+            dtype = self.igate.weight.dtype
+            i, f = self._gates(q.to(dtype), k.to(dtype), v.to(dtype))
+            if not q.is_cuda:
+                q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
             heads = (self.config.num_heads, self.config.head_size)
             q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
-            reads, state = self.read(q, k, v, i, f, state, segment)
+            reads, state = self.read(q, k, v, i, f, state, segment, want_state)
             return self.outnorm(reads.transpose(1, 2).flatten(-2)), state
 
     def read(
@@ -56,42 +65,40 @@ class Cell(nn.Module):
         v: Tensor,
         i: Tensor,
         f: Tensor,
-        state: CellState,
+        state: CellState | None,
         segment: Tensor | None,
-    ) -> tuple[Tensor, CellState]:
+        want_state: bool,
+    ) -> tuple[Tensor, CellState | None]:
         """Advance the memory chunk by chunk, see :func:`lram_core.mlstm.mlstm_chunk`."""
+        length = q.shape[2]
         reads, done = [], 0
-        if segment is None and (kernel := mlstm_kernel(q)) is not None:
-            done = q.shape[2] - q.shape[2] % MLSTM_CHUNK
+        if segment is None and state is not None and (kernel := mlstm_kernel(q)) is not None:
+            done = length - length % MLSTM_CHUNK
             part = slice(done)
             read, state = mlstm_scan(
-                kernel,
-                q[:, :, part],
-                k[:, :, part],
-                v[:, :, part],
-                i[..., part],
-                f[..., part],
+                kernel, q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
                 state,
-            )
+            )  # fmt: skip
             reads.append(read)
-        for start in range(done, q.shape[2], self.config.chunk_size):
-            part = slice(start, start + self.config.chunk_size)
+        size = self._chunk_size(q, length - done)
+        for start in range(done, length, size):
+            part = slice(start, start + size)
             seg = None
             if segment is not None:
                 before = segment[:, start - 1 : start] if start else 0
                 seg = segment[:, part] - before
             read, state = mlstm_chunk(
-                q[:, :, part],
-                k[:, :, part],
-                v[:, :, part],
-                i[..., part],
-                f[..., part],
-                state,
-                seg,
-            )
+                q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
+                state, seg, want_state or start + size < length,
+            )  # fmt: skip
             reads.append(read)
-        read = torch.cat(reads, dim=2) if len(reads) > 1 else reads[0]
-        return read, state
+        return torch.cat(reads, dim=2) if len(reads) > 1 else reads[0], state
+
+    def _chunk_size(self, q: Tensor, length: int) -> int:
+        """Return how many tokens to take at a time: on a GPU few and equal chunks."""
+        if not q.is_cuda:
+            return self.config.chunk_size
+        return math.ceil(length / max(1, math.ceil(length / CUDA_CHUNK)))
 
     def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return input and forget gate pre-activations (B, NH, S) in one product per input.
@@ -137,32 +144,41 @@ class MLSTMLayer(nn.Module):
             cell.fgate.bias.copy_(torch.linspace(3.0, 6.0, config.num_heads))
 
     def forward(
-        self, x: Tensor, past: Tensor, state: CellState, segment: Tensor | None
-    ) -> tuple[Tensor, Tensor, CellState]:
+        self,
+        x: Tensor,
+        past: Tensor | None,
+        state: CellState | None,
+        segment: Tensor | None,
+        want_state: bool = True,
+    ) -> tuple[Tensor, Tensor, CellState | None]:
         u = self.proj_up(x)
         cell = self.mlstm_cell
         heads = cell.config.num_heads
         if (kernels := mlstm_surroundings(u, self.learnable_skip, heads)) is not None:
-            return self._fused(u, past, state, segment, *kernels)
+            return self._fused(u, past, state, segment, want_state, *kernels)
         x, z = u.chunk(2, dim=-1)
+        if past is None:
+            past = self.learnable_skip.new_zeros(len(x), CONV_WIDTH - 1, x.shape[-1])
         conv, past = self.conv1d(x, past, segment)
         conv = F.silu(conv)
-        read, state = cell(self.q_proj(conv), self.k_proj(conv), self.v_proj(x), state, segment)
+        q, k, v = self.q_proj(conv), self.k_proj(conv), self.v_proj(x)
+        read, state = cell(q, k, v, state, segment, want_state)
         return self.proj_down((read + self.learnable_skip * conv) * F.silu(z)), past, state
 
     def _fused(
         self,
         u: Tensor,
-        past: Tensor,
-        state: CellState,
+        past: Tensor | None,
+        state: CellState | None,
         segment: Tensor | None,
+        want_state: bool,
         mlstm_inputs: Callable[..., Any],
         mlstm_output: Callable[..., Tensor],
-    ) -> tuple[Tensor, Tensor, CellState]:
+    ) -> tuple[Tensor, Tensor, CellState | None]:
         """As :meth:`forward`, by kernels; no gradient goes through ``past``, old or new."""
         cell = self.mlstm_cell
         with torch.no_grad():
-            new_past = u[:, 1 - CONV_WIDTH :, : past.shape[-1]].to(past.dtype)
+            new_past = u[:, 1 - CONV_WIDTH :, : u.shape[-1] // 2].to(cell.igate.weight.dtype)
             if segment is not None:
                 kept = segment[:, 1 - CONV_WIDTH :] == segment[:, -1:]
                 new_past = new_past * kept.unsqueeze(-1)
@@ -174,11 +190,12 @@ class MLSTMLayer(nn.Module):
                 torch.cat([cell.igate.bias, cell.fgate.bias]),
                 cell.config.num_heads,
             )
-            q, k, v = (x.to(state.C.dtype) for x in (inputs.q, inputs.k, inputs.v))
             i, f = inputs.gates.chunk(2, dim=1)
-            reads, state = cell.read(q, k, v, i, f, state, segment)
+            reads, state = cell.read(
+                *(inputs.q, inputs.k, inputs.v, i, f, state, segment, want_state)
+            )
             out = mlstm_output(
-                *(reads, cell.outnorm.weight, self.learnable_skip),
+                *(reads.to(u.dtype), cell.outnorm.weight, self.learnable_skip),
                 *(inputs.conv, u, inputs.link),
             )
         return self.proj_down(out), new_past, state
@@ -202,7 +219,12 @@ class MLSTMBlock(nn.Module):
             "m": (heads,),
         }
 
-    def forward(self, x: Tensor, state: State, segment: Tensor | None) -> tuple[Tensor, State]:
-        cell = CellState(state["C"], state["n"], state["m"])
-        y, past, cell = self.xlstm(self.xlstm_norm(x), state["conv"], cell, segment)
-        return x + y, {"conv": past, **cell._asdict()}
+    def forward(
+        self, x: Tensor, state: State | None, segment: Tensor | None, want_state: bool = True
+    ) -> tuple[Tensor, State]:
+        """As the stack's, of one block; ``state`` is None at an episode's start."""
+        past = cell = None
+        if state is not None:
+            past, cell = state["conv"], CellState(state["C"], state["n"], state["m"])
+        y, past, cell = self.xlstm(self.xlstm_norm(x), past, cell, segment, want_state)
+        return x + y, {} if cell is None else {"conv": past, **cell._asdict()}

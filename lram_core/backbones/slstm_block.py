@@ -157,8 +157,18 @@ class SLSTMBlock(nn.Module):
         )
         cell.slstm_cell.reset_parameters(layer / max(1, config.num_layers - 1))
 
-    def forward(self, x: Tensor, state: State, segment: Tensor | None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State | None, segment: Tensor | None, want_state: bool = True
+    ) -> tuple[Tensor, State]:
+        """As the stack's, of one block; ``state`` is None at an episode's start."""
+        if state is None:
+            dtype = self.ffn_norm.weight.dtype
+            state = {
+                name: torch.zeros(len(x), *shape, dtype=dtype, device=x.device)
+                for name, shape in self.state_shapes.items()
+            }
         cell = ScalarState(*(state[name] for name in ScalarState._fields))
         y, past, cell = self.xlstm(self.xlstm_norm(x), state["conv"], cell, segment)
         x = x + y
-        return x + self.ffn(self.ffn_norm(x)), {"conv": past, **cell._asdict()}
+        x = x + self.ffn(self.ffn_norm(x))
+        return x, {"conv": past, **cell._asdict()} if want_state else {}

@@ -82,6 +82,20 @@ class Block(nn.Module):
             nn.init.normal_(layer.weight, std=INIT_STD * scale)
             nn.init.zeros_(layer.bias)
 
+    def forward(
+        self, x: Tensor, old: tuple[Tensor, Tensor] | None, visible: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run S tokens, which see some of the ``old`` keys and values (B, NH, W, DH) and theirs.
+
+        x (B, S, D), visible (B, 1, S, W + S) bool → x, and the tokens' keys and values.
+        """
+        q, k, v = self.project(x)
+        keys, values = k, v
+        if old is not None:
+            keys, values = (torch.cat([a.to(b), b], 2) for a, b in zip(old, (k, v), strict=True))
+        read = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible)
+        return self.finish(x, read), k, v
+
     def project(self, x: Tensor) -> list[Tensor]:
         """x (B, S, D) → queries, keys, values (B, NH, S, DH)."""
         parts = self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
@@ -122,34 +136,34 @@ class Transformer(Backbone):
         return state
 
     def forward(
-        self, tokens: Tensor, reset_mask: Tensor | None = None, state: State | None = None
+        self,
+        tokens: Tensor,
+        reset_mask: Tensor | None = None,
+        state: State | None = None,
+        want_state: bool = True,
     ) -> tuple[Tensor, State]:
         fresh = state is None  # nothing is cached: nothing of it is attended to
         if state is None:
-            state = self.init_state(tokens.shape[0], tokens.device)
+            state = self.init_state(tokens.shape[0], tokens.device) if want_state else {}
         length = tokens.shape[1]
         segment = segments(reset_mask)
         here = torch.arange(length, device=tokens.device)
-        begin = -state["position"].unsqueeze(-1)
+        position = state.get("position", torch.zeros_like(here[:1]).expand(len(tokens)))
+        begin = -position.unsqueeze(-1)
         if reset_mask is not None:
             begin = torch.cummax(torch.where(reset_mask, here, begin), dim=-1).values
         numbers = here - begin
-        visible = self._visible(numbers, state["position"], segment)
-        if fresh:
-            visible = visible[..., self.config.window :]
+        visible = self._visible(numbers, None if fresh else position, segment)
         new: State = {}
         x = self._placed(tokens, numbers)
         for layer, block in enumerate(self.blocks):
-            q, k, v = block.project(x)  # type: ignore[operator]
-            old_k, old_v = state[f"{layer}.k"], state[f"{layer}.v"]
-            keys, values = k, v
-            if not fresh:
-                keys, values = torch.cat([old_k.to(k), k], 2), torch.cat([old_v.to(v), v], 2)
-            read = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible)
-            x = block.finish(x, read)  # type: ignore[operator]
-            new[f"{layer}.k"] = refilled(old_k, k, numbers)
-            new[f"{layer}.v"] = refilled(old_v, v, numbers)
-        new["position"] = numbers[:, -1] + 1
+            old = None if fresh else (state[f"{layer}.k"], state[f"{layer}.v"])
+            x, k, v = block(x, old, visible)
+            if want_state:
+                new[f"{layer}.k"] = refilled(state[f"{layer}.k"], k, numbers)
+                new[f"{layer}.v"] = refilled(state[f"{layer}.v"], v, numbers)
+        if want_state:
+            new["position"] = numbers[:, -1] + 1
         return self.norm(x), new
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -188,17 +202,23 @@ class Transformer(Backbone):
         timestep = torch.div(numbers, TOKENS_PER_TIMESTEP, rounding_mode="floor")
         return tokens + self.position(timestep.clamp(max=self.config.max_timesteps - 1))
 
-    def _visible(self, numbers: Tensor, position: Tensor, segment: Tensor | None) -> Tensor:
-        """Return what each new token sees, (B, 1, S, W + S) bool: cached tokens, then new ones."""
+    def _visible(self, numbers: Tensor, position: Tensor | None, segment: Tensor | None) -> Tensor:
+        """Return what each new token sees, (B, 1, S, W + S) bool: cached tokens, then new ones.
+
+        position: None where nothing is cached; then (B, 1, S, S).
+        """
         window = self.config.window
-        held = held_tokens(position, window).unsqueeze(-2)
         query = numbers.unsqueeze(-1)
-        old = (held >= 0) & (query - held < window)
         distance = query - numbers.unsqueeze(-2)
         new = (distance >= 0) & (distance < window)
         if segment is not None:
-            old = old & (segment == 0).unsqueeze(-1)
             new = new & (segment.unsqueeze(-1) == segment.unsqueeze(-2))
+        if position is None:
+            return new.unsqueeze(1)
+        held = held_tokens(position, window).unsqueeze(-2)
+        old = (held >= 0) & (query - held < window)
+        if segment is not None:
+            old = old & (segment == 0).unsqueeze(-1)
         return torch.cat([old, new], dim=-1).unsqueeze(1)
 
 

@@ -107,15 +107,18 @@ class XLSTM(Backbone):
         }
 
     def forward(
-        self, tokens: Tensor, reset_mask: Tensor | None = None, state: State | None = None
+        self,
+        tokens: Tensor,
+        reset_mask: Tensor | None = None,
+        state: State | None = None,
+        want_state: bool = True,
     ) -> tuple[Tensor, State]:
-        if state is None:
-            state = self.init_state(tokens.shape[0], tokens.device)
         segment = segments(reset_mask)
         new: State = {}
         x = tokens
         for layer, block in enumerate(self.blocks):
             names = block.state_shapes
-            x, after = block(x, {n: state[f"{layer}.{n}"] for n in names}, segment)  # type: ignore[union-attr]
-            new.update({f"{layer}.{name}": after[name] for name in names})  # type: ignore[union-attr]
+            before = None if state is None else {n: state[f"{layer}.{n}"] for n in names}  # type: ignore[union-attr]
+            x, after = block(x, before, segment, want_state)
+            new.update({f"{layer}.{name}": value for name, value in after.items()})
         return self.post_blocks_norm(x), new

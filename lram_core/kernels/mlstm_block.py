@@ -37,7 +37,10 @@ class FusedBlock(nn.Module):
         self.state_shapes = block.state_shapes
         self._memory = FusedMLSTM(active)
 
-    def forward(self, x: Tensor, state: State, segment: Tensor | None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State, segment: Tensor | None, want_state: bool = True
+    ) -> tuple[Tensor, State]:
+        assert want_state, "a tick always has a next one"
         layer, cell = self.block.xlstm, self.block.xlstm.mlstm_cell
         batch, tokens, width = x.shape
         heads, size = cell.config.num_heads, cell.config.head_size

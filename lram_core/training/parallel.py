@@ -117,11 +117,8 @@ def spread(model: JointModel, config: TrainConfig, processes: Processes) -> None
         return
     from torch.distributed.fsdp import fully_shard
 
-    backbone = model.first.backbone
-    for part in backbone.children():
-        if isinstance(part, nn.ModuleList):
-            for block in part:
-                fully_shard(block)
+    for block in blocks_of(model.first.backbone):
+        fully_shard(block)
     # After a validation, which has no backward pass, the outermost weights are to be shares again.
     fully_shard(model, reshard_after_forward=True)
 
@@ -130,15 +127,30 @@ def network_of(
     model: JointModel, config: TrainConfig, processes: Processes, device: torch.device
 ) -> nn.Module:
     """Return what a training step calls: the model, whose gradients are averaged where needed."""
-    network: nn.Module = model
+    if config.compile:
+        compile_blocks(model.first.backbone)
     if processes.count > 1 and config.parallel == "ddp":
         from torch.nn.parallel import DistributedDataParallel
 
         where = [device] if device.type == "cuda" else None
-        network = DistributedDataParallel(model, device_ids=where, broadcast_buffers=False)
-    if config.compile:
-        network = torch.compile(network)  # type: ignore[assignment]
-    return network
+        return DistributedDataParallel(model, device_ids=where, broadcast_buffers=False)
+    return model
+
+
+def compile_blocks(backbone: nn.Module) -> None:
+    """Compile a backbone block by block, in place.
+
+    Blocks of one kind are one program: twenty of them take no longer to compile than one.
+    """
+    for block in blocks_of(backbone):
+        block.compile()
+
+
+def blocks_of(backbone: nn.Module) -> list[nn.Module]:
+    """Return the blocks that a backbone is a stack of."""
+    return [
+        block for part in backbone.children() if isinstance(part, nn.ModuleList) for block in part
+    ]
 
 
 def gradients_of(network: nn.Module, model: JointModel, last: bool) -> AbstractContextManager[Any]:

@@ -67,7 +67,7 @@ class Report:
         config, device, step = self._config, self._device, self._trainee.step
         self._flops = 0
         if self._processes.count == 1 or config.parallel == "ddp":
-            self._flops = step_flops(self._trainee.model, self._domains, config, device)
+            self._flops = step_flops(self._trainee.average, self._domains, config, device)
         bf16 = config.bf16 if device.type == "cuda" else config.bf16_cpu
         self._peak, source = peak_flops(device, bf16)
         if self._processes.main:

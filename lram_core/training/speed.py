@@ -24,7 +24,7 @@ from lram_core.training.domains import Domain
 PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12}
 """Dense bfloat16 FLOP/s by the data sheet, by a part of the GPU's name."""
 _SIZE = 1024
-_BACKWARD = 2
+BACKWARD = 2
 """A backward pass has twice the products of the forward pass."""
 
 
@@ -45,7 +45,7 @@ def step_flops(
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter, autocast(device, config):
         model(batch)
-    return int(counter.get_total_flops()) * (1 + _BACKWARD)
+    return int(counter.get_total_flops()) * (1 + BACKWARD)
 
 
 @lru_cache

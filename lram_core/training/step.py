@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lram_core.data.stream import WindowStream
 from lram_core.joint_model import JointModel
@@ -60,7 +61,7 @@ def take_step(
         with gradients_of(network, trainee.model, number == len(parts) - 1):
             before = trainee.states[number] if config.carry_state else None
             with autocast(device, config):
-                logits, state = network(part, before)
+                logits, state = network(part, before, config.carry_state)
             loss = torch.stack(
                 [
                     d.share * spread_loss(logits[d.name], part[d.name]["bins"], config.spread)
@@ -68,8 +69,9 @@ def take_step(
                 ]
             ).sum()
             (loss / len(parts)).backward()
-        # In one layout from the first step on: a compiled network is compiled anew for another.
-        trainee.states[number] = {n: value.detach().contiguous() for n, value in state.items()}
+        if config.carry_state:
+            # In one layout from the first step on: a compiled network is compiled anew for another.
+            trainee.states[number] = {n: v.detach().contiguous() for n, v in state.items()}
         losses.append(loss.detach())
     nn.utils.clip_grad_norm_(trainee.model.parameters(), config.clip)
     for optimizer in trainee.optimizers:
@@ -83,5 +85,7 @@ def take_step(
 @torch.no_grad()
 def update_average(average: JointModel, model: JointModel, decay: float) -> None:
     """Move the running average of the weights towards the current ones."""
-    for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)
+    slow: list[Tensor] = list(average.parameters())
+    fast: list[Tensor] = list(model.parameters())
+    assert len(slow) == len(fast)
+    get_ema_multi_avg_fn(decay)(slow, fast, 0)
