@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from xlstm import mLSTMBlockConfig, mLSTMLayerConfig, xLSTMBlockStack, xLSTMBlockStackConfig
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.backbones import SIZES, size_options
@@ -101,6 +100,9 @@ def package_candidate(name: str, model: ActionModel, device: torch.device) -> Ca
 
     Embedding, head and argmax around it are ours: the package has none.
     """
+    # Here, as its import looks for a CUDA toolkit where there is a GPU, and fails without one.
+    from xlstm import mLSTMBlockConfig, mLSTMLayerConfig, xLSTMBlockStack, xLSTMBlockStackConfig
+
     config = model.backbone.config
     stack = xLSTMBlockStack(
         xLSTMBlockStackConfig(

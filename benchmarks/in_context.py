@@ -6,6 +6,12 @@ Histories of agents that learn 80 goals are collected once. Then, for every back
 commands a user has: ``lram train`` over spans of several trials, ``lram eval --trials`` on goals of
 the training and on goals held out. What is there already is not done again, so the command goes
 on where it was interrupted.
+
+Training can be done on another machine, which needs no simulator, and its work folder brought
+back for the evaluation::
+
+    python -m benchmarks.in_context --train-only --histories DATA --device cuda --jobs 4 --work W
+    python -m benchmarks.in_context --histories DATA --device cuda --work W --json FILE
 """
 
 from __future__ import annotations
@@ -15,15 +21,15 @@ import json
 import os
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.output import write_json
-from lram_core.bundle import load_joint_bundle
-from lram_core.machine import machine_name
+from lram_core.bundle import CONFIG
 from lram_core.training.config import TrainConfig
 from lram_sim.trials import SHOWN, Curve, draw, read_results
 
@@ -36,55 +42,83 @@ MODELS = {
     "DT": ("transformer", "", (f"context={CONTEXT}", "num_layers=2")),
 }
 """Name → backbone, suffix of its size, changes to the size."""
+NO_END = 10_000_000
+"""Optimiser steps of a training that ends by the clock."""
 SPLITS = {"train": "goals of the training", "test": "goals held out"}
 
 
-def lram(*words: object) -> None:
-    """Run ``lram`` as a user would."""
+def lram(*words: object, log: Path | None = None) -> None:
+    """Run ``lram`` as a user would; what it prints goes to ``log``, if that is given."""
     print("lram", *words, flush=True)
     one = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "lram_core.cli", *map(str, words)], check=True, env=one)
+    command = [sys.executable, "-m", "lram_core.cli", *map(str, words)]
+    if log is None:
+        subprocess.run(command, check=True, env=one)
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        subprocess.run(command, check=True, env=one, stdout=file, stderr=subprocess.STDOUT)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Do what is left to do; returns the report."""
-    work: Path = args.work
-    data = work / "histories"
-    words = ["--tasks", args.train_tasks, "--episodes", args.history, "--every", args.every]
-    lram("collect", "darkroom", "--histories", *words, "--out", data)
+    """Do what is left to do; returns the report, which of ``--train-only`` has no models."""
+    data = args.histories or _collected(args)
+    wanted = list(product(args.seeds, args.models))
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for ended in [pool.submit(_train, args, data, *each) for each in wanted]:
+            ended.result()
     report: dict[str, Any] = {
-        "machine": machine_name(),
         "context": args.context,
         "batch": args.batch,
-        "steps": args.steps,
+        "minutes": args.minutes,
+        "jobs": args.jobs,
         "span": args.span,
         "target_return": args.target_return,
         "models": {},
     }
-    for seed in args.seeds:
-        for name in args.models:
-            report["models"].setdefault(name, []).append(one(args, data, name, seed))
+    for seed, name in () if args.train_only else wanted:
+        report["models"].setdefault(name, []).append(_evaluate(args, name, seed))
     return report
 
 
-def one(args: argparse.Namespace, data: Path, name: str, seed: int) -> dict[str, Any]:
-    """Train and evaluate one model with one seed."""
+def _collected(args: argparse.Namespace) -> Path:
+    data: Path = args.work / "histories"
+    words = ["--tasks", args.train_tasks, "--episodes", args.history, "--every", args.every]
+    lram("collect", "darkroom", "--histories", *words, "--out", data)
+    return data
+
+
+def _key(name: str, seed: int) -> str:
+    backbone, suffix, _ = MODELS[name]
+    return f"{backbone}{suffix.replace(':', '-')}-{seed}"
+
+
+def _train(args: argparse.Namespace, data: Path, seed: int, name: str) -> None:
+    """Train one model with one seed, unless its bundle is there."""
     backbone, suffix, changes = MODELS[name]
-    key = f"{backbone}{suffix.replace(':', '-')}-{seed}"
-    bundle, results = args.work / "bundles" / key, args.work / "results" / key
-    timing = args.work / "results" / f"{key}.json"
-    if not bundle.exists():
-        begin = time.monotonic()
-        lram(
-            *("train", "--data", data, "--out", bundle, "--run", args.work / "runs" / key),
-            *("--backbone", backbone, "--size", f"{args.size}{suffix}"),
-            *(word for change in changes for word in ("--set", change)),
-            *("--bins", 5, "--span", args.span, "--stride", args.stride),
-            *("--context", args.context, "--batch", args.batch, "--steps", args.steps),
-            *("--return-jitter", args.return_jitter, "--seed", seed, "--device", "cpu"),
-            *("--evaluate-every", args.log_every, "--checkpoint-every", args.log_every),
-        )
-        write_json({"train_s": time.monotonic() - begin}, timing)
+    key = _key(name, seed)
+    bundle = args.work / "bundles" / key
+    if bundle.exists():
+        return
+    budget = ("--steps", args.steps)
+    if args.minutes:
+        budget = ("--steps", NO_END, "--minutes", args.minutes)
+    lram(
+        *("train", "--data", data, "--out", bundle, "--run", args.work / "runs" / key),
+        *("--backbone", backbone, "--size", f"{args.size}{suffix}"),
+        *(word for change in changes for word in ("--set", change)),
+        *("--bins", 5, "--span", args.span, "--stride", args.stride),
+        *("--context", args.context, "--batch", args.batch, *budget),
+        *("--return-jitter", args.return_jitter, "--seed", seed, "--device", args.device),
+        *("--evaluate-every", args.log_every, "--checkpoint-every", args.log_every),
+        *(("--compile",) if args.compile else ()),
+        log=args.work / "logs" / f"{key}.log" if args.jobs > 1 else None,
+    )
+
+
+def _evaluate(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+    """Evaluate one model with one seed, unless its results are there."""
+    bundle, results = (args.work / each / _key(name, seed) for each in ("bundles", "results"))
     if not results.exists():
         lram(
             *("eval", "--suite", "darkroom", "--bundle", bundle, "--tasks", args.eval_tasks),
@@ -97,12 +131,10 @@ def one(args: argparse.Namespace, data: Path, name: str, seed: int) -> dict[str,
         split: [life for task in part["tasks"] for life in found["returns"][task]]
         for split, part in splits.items()
     }
-    model, _ = load_joint_bundle(bundle)
-    trained = json.loads(timing.read_text()) if timing.exists() else {}
+    told = json.loads((bundle / CONFIG).read_text())["training"]
     return {
         "seed": seed,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        **trained,
+        **{key: told[key] for key in ("parameters", "steps", "seconds", "machine")},
         "returns": returns,
         "best": {split: part["best"] for split, part in splits.items()},
     }
@@ -119,15 +151,19 @@ def curves(report: dict[str, Any], split: str) -> dict[str, Curve]:
 
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's tables: ``setting``, ``train`` and ``test``."""
-    first = next(iter(report["models"].values()))
-    ticks = report["steps"] * report["batch"] * report["context"]
-    sizes = ", ".join(
-        f"{name} {runs[0]['parameters'] / 1e3:.0f}k" for name, runs in report["models"].items()
+    models = report["models"]
+    first = next(iter(models.values()))
+    window = report["batch"] * report["context"]
+    told = ", ".join(
+        f"{name} {np.mean([run['steps'] for run in runs]) * window / 1e6:.3g} M moves "
+        f"({runs[0]['parameters'] / 1e3:.0f}k parameters)"
+        for name, runs in models.items()
     )
+    ends = f", {report['minutes']:g} minutes a model" if report["minutes"] else ""
+    beside = f", {report['jobs']} at once" if report["jobs"] > 1 else ""
     tables = {
-        "setting": f"{report['machine']}; {len(first)} seed(s); {ticks:,} moves of training "
-        f"({report['steps']} steps of {report['batch']} windows of {report['context']}); "
-        f"parameters: {sizes}."
+        "setting": f"Trained on {first[0]['machine']}{ends}{beside}; {len(first)} seed(s); windows "
+        f"of {report['context']}, {report['batch']} a step: {told}."
     }
     for split in SPLITS:
         found = curves(report, split)
@@ -163,6 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--histories", type=Path, help="take these; none are collected")
     parser.add_argument("--train-tasks", default="train")
     parser.add_argument("--eval-tasks", default="train,test")
     parser.add_argument("--history", type=int, default=400, help="trials of an agent's life")
@@ -173,6 +210,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--context", type=int, default=CONTEXT)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=0.0, help="of each training, not steps")
+    parser.add_argument("--device", default="cpu", help="to train on")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a process each")
+    parser.add_argument("--compile", action="store_true", help="train with torch.compile")
+    parser.add_argument("--train-only", action="store_true", help="do not evaluate")
     parser.add_argument("--return-jitter", type=float, default=TrainConfig.return_jitter)
     parser.add_argument("--log-every", type=int, default=20)
     parser.add_argument("--trials", type=int, default=40)
@@ -183,6 +225,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--plot", type=Path, help="draw the curves into this SVG")
     args = parser.parse_args(arguments)
     report = run(args)
+    if args.train_only:
+        return
     if args.json:
         write_json(report, args.json)
     if args.plot:

@@ -1,13 +1,17 @@
 """CUDA kernels, used where they are installed: never needed, never imported otherwise.
 
+Official ones:
+
 - ``mamba_ssm``: the selective scan of Mamba.
 - ``mlstm_kernels``: the chunkwise mLSTM. Its licence, the NXAI Community License, has conditions;
   it is for users who have accepted them.
 
-Both are official ones and serve :meth:`forward <lram_core.backbones.base.Backbone.forward>` on
-CUDA; the step of a control tick is ours everywhere. Where there is no ``mamba_ssm``, a scan of our
-own in Triton takes its place. Set the environment variable ``LRAM_ACCELERATORS=off`` to use none of
-them. An installation that does not import, such as one built without a GPU, counts as none.
+And ours in Triton, as PyTorch for CUDA brings it (:mod:`lram_core.kernels`): what surrounds the
+mLSTM's memory, the sLSTM, and the selective scan where there is no ``mamba_ssm``.
+
+All serve :meth:`forward <lram_core.backbones.base.Backbone.forward>` on CUDA; the step of a
+control tick is ours everywhere. Set the environment variable ``LRAM_ACCELERATORS=off`` to use
+none. An installation that does not import, such as one built without a GPU, counts as none.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from lram_core.mlstm import CellState
 
 SWITCH = "LRAM_ACCELERATORS"
 MLSTM_CHUNK = 64
+MANY_TOKENS = 16
 
 # Steps that stand for "no time at all" and "longer than anything is remembered", see mamba_scan.
 _NO_TIME, _AN_AGE = 1e-9, 1e9
@@ -40,6 +45,13 @@ def _found(module: str, name: str) -> Callable[..., Any] | None:
         return getattr(importlib.import_module(module), name)
     except (ImportError, OSError, RuntimeError, AttributeError):
         return None
+
+
+def on_gpu_with_triton(like: Tensor) -> bool:
+    """Whether our own kernels can run, on float32 tensors where ``like`` lies."""
+    if not like.is_cuda or like.dtype != torch.float32 or os.environ.get(SWITCH) == "off":
+        return False
+    return importlib.util.find_spec("triton") is not None
 
 
 def _kernel(like: Tensor, module: str, name: str) -> Callable[..., Any] | None:
@@ -80,6 +92,33 @@ def mlstm_kernel(like: Tensor) -> Callable[..., Any] | None:
         return None
     find = _kernel(like, "mlstm_kernels.torch", "get_mlstm_kernel")
     return None if find is None else find("chunkwise--triton_xl_chunk")
+
+
+def mlstm_surroundings(
+    u: Tensor, skip: Tensor, heads: int
+) -> tuple[Callable[..., Any], ...] | None:
+    """Return :func:`~lram_core.kernels.mlstm_inputs.mlstm_inputs` and ``mlstm_output``, or None.
+
+    Args:
+        u: up-projection (B, S, 2 * E). None for other types than the kernels', and for the few
+            tokens of a tick.
+        skip: one of the other weights, which are to be float32.
+        heads: of the block.
+    """
+    if not _on_gpu(u) or u.shape[1] < MANY_TOKENS or os.environ.get(SWITCH) == "off":
+        return None
+    if u.dtype not in (torch.bfloat16, torch.float32) or skip.dtype != torch.float32:
+        return None
+    try:
+        from lram_core.kernels.mlstm_inputs import MAX_HEADS, mlstm_inputs
+        from lram_core.kernels.mlstm_output import mlstm_output
+    except ImportError:
+        return None
+    return (mlstm_inputs, mlstm_output) if heads <= MAX_HEADS else None
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return x.is_cuda
 
 
 def mamba_scan(

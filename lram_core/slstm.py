@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lram_core.accelerators import on_gpu_with_triton
+
 # A compiler unrolls the loop over tokens, and needs minutes for a training window of them. Longer
 # sequences than this are therefore left out of compiled programs; ticks are part of them.
 UNROLLED = 8
@@ -49,7 +51,9 @@ def slstm_scan(
     Returns:
         Outputs (B, S, D) and the state after the last token.
     """
-    run = _scan if inputs.shape[1] <= UNROLLED else _uncompiled_scan
+    if inputs.shape[1] <= UNROLLED:
+        return _scan(inputs, kernel, state, starts)
+    run = _kernel_scan if on_gpu_with_triton(inputs) else _uncompiled_scan
     return run(inputs, kernel, state, starts)
 
 
@@ -81,3 +85,13 @@ def _scan(
 
 
 _uncompiled_scan = torch.compiler.disable(_scan)
+
+
+@torch.compiler.disable
+def _kernel_scan(
+    inputs: Tensor, kernel: Tensor, state: ScalarState, starts: Tensor | None
+) -> tuple[Tensor, ScalarState]:
+    from lram_core.kernels.slstm import scan
+
+    read, *after = scan(inputs, kernel, state, starts)
+    return read, ScalarState(*after)

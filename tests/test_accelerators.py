@@ -151,3 +151,32 @@ def test_xlstm_gives_its_kernel_whole_chunks_and_converts_the_state(
     later = torch.randn(2, 3, 64)
     after, expected = model.step(later, found_state)[0], model.step(later, expected_state)[0]
     torch.testing.assert_close(after, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernel itself runs on a GPU")
+@pytest.mark.parametrize("head", [64, 256])
+def test_the_kernel_gives_what_our_own_code_gives(
+    head: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = roughened(XLSTM(XLSTMConfig(d_model=head, num_layers=2, num_heads=2))).cuda()
+    tokens = torch.randn(2, 150, head, device="cuda")
+    _, state = model(torch.randn(2, 30, head, device="cuda"))
+    state = {name: value.detach() for name, value in state.items()}
+    monkeypatch.setattr("torch.get_float32_matmul_precision", lambda: "high")
+    assert accelerators.mlstm_kernel(torch.zeros(1, 2, 64, head, device="cuda")) is not None
+
+    def run() -> list[torch.Tensor]:
+        model.zero_grad()
+        hidden, after = model(tokens, None, state)
+        hidden.square().sum().backward()
+        gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        with torch.no_grad():  # the state in itself has no one scale
+            later, _ = model.step(tokens[:, :3], after)
+        return [hidden.detach(), later, *gradients]
+
+    found = run()
+    monkeypatch.setenv("LRAM_ACCELERATORS", "off")
+    for ours, theirs in zip(run(), found, strict=True):
+        # Its products may be rounded to TF32, of ten bits.
+        assert (theirs - ours).norm() < 0.02 * ours.norm()

@@ -162,18 +162,29 @@ def test_the_whole_experiment_small_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In this process: the imports of three others would take longer than all they do.
-    monkeypatch.setattr(
-        in_context, "lram", lambda *words: cli.cli.main([*map(str, words)], standalone_mode=False)
-    )
+    commands: list[str] = []
+
+    def lram(*words: object, log: Path | None = None) -> None:
+        commands.append(str(words[0]))
+        cli.cli.main([*map(str, words)], standalone_mode=False)
+
+    monkeypatch.setattr(in_context, "lram", lram)
     words = [
         *("--models", "xLSTM [7:1]", "--train-tasks", "goal-0-1,goal-5-5"),
         *("--eval-tasks", "goal-5-5,goal-0-5", "--history", "6", "--every", "2", "--span", "2"),
-        *("--stride", "1", "--context", "60", "--batch", "1", "--steps", "2", "--trials", "3"),
-        *("--lives", "2", "--work", str(tmp_path / "work"), "--json", str(tmp_path / "a.json")),
+        *("--stride", "1", "--context", "60", "--batch", "1", "--minutes", "1e-5"),
+        *("--trials", "3", "--lives", "2", "--work", str(tmp_path / "work")),
+        *("--json", str(tmp_path / "a.json")),
     ]
-    in_context.main([*words, "--plot", str(tmp_path / "curve.svg")])
+    in_context.main([*words, "--train-only", "--jobs", "2"])
+    assert commands == ["collect", "train"]
+    assert not (tmp_path / "a.json").exists()
+    histories = ["--histories", str(tmp_path / "work" / "histories")]
+    in_context.main([*words, *histories, "--plot", str(tmp_path / "curve.svg")])
+    assert commands[2:] == ["eval"]
     report = json.loads((tmp_path / "a.json").read_text())
     (run,) = report["models"]["xLSTM [7:1]"]
+    assert 1 <= run["steps"] < 100
     assert np.array(run["returns"]["train"]).shape == (2, 3)
     assert np.array(run["returns"]["test"]).shape == (2, 3)
     tables = in_context.markdown(report)
@@ -186,6 +197,7 @@ def test_the_whole_experiment_small_and_again(
     assert float(rows[0]["test mean"]) == pytest.approx(np.mean(run["returns"]["test"], 0)[0])
     assert "<svg" in (results / "curve.svg").read_text()
     in_context.main([*words[:-1], str(tmp_path / "b.json")])
+    assert commands[3:] == ["collect"]
     assert json.loads((tmp_path / "b.json").read_text())["models"] == report["models"]
 
 

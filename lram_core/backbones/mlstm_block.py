@@ -7,13 +7,14 @@ al., "xLSTM: Extended Long Short-Term Memory", 2024, figure 11.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lram_core.accelerators import MLSTM_CHUNK, mlstm_kernel, mlstm_scan
+from lram_core.accelerators import MLSTM_CHUNK, mlstm_kernel, mlstm_scan, mlstm_surroundings
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
 from lram_core.mlstm import CellState, mlstm_chunk
@@ -145,18 +146,59 @@ class MLSTMLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        past: Tensor,
+        past: Tensor | None,
         state: CellState | None,
         segment: Tensor | None,
         want_state: bool = True,
     ) -> tuple[Tensor, Tensor, CellState | None]:
-        x, z = self.proj_up(x).chunk(2, dim=-1)
+        u = self.proj_up(x)
+        cell = self.mlstm_cell
+        heads = cell.config.num_heads
+        if (kernels := mlstm_surroundings(u, self.learnable_skip, heads)) is not None:
+            return self._fused(u, past, state, segment, want_state, *kernels)
+        x, z = u.chunk(2, dim=-1)
+        if past is None:
+            past = self.learnable_skip.new_zeros(len(x), CONV_WIDTH - 1, x.shape[-1])
         conv, past = self.conv1d(x, past, segment)
         conv = F.silu(conv)
-        read, state = self.mlstm_cell(
-            self.q_proj(conv), self.k_proj(conv), self.v_proj(x), state, segment, want_state
-        )
+        q, k, v = self.q_proj(conv), self.k_proj(conv), self.v_proj(x)
+        read, state = cell(q, k, v, state, segment, want_state)
         return self.proj_down((read + self.learnable_skip * conv) * F.silu(z)), past, state
+
+    def _fused(
+        self,
+        u: Tensor,
+        past: Tensor | None,
+        state: CellState | None,
+        segment: Tensor | None,
+        want_state: bool,
+        mlstm_inputs: Callable[..., Any],
+        mlstm_output: Callable[..., Tensor],
+    ) -> tuple[Tensor, Tensor, CellState | None]:
+        """As :meth:`forward`, by kernels; no gradient goes through ``past``, old or new."""
+        cell = self.mlstm_cell
+        with torch.no_grad():
+            new_past = u[:, 1 - CONV_WIDTH :, : u.shape[-1] // 2].to(cell.igate.weight.dtype)
+            if segment is not None:
+                kept = segment[:, 1 - CONV_WIDTH :] == segment[:, -1:]
+                new_past = new_past * kept.unsqueeze(-1)
+        with torch.autocast(u.device.type, enabled=False):
+            inputs = mlstm_inputs(
+                *(u, past, segment, self.conv1d.conv.weight, self.conv1d.conv.bias),
+                *(self.q_proj.weight, self.k_proj.weight, self.v_proj.weight),
+                torch.cat([cell.igate.weight, cell.fgate.weight]),
+                torch.cat([cell.igate.bias, cell.fgate.bias]),
+                cell.config.num_heads,
+            )
+            i, f = inputs.gates.chunk(2, dim=1)
+            reads, state = cell.read(
+                *(inputs.q, inputs.k, inputs.v, i, f, state, segment, want_state)
+            )
+            out = mlstm_output(
+                *(reads.to(u.dtype), cell.outnorm.weight, self.learnable_skip),
+                *(inputs.conv, u, inputs.link),
+            )
+        return self.proj_down(out), new_past, state
 
 
 class MLSTMBlock(nn.Module):
@@ -181,9 +223,8 @@ class MLSTMBlock(nn.Module):
         self, x: Tensor, state: State | None, segment: Tensor | None, want_state: bool = True
     ) -> tuple[Tensor, State]:
         """As the stack's, of one block; ``state`` is None at an episode's start."""
-        if state is None:
-            past, cell = x.new_zeros(len(x), *self.state_shapes["conv"]), None
-        else:
+        past = cell = None
+        if state is not None:
             past, cell = state["conv"], CellState(state["C"], state["n"], state["m"])
         y, past, cell = self.xlstm(self.xlstm_norm(x), past, cell, segment, want_state)
         return x + y, {} if cell is None else {"conv": past, **cell._asdict()}

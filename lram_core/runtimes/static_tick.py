@@ -133,15 +133,18 @@ class StaticTick:
 
     def _keep(self, state: State) -> None:
         """Write a new state over the old one, but for the slots that do not take part."""
-        for name, buffer in self.state.items():
-            new = state[name]
-            if new.data_ptr() == buffer.data_ptr():
-                continue  # a kernel has done it
-            if self._active is None:
-                buffer.copy_(new)
-            else:
+        changed = [
+            (buffer, state[name])
+            for name, buffer in self.state.items()
+            if state[name].data_ptr() != buffer.data_ptr()  # else a kernel has done it
+        ]
+        if self._active is not None:
+            for buffer, value in changed:
                 active = self._active.view(-1, *[1] * (buffer.ndim - 1))
-                torch.where(active, new, buffer, out=buffer)
+                torch.where(active, value, buffer, out=buffer)
+        elif changed:
+            # In one kernel, not one for each: a tick is launch-bound.
+            torch._foreach_copy_([old for old, _ in changed], [new for _, new in changed])
 
     def _captured(self, program: Program) -> Callable[[], object]:
         """Capture a program; the state is of no meaning afterwards."""

@@ -183,7 +183,8 @@ class Trainee:
         _load_weights(self.average, found["average"])
         for number, optimizer in enumerate(self.optimizers):
             _load_optimizer(optimizer, found.get("optimizer", {}), f"{number}/")
-        self.losses = list(found["losses"][""]) if "losses" in found else []
+        where = next(self.model.parameters()).device
+        self.losses = list(found["losses"][""].to(where)) if "losses" in found else []
         torch.set_rng_state(found["rng"]["cpu"])
         if "cuda" in found["rng"] and torch.cuda.is_available():
             torch.cuda.set_rng_state(found["rng"]["cuda"])

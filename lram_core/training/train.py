@@ -81,11 +81,15 @@ def train(
     device = resolve_device(config.device)
     check_replaceable(out, CONTRACT, "policy bundle")
     rollouts = rollouts or load_rollouts(config)
+    exact = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
-    with started(device) as (processes, device), told_of_memory(config, processes.count):
-        check_parallel(config, processes)
-        torch.manual_seed(config.seed)
-        return _Training(data, out, run, config, rollouts, processes, device).run_to_the_end()
+    try:
+        with started(device) as (processes, device), told_of_memory(config, processes.count):
+            check_parallel(config, processes)
+            torch.manual_seed(config.seed)
+            return _Training(data, out, run, config, rollouts, processes, device).run_to_the_end()
+    finally:
+        torch.set_float32_matmul_precision(exact)  # of policies that this process runs later
 
 
 class _Training:
