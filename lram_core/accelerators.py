@@ -49,7 +49,11 @@ def _found(module: str, name: str) -> Callable[..., Any] | None:
 
 def on_gpu_with_triton(like: Tensor) -> bool:
     """Whether our own kernels can run, on float32 tensors where ``like`` lies."""
-    if not like.is_cuda or like.dtype != torch.float32 or os.environ.get(SWITCH) == "off":
+    return like.is_cuda and _has_triton(like)
+
+
+def _has_triton(like: Tensor) -> bool:
+    if like.dtype != torch.float32 or os.environ.get(SWITCH) == "off":
         return False
     return importlib.util.find_spec("triton") is not None
 
@@ -115,6 +119,21 @@ def mlstm_surroundings(
     except ImportError:
         return None
     return (mlstm_inputs, mlstm_output) if heads <= MAX_HEADS else None
+
+
+def mlstm_window(gate: Tensor, length: int) -> tuple[Callable[..., Any], int] | None:
+    """Return :func:`lram_core.kernels.mlstm_window.mlstm_window` and the tokens to give it at a
+    time, equal shares of a window; or None, also for the few tokens of a tick.
+
+    Args:
+        gate: pre-activations of one of the gates.
+        length: tokens of the window.
+    """
+    if not _on_gpu(gate) or length < MANY_TOKENS or not _has_triton(gate):
+        return None
+    from lram_core.kernels.mlstm_window import MAX_TOKENS, mlstm_window
+
+    return mlstm_window, math.ceil(length / math.ceil(length / MAX_TOKENS))
 
 
 def _on_gpu(x: Tensor) -> bool:

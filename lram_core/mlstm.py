@@ -84,19 +84,41 @@ def mlstm_chunk(
     reads = numerator / (torch.maximum(overlap.abs(), torch.exp(-m)) + EPS).unsqueeze(-1)
     if not want_state:
         return reads, None
+    written = written_weights(decay, input_gate, m, segment)
+    return reads, next_state(written, k, v.to(exact), log_inter, m, state)
 
-    # The last row of the two log-weight tables is what each token, and the old state, weigh in
-    # the new state; its stabiliser is that of the last token.
-    written = torch.exp(log_intra[..., -1, :] - m[..., -1:]).unsqueeze(-1) * k
-    added, v = written.transpose(-1, -2), v.to(exact)
+
+def written_weights(decay: Tensor, input_gate: Tensor, m: Tensor, segment: Tensor | None) -> Tensor:
+    """Return what each token weighs in the state after the last one, (B, NH, S).
+
+    decay: cumulated log forget gates. m: stabilisers of the tokens.
+    """
+    log = decay[..., -1:] - decay + input_gate
+    if segment is not None:
+        log = log.masked_fill((segment != segment[:, -1:]).unsqueeze(1), -math.inf)
+    return torch.exp(log - m[..., -1:])
+
+
+def next_state(
+    written: Tensor, k: Tensor, v: Tensor, log_inter: Tensor, m: Tensor, state: CellState | None
+) -> CellState:
+    """Return the state after the last token; its stabiliser is that of the last token.
+
+    Args:
+        written: see :func:`written_weights`. k: keys, scaled. v: values.
+        log_inter: log weight of the old state at each token (B, NH, S).
+        m: stabilisers of the tokens. state: the old state; None for an empty memory.
+    """
+    weighted = written.unsqueeze(-1) * k
+    added = weighted.transpose(-1, -2)
     if state is None:
-        return reads, CellState(C=added @ v, n=written.sum(-2), m=m[..., -1])
-    kept = inter[..., -1]
+        return CellState(C=added @ v, n=weighted.sum(-2), m=m[..., -1])
+    kept = torch.exp(log_inter[..., -1] - m[..., -1])
     # The matrix memory is the tick's largest traffic: scaled once, then added to in place.
     memory = (kept[..., None, None] * state.C).flatten(0, 1)
     memory.baddbmm_(added.flatten(0, 1), v.flatten(0, 1))
-    return reads, CellState(
+    return CellState(
         C=memory.view_as(state.C),
-        n=kept[..., None] * state.n + written.sum(-2),
+        n=kept[..., None] * state.n + weighted.sum(-2),
         m=m[..., -1],
     )

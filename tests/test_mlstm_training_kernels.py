@@ -138,13 +138,27 @@ def test_inputs_equal_the_reference(
 
 
 def test_inputs_in_tiles_as_on_a_gpu(layer: MLSTMLayer) -> None:
-    """Tiles wider and longer than all there is."""
+    """Tiles wider and longer than all there is; a program's channels also where tiles fit."""
+    assert inputs_module.FORWARD.span > INNER
     u = torch.randn(BATCH, 20, 2 * INNER, device=DEVICE, requires_grad=True)
     segment = segment_of(20)
     *got, link = fused_inputs(layer, u, None, segment)
     loss = weighted(got) + 0 * link.sum()
     expected = weighted(plain_inputs(layer, u, None, segment)) + 0 * u.sum()
     check(gradients(layer, loss, u=u), gradients(layer, expected, u=u))
+
+
+def test_a_program_ends_with_the_channels_where_its_tiles_fit() -> None:
+    """Two tiles of 64 channels, of the eight that a program could take."""
+    torch.manual_seed(0)
+    layer = MLSTMLayer(XLSTMConfig(d_model=64, num_layers=1, num_heads=HEADS)).to(DEVICE)
+    shaken(layer)
+    layer.to(DEVICE)
+    u = torch.randn(BATCH, 20, 256, device=DEVICE)
+    with torch.no_grad():
+        *got, _ = fused_inputs(layer, u, None, segment_of(20))
+        want = plain_inputs(layer, u, u.new_zeros(BATCH, 3, 128), segment_of(20))
+    check(dict(zip("cqkvg", got, strict=True)), dict(zip("cqkvg", want, strict=True)))
 
 
 @pytest.mark.parametrize("length", [7, 20])
@@ -170,6 +184,8 @@ def test_output_equals_the_reference(layer: MLSTMLayer, length: int) -> None:
 @pytest.fixture
 def bfloat16_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """Teach the interpreter products of bfloat16, whose bits it would take for integers."""
+    if DEVICE == "cuda":
+        return
     builder = triton.runtime.interpreter.InterpreterBuilder
     plain = builder.create_dot
 

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lram_core.accelerators import MLSTM_CHUNK, mlstm_kernel, mlstm_scan, mlstm_surroundings
+from lram_core.accelerators import (
+    MLSTM_CHUNK,
+    mlstm_kernel,
+    mlstm_scan,
+    mlstm_surroundings,
+    mlstm_window,
+)
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
 from lram_core.mlstm import CellState, mlstm_chunk
@@ -23,8 +29,6 @@ if TYPE_CHECKING:
     from lram_core.backbones.xlstm import XLSTMConfig
 
 QKV_BLOCK = 4
-CUDA_CHUNK = 256
-"""Most tokens of a chunk on a GPU, where a window's products with the memory cost more."""
 
 
 class Cell(nn.Module):
@@ -51,7 +55,7 @@ class Cell(nn.Module):
         with torch.autocast(q.device.type, enabled=False):
             dtype = self.igate.weight.dtype
             i, f = self._gates(q.to(dtype), k.to(dtype), v.to(dtype))
-            if not q.is_cuda:
+            if mlstm_window(i, q.shape[1]) is None:
                 q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
             heads = (self.config.num_heads, self.config.head_size)
             q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
@@ -80,25 +84,21 @@ class Cell(nn.Module):
                 state,
             )  # fmt: skip
             reads.append(read)
-        size = self._chunk_size(q, length - done)
+        chunk, size = mlstm_chunk, self.config.chunk_size
+        if (window := mlstm_window(i, length - done)) is not None:
+            chunk, size = window
         for start in range(done, length, size):
             part = slice(start, start + size)
             seg = None
             if segment is not None:
                 before = segment[:, start - 1 : start] if start else 0
                 seg = segment[:, part] - before
-            read, state = mlstm_chunk(
+            read, state = chunk(
                 q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
                 state, seg, want_state or start + size < length,
             )  # fmt: skip
             reads.append(read)
         return torch.cat(reads, dim=2) if len(reads) > 1 else reads[0], state
-
-    def _chunk_size(self, q: Tensor, length: int) -> int:
-        """Return how many tokens to take at a time: on a GPU few and equal chunks."""
-        if not q.is_cuda:
-            return self.config.chunk_size
-        return math.ceil(length / max(1, math.ceil(length / CUDA_CHUNK)))
 
     def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return input and forget gate pre-activations (B, NH, S) in one product per input.

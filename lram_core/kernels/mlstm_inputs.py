@@ -86,6 +86,8 @@ def mlstm_inputs(
             keys and values, and (2 * heads,), float32.
         heads: at most MAX_HEADS.
     """
+    if segment is None:
+        segment = torch.zeros(u.shape[:2], dtype=torch.int64, device=u.device)
     with torch.autocast(u.device.type, enabled=False):
         # The gates are linear in what queries, keys and values are made of.
         mixes = torch.stack([wq, wk, wv])
@@ -123,7 +125,7 @@ def _outputs(u: Tensor, heads: int, spans: int) -> tuple[Tensor, ...]:
 def _inputs(
     u: Tensor,
     past: Tensor | None,
-    segment: Tensor | None,
+    segment: Tensor,
     taps: Tensor,
     bias: Tensor,
     mixes: Tensor,
@@ -136,7 +138,7 @@ def _inputs(
     u = u.contiguous()
     conv, q, k, v, gates = _outputs(u, heads, spans)
     inputs_forward[(triton.cdiv(batch * length, tiles.rows), spans)](
-        *(u, _past(past, u), _contiguous(segment), taps.contiguous(), bias),
+        *(u, _past(past, u), segment.contiguous(), taps.contiguous(), bias),
         *(mixes.movedim(1, -1).contiguous(), reach.contiguous()),
         *(conv, q, k, v, gates),
         tokens=batch * length,
@@ -178,7 +180,7 @@ def _backward(
     dgates: Tensor,
     u: Tensor,
     past: Tensor | None,
-    segment: Tensor | None,
+    segment: Tensor,
     taps: Tensor,
     bias: Tensor,
     mixes: Tensor,
@@ -200,7 +202,7 @@ def _backward(
     small = u.new_empty(down, 5, inner, dtype=torch.float32)
     ring = u.new_empty(across * down * 4 * tiles.rows * tiles.channels)
     inputs_gradient[(across, down)](
-        *(du, dconv.contiguous(), dq, dk, dv, dgates, u, _past(past, u), _contiguous(segment)),
+        *(du, dconv.contiguous(), dq, dk, dv, dgates, u, _past(past, u), segment.contiguous()),
         *(taps.contiguous(), bias, mixes.contiguous(), reach.contiguous(), small, ring),
         each=sequences * length,
         rows=tiles.rows,
@@ -235,10 +237,6 @@ def _(du, dconv, dq, dk, dv, dgates, u, past, segment, taps, bias, mixes, reach,
     inner = dconv.shape[2]
     small = u.new_empty(5, inner, dtype=torch.float32)
     return small, u.new_empty(12 + 4 * dq.shape[1], inner, dtype=torch.float32)
-
-
-def _contiguous(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.contiguous()
 
 
 def _past(past: Tensor | None, u: Tensor) -> Tensor | None:

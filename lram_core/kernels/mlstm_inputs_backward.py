@@ -93,8 +93,7 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
     ring_at += (tl.program_id(1) * tl.num_programs(0) + tile).to(tl.int64) * (4 * rows * channels)
     if past_at is not None:
         past_at += (begin // length).to(tl.int64) * (3 * inner)
-    if segment_at is not None:
-        segment_at += begin
+    segment_at += begin
 
     wq = _square(mixes_at, channel, inside, kind)
     wk = _square(mixes_at + 4 * inner, channel, inside, kind)
@@ -144,9 +143,8 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
         from_y = tl.load(taps_at + 3 * inner + channel, mask=inside, other=0.0)[None, :] * dy
         for tap in tl.static_range(1, 4):
             follows = real & (s + tap < length)
-            if segment_at is not None:
-                number = tl.load(segment_at + row, mask=real, other=0)
-                follows &= tl.load(segment_at + row + tap, mask=follows, other=-1) == number
+            number = tl.load(segment_at + row, mask=real, other=0)
+            follows &= tl.load(segment_at + row + tap, mask=follows, other=-1) == number
             ring = ring_at + ((row + tap) % (4 * rows))[:, None] * channels + lane[None, :]
             later = tl.load(ring, mask=follows[:, None] & inside[None, :], other=0.0)
             later = later.to(tl.float32)

@@ -23,16 +23,12 @@ def channel_tile(start, inner: tl.constexpr, channels: tl.constexpr):  # type: i
 @triton.jit
 def same_episode(segment_at, row, s, real):  # type: ignore[no-untyped-def]
     """How many of the three tokens before a row are of its episode, and whether the past is."""
-    if segment_at is None:
-        near = tl.where(real, tl.minimum(s, 3), 0)
-        carried = real
-    else:
-        number = tl.load(segment_at + row, mask=real, other=0)
-        near = tl.zeros_like(s)
-        for tap in tl.static_range(1, 4):
-            older = tl.load(segment_at + row - tap, mask=real & (s >= tap), other=-1)
-            near += (older == number).to(tl.int32)
-        carried = real & (number == 0)
+    number = tl.load(segment_at + row, mask=real, other=0)
+    near = tl.zeros_like(s)
+    for tap in tl.static_range(1, 4):
+        older = tl.load(segment_at + row - tap, mask=real & (s >= tap), other=-1)
+        near += (older == number).to(tl.int32)
+    carried = real & (number == 0)
     return near, carried
 
 
@@ -157,7 +153,7 @@ def inputs_forward(  # type: ignore[no-untyped-def]
     gate = tl.arange(0, padded)
     counted = gate < 2 * heads
     total = tl.zeros((rows, padded), dtype=tl.float32)
-    for part in range(0, span, channels):
+    for part in range(0, tl.minimum(span, inner - tl.program_id(1) * span), channels):
         channel, inside = channel_tile(tl.program_id(1) * span + part, inner, channels)
         cell = real[:, None] & inside[None, :]
         x, y = convolve(

@@ -1,0 +1,320 @@
+"""The mLSTM over a window of tokens, for training and prefill.
+
+What the tokens of a window read of each other is two products, which are PyTorch's, with a table
+of weights between them. All that happens to that table, S x S for every head, is one kernel each
+way. The arithmetic is that of :func:`lram_core.mlstm.mlstm_chunk`: gates, weights and normaliser in
+float32, the products in the type of queries, keys and values.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.flop_counter import register_flop_formula
+
+from lram_core.mlstm import EPS, CellState, next_state, written_weights
+
+MAX_TOKENS = 256
+_ROWS = 16  # of the table at a time
+_ALIGNED = 8  # values: a table's rows begin where the tensor cores can load
+
+
+def mlstm_window(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    input_gate: Tensor,
+    forget_gate: Tensor,
+    state: CellState | None,
+    segment: Tensor | None = None,
+    want_state: bool = True,
+) -> tuple[Tensor, CellState | None]:
+    """As :func:`lram_core.mlstm.mlstm_chunk`, for up to MAX_TOKENS tokens.
+
+    q, k, v are of one type, bfloat16 or float32, and so are the reads; gates are float32.
+    """
+    exact = input_gate.dtype
+    decay = torch.cumsum(F.logsigmoid(forget_gate), dim=-1)
+    log_inter = decay if state is None else decay + state.m.unsqueeze(-1)
+    if segment is not None:
+        log_inter = log_inter.masked_fill((segment > 0).unsqueeze(1), -math.inf)
+    overlap = None
+    if state is not None:
+        query = q.to(exact)
+        overlap = (query @ state.n.unsqueeze(-1)).squeeze(-1)
+    reads, share, m, *_ = _window(q, k, v, decay, input_gate, log_inter, overlap, segment)
+    if state is not None:
+        reads = (reads + share.unsqueeze(-1) * (query @ state.C)).to(q.dtype)
+    if not want_state:
+        return reads, None
+    m = m.detach()
+    written = written_weights(decay, input_gate, m, segment)
+    k = k.to(exact) / math.sqrt(q.shape[-1])
+    return reads, next_state(written, k, v.to(exact), log_inter, m, state)
+
+
+@torch.library.custom_op("lram::mlstm_window", mutates_args=())
+def _window(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    input_gate: Tensor,
+    log_inter: Tensor,
+    overlap: Tensor | None,
+    segment: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return reads, the old state's share in them, stabilisers, and what the gradient needs.
+
+    overlap: of queries and the old normaliser (B, NH, S); None for an empty memory.
+    """
+    batch, heads, length, size = q.shape
+    scores, table = _table(q), _table(q)
+    share, m, total = (
+        torch.empty_like(decay, memory_format=torch.contiguous_format) for _ in "123"
+    )
+    q, k, v = (x.contiguous().flatten(0, 1) for x in (q, k, v))
+    torch.bmm(q, k.transpose(1, 2), out=scores)
+    _forward[(batch * heads, triton.cdiv(length, _ROWS))](
+        *(scores, decay.contiguous(), input_gate.contiguous(), log_inter.contiguous()),
+        *(_contiguous(overlap), _contiguous(segment), table, share, m, total),
+        **_sizes(length, heads, size),
+    )
+    reads = torch.bmm(table, v).view(batch, heads, length, size)
+    return reads, share, m, total, _whole(scores), _whole(table)
+
+
+@_window.register_fake
+def _(q, k, v, decay, input_gate, log_inter, overlap, segment):  # type: ignore[no-untyped-def]
+    share, m, total = (
+        torch.empty_like(decay, memory_format=torch.contiguous_format) for _ in "123"
+    )
+    reads = torch.empty_like(q, memory_format=torch.contiguous_format)
+    return reads, share, m, total, _whole(_table(q)), _whole(_table(q))
+
+
+@register_flop_formula(torch.ops.lram.mlstm_window)
+def _flops(q, *_, out_shape=None, **__) -> int:  # type: ignore[no-untyped-def]
+    batch, heads, length, size = q
+    return int(4 * batch * heads * length * length * size)
+
+
+@torch.library.custom_op("lram::mlstm_window_backward", mutates_args=())
+def _gradient(
+    dreads: Tensor,
+    dshare: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    input_gate: Tensor,
+    log_inter: Tensor,
+    overlap: Tensor | None,
+    segment: Tensor | None,
+    m: Tensor,
+    total: Tensor,
+    scores: Tensor,
+    table: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of q, k, v; of decay and log_inter, of the input gate; of overlap."""
+    batch, heads, length, size = q.shape
+    q, k, v, dreads = (x.contiguous().flatten(0, 1) for x in (q, k, v, dreads))
+    scores, table = scores[..., :length], table[..., :length]
+    dtable = _table(q)
+    torch.bmm(dreads, v.transpose(1, 2), out=dtable)
+    dscores = _table(q)
+    rows, columns, dinter, doverlap = (torch.empty_like(m) for _ in range(4))
+    _backward[(batch * heads,)](
+        *(scores, dtable, decay.contiguous(), input_gate.contiguous(), log_inter.contiguous()),
+        *(_contiguous(overlap), _contiguous(segment), m, total, dshare.contiguous()),
+        *(dscores, rows, columns, dinter, doverlap),
+        **_sizes(length, heads, size),
+    )
+    dq, dk = torch.bmm(dscores, k), torch.bmm(dscores.transpose(1, 2), q)
+    dv = torch.bmm(table.transpose(1, 2), dreads)
+    shape = (batch, heads, length, size)
+    return dq.view(shape), dk.view(shape), dv.view(shape), rows - columns, columns, dinter, doverlap
+
+
+@_gradient.register_fake
+def _(dreads, dshare, q, k, v, decay, input_gate, log_inter, overlap, segment, m, *_):  # type: ignore[no-untyped-def]
+    like = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
+    return *like, *(torch.empty_like(m) for _ in range(4))
+
+
+def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(*inputs, *output[2:])
+
+
+def _gradients(ctx, dreads, dshare, *_):  # type: ignore[no-untyped-def]
+    given = ctx.saved_tensors[6] is not None
+    if dshare is None:
+        dshare = torch.zeros_like(ctx.saved_tensors[8])
+    dq, dk, dv, ddecay, dinput, dinter, doverlap = _gradient(dreads, dshare, *ctx.saved_tensors)
+    return dq, dk, dv, ddecay, dinput, dinter, doverlap if given else None, None
+
+
+_window.register_autograd(_gradients, setup_context=_save)
+
+
+def _table(q: Tensor) -> Tensor:
+    """An empty table for each head (B * NH, S, S), in the type of queries (…, S, DH)."""
+    length = q.shape[-2]
+    width = triton.cdiv(length, _ALIGNED) * _ALIGNED
+    return q.new_empty(q.shape[:-2].numel(), length, width)[..., :length]
+
+
+def _whole(table: Tensor) -> Tensor:
+    """A table with what lies between its rows."""
+    return table.as_strided((*table.shape[:2], table.stride(1)), table.stride())
+
+
+def _contiguous(x: Tensor | None) -> Tensor | None:
+    return None if x is None else x.contiguous()
+
+
+def _sizes(length: int, heads: int, size: int) -> dict[str, int | float]:
+    return {
+        "length": length,
+        "width": triton.cdiv(length, _ALIGNED) * _ALIGNED,
+        "heads": heads,
+        "rows": _ROWS,
+        "columns": max(16, triton.next_power_of_2(length)),
+        "scale": 1 / math.sqrt(size),
+        "eps": EPS,
+    }
+
+
+@triton.jit
+def _weights(  # type: ignore[no-untyped-def]
+    decay_at, input_at, segment_at, head, row, column, length, heads: tl.constexpr
+):
+    """Log weights of some rows of a head's table, and which of them count."""
+    at = head.to(tl.int64) * length
+    real = row < length
+    there = column < length
+    visible = real[:, None] & there[None, :] & (column[None, :] <= row[:, None])
+    if segment_at is not None:
+        own = (head // heads).to(tl.int64) * length
+        of_row = tl.load(segment_at + own + row, mask=real, other=-1)
+        of_column = tl.load(segment_at + own + column, mask=there, other=-2)
+        visible = visible & (of_row[:, None] == of_column[None, :])
+    of_row = tl.load(decay_at + at + row, mask=real, other=0.0)
+    of_column = tl.load(decay_at + at + column, mask=there, other=0.0)
+    entered = tl.load(input_at + at + column, mask=there, other=0.0)
+    log = of_row[:, None] - of_column[None, :] + entered[None, :]
+    return tl.where(visible, log, float("-inf")), visible, real, at
+
+
+@triton.jit
+def _forward(  # type: ignore[no-untyped-def]
+    scores_at,
+    decay_at,
+    input_at,
+    inter_at,
+    overlap_at,
+    segment_at,
+    table_at,
+    share_at,
+    m_at,
+    total_at,
+    length,
+    width,
+    scale,
+    eps,
+    heads: tl.constexpr,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
+):
+    head = tl.program_id(0)
+    row = tl.program_id(1) * rows + tl.arange(0, rows)
+    column = tl.arange(0, columns)
+    log, visible, real, at = _weights(
+        decay_at, input_at, segment_at, head, row, column, length, heads
+    )
+    log_inter = tl.load(inter_at + at + row, mask=real, other=0.0)
+    m = tl.maximum(tl.max(log, axis=1), log_inter)
+    inter = tl.exp(log_inter - m)
+    cell = (at + row)[:, None] * width + column[None, :]
+    scores = tl.load(scores_at + cell, mask=visible, other=0.0).to(tl.float32)
+    weighted = scores * (tl.exp(log - m[:, None]) * scale)
+    total = tl.sum(weighted, axis=1)
+    if overlap_at is not None:
+        total += inter * tl.load(overlap_at + at + row, mask=real, other=0.0)
+    divisor = tl.maximum(tl.abs(total), tl.exp(-m)) + eps
+    whole = real[:, None] & (column < length)[None, :]
+    normed = weighted / divisor[:, None]
+    tl.store(table_at + cell, normed.to(table_at.dtype.element_ty), mask=whole)
+    tl.store(share_at + at + row, inter / divisor, mask=real)
+    tl.store(m_at + at + row, m, mask=real)
+    tl.store(total_at + at + row, total, mask=real)
+
+
+@triton.jit
+def _backward(  # type: ignore[no-untyped-def]
+    scores_at,
+    dtable_at,
+    decay_at,
+    input_at,
+    inter_at,
+    overlap_at,
+    segment_at,
+    m_at,
+    total_at,
+    dshare_at,
+    dscores_at,
+    rows_at,
+    columns_at,
+    dinter_at,
+    doverlap_at,
+    length,
+    width,
+    scale,
+    eps,
+    heads: tl.constexpr,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
+):
+    """One head; sums of the log weights' gradients along rows, and along columns."""
+    head = tl.program_id(0)
+    column = tl.arange(0, columns)
+    along = tl.zeros((columns,), dtype=tl.float32)
+    for first in range(0, length, rows):
+        row = first + tl.arange(0, rows)
+        log, visible, real, at = _weights(
+            decay_at, input_at, segment_at, head, row, column, length, heads
+        )
+        log_inter = tl.load(inter_at + at + row, mask=real, other=0.0)
+        m = tl.load(m_at + at + row, mask=real, other=0.0)
+        total = tl.load(total_at + at + row, mask=real, other=1.0)
+        dshare = tl.load(dshare_at + at + row, mask=real, other=0.0)
+        inter = tl.exp(log_inter - m)
+        least = tl.exp(-m)
+        divisor = tl.maximum(tl.abs(total), least) + eps
+        cell = (at + row)[:, None] * width + column[None, :]
+        weights = tl.exp(log - m[:, None]) * scale
+        scores = tl.load(scores_at + cell, mask=visible, other=0.0).to(tl.float32)
+        dnormed = tl.load(dtable_at + cell, mask=visible, other=0.0).to(tl.float32)
+        weighted = scores * weights
+        ddivisor = tl.sum(dnormed * weighted, axis=1) + dshare * inter
+        ddivisor = -ddivisor / (divisor * divisor)
+        sign = tl.where(total > 0.0, 1.0, -1.0)
+        dtotal = tl.where(tl.abs(total) > least, sign * ddivisor, 0.0)
+        dweighted = tl.where(visible, dnormed / divisor[:, None] + dtotal[:, None], 0.0)
+        whole = real[:, None] & (column < length)[None, :]
+        dscores = dweighted * weights
+        tl.store(dscores_at + cell, dscores.to(dscores_at.dtype.element_ty), mask=whole)
+        dlog = dweighted * weighted
+        along += tl.sum(dlog, axis=0)
+        tl.store(rows_at + at + row, tl.sum(dlog, axis=1), mask=real)
+        dinter = dshare / divisor
+        if overlap_at is not None:
+            dinter += dtotal * tl.load(overlap_at + at + row, mask=real, other=0.0)
+            tl.store(doverlap_at + at + row, dtotal * inter, mask=real)
+        tl.store(dinter_at + at + row, dinter * inter, mask=real)
+    tl.store(columns_at + head.to(tl.int64) * length + column, along, mask=column < length)
