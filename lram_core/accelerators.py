@@ -53,9 +53,7 @@ def on_gpu_with_triton(like: Tensor) -> bool:
 
 
 def _has_triton(like: Tensor) -> bool:
-    if like.dtype != torch.float32 or os.environ.get(SWITCH) == "off":
-        return False
-    return importlib.util.find_spec("triton") is not None
+    return like.dtype == torch.float32 and _may_use("lram_core.kernels.slstm", "scan")
 
 
 def _kernel(like: Tensor, module: str, name: str) -> Callable[..., Any] | None:
@@ -72,15 +70,14 @@ def mamba_kernel(like: Tensor) -> Callable[..., Any] | None:
 
 def has_scan_kernel(like: Tensor) -> bool:
     """Whether :mod:`lram_core.kernels.selective_scan`, which needs Triton, is for ``like``."""
-    return like.is_cuda and like.dtype == torch.float32 and _may_scan()
+    may = _may_use("lram_core.kernels.selective_scan", "scan")
+    return like.is_cuda and like.dtype == torch.float32 and may
 
 
 @torch.compiler.assume_constant_result
-def _may_scan() -> bool:
+def _may_use(module: str, name: str) -> bool:
     # Not looked into by torch.compile, whose program an import would split in two.
-    if os.environ.get(SWITCH) == "off":
-        return False
-    return _found("lram_core.kernels.selective_scan", "scan") is not None
+    return os.environ.get(SWITCH) != "off" and _found(module, name) is not None
 
 
 def mlstm_kernel(like: Tensor) -> Callable[..., Any] | None:
@@ -131,9 +128,10 @@ def mlstm_window(gate: Tensor, length: int) -> tuple[Callable[..., Any], int] | 
     """
     if not _on_gpu(gate) or length < MANY_TOKENS or not _has_triton(gate):
         return None
+    from lram_core.kernels.mlstm_inputs import padded_length
     from lram_core.kernels.mlstm_window import MAX_TOKENS, mlstm_window
 
-    return mlstm_window, math.ceil(length / math.ceil(length / MAX_TOKENS))
+    return mlstm_window, padded_length(math.ceil(length / math.ceil(length / MAX_TOKENS)))
 
 
 def _on_gpu(x: Tensor) -> bool:

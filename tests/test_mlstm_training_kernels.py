@@ -73,13 +73,19 @@ def fused_inputs(
     layer: MLSTMLayer, u: Tensor, past: Tensor | None, segment: Tensor | None
 ) -> Inputs:
     cell = layer.mlstm_cell
-    return mlstm_inputs(
+    found = mlstm_inputs(
         *(u, past, segment, layer.conv1d.conv.weight, layer.conv1d.conv.bias),
         *(layer.q_proj.weight, layer.k_proj.weight, layer.v_proj.weight),
         torch.cat([cell.igate.weight, cell.fgate.weight]),
         torch.cat([cell.igate.bias, cell.fgate.bias]),
         HEADS,
     )
+    length = u.shape[1]
+    for x in (found.q, found.k, found.v):
+        assert x.shape[2] % 8 == 0
+        assert not x[:, :, length:].any()
+    q, k, v = (x[:, :, :length] for x in (found.q, found.k, found.v))
+    return found._replace(q=q, k=k, v=v)
 
 
 def plain_inputs(
@@ -260,7 +266,9 @@ def test_a_stack_uses_them_and_equals_itself(
         assert torch.equal(a, b)  # still off
     monkeypatch.delenv(accelerators.SWITCH)
     for a, b in zip(run(), want, strict=True):
-        assert_same(a, b, atol=1e-4 * (b.abs().max().item() + 1e-3), rtol=0)
+        # On a GPU sums are in another order; weights this far from their start make much of it.
+        close = 1e-3 if DEVICE == "cuda" else 1e-4
+        assert_same(a, b, atol=close * (b.abs().max().item() + 1e-3), rtol=0)
 
 
 def test_who_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,21 @@ def test_values_and_gradients_equal_the_reference(
         torch.testing.assert_close(got, want, **CLOSE)
 
 
+def test_rows_after_the_last_token_change_nothing() -> None:
+    found = []
+    for more in (0, 3):
+        leaves, state = drawn(13)
+        q, k, v = (torch.nn.functional.pad(x, (0, 0, 0, more)) for x in leaves[:3])
+        reads, after = mlstm_window(q, k, v, *leaves[3:], state, episodes(13))
+        assert after is not None
+        assert not reads[:, :, 13:].any()
+        (reads.sin().sum() + after.C.sum()).backward()
+        grads = [x.grad for x in (*leaves, *state[:2])]
+        found.append([reads[:, :, :13], *after, *grads])
+    for got, want in zip(*found, strict=True):
+        torch.testing.assert_close(got, want, **CLOSE)
+
+
 def test_no_state_where_none_is_wanted() -> None:
     leaves, state = drawn(8)
     reads, after = mlstm_window(*leaves, state, None, want_state=False)
@@ -85,7 +100,7 @@ def test_products_in_bfloat16() -> None:
     assert (got.float() - want).norm() < 0.01 * want.norm()
 
 
-def test_a_stack_takes_windows_in_equal_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_takes_a_long_window_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = roughened(XLSTM(XLSTMConfig(d_model=16, num_layers=2, num_heads=2))).to(DEVICE)
     tokens = torch.randn(2, 50, 16, device=DEVICE)
@@ -100,9 +115,9 @@ def test_a_stack_takes_windows_in_equal_parts(monkeypatch: pytest.MonkeyPatch) -
         lengths.append(q.shape[2])
         return mlstm_window(q, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("lram_core.kernels.mlstm_window.MAX_TOKENS", 20)
+    monkeypatch.setattr("lram_core.kernels.mlstm_window.MAX_TOKENS", 24)
     monkeypatch.setattr("lram_core.kernels.mlstm_window.mlstm_window", seen)
     monkeypatch.setattr("lram_core.accelerators._on_gpu", lambda x: True)
     got = model(tokens, mask, state)
-    assert lengths == [17, 17, 16] * 2
+    assert lengths == [24, 24, 8] * 2  # in eights; six rows of the last are beyond the window
     torch.testing.assert_close(got, want, atol=1e-3 if DEVICE == "cuda" else 1e-4, rtol=1e-3)

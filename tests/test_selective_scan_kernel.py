@@ -141,7 +141,8 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels are taken as on a GPU: all of the choice but where the tensors lie."""
     monkeypatch.setenv(accelerators.SWITCH, "on")
     monkeypatch.setattr(
-        "lram_core.selective_scan.has_scan_kernel", lambda like: accelerators._may_scan()
+        "lram_core.selective_scan.has_scan_kernel",
+        lambda like: accelerators._may_use("lram_core.kernels.selective_scan", "scan"),
     )
 
 

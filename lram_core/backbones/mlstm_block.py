@@ -73,8 +73,11 @@ class Cell(nn.Module):
         segment: Tensor | None,
         want_state: bool,
     ) -> tuple[Tensor, CellState | None]:
-        """Advance the memory chunk by chunk, see :func:`lram_core.mlstm.mlstm_chunk`."""
-        length = q.shape[2]
+        """Advance the memory chunk by chunk, see :func:`lram_core.mlstm.mlstm_chunk`.
+
+        q, k, v may have rows of zeros after the last token, and the reads may.
+        """
+        length = i.shape[2]
         reads, done = [], 0
         if segment is None and state is not None and (kernel := mlstm_kernel(q)) is not None:
             done = length - length % MLSTM_CHUNK
@@ -84,11 +87,12 @@ class Cell(nn.Module):
                 state,
             )  # fmt: skip
             reads.append(read)
-        chunk, size = mlstm_chunk, self.config.chunk_size
+        chunk, size, rows = mlstm_chunk, self.config.chunk_size, length
         if (window := mlstm_window(i, length - done)) is not None:
-            chunk, size = window
+            (chunk, size), rows = window, q.shape[2]
         for start in range(done, length, size):
-            part = slice(start, start + size)
+            # Rows of zeros after the last token, where there are any, go with the last chunk.
+            part = slice(start, start + size if start + size < length else rows)
             seg = None
             if segment is not None:
                 before = segment[:, start - 1 : start] if start else 0

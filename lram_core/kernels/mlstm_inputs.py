@@ -20,6 +20,7 @@ from lram_core.kernels.mlstm_inputs_backward import inputs_gradient, weights_gra
 from lram_core.kernels.mlstm_inputs_forward import inputs_forward
 
 _VECTOR = 8  # bfloat16 values of one load
+_ALIGNED = 8  # rows: products of other numbers of them go slow ways
 MAX_HEADS = 32  # two gates a head: more would take too many registers
 
 
@@ -48,8 +49,9 @@ WEIGHTS_GRADIENT = Tiles(rows=64, channels=64, warps=8, stages=2, programs=528)
 class Inputs(NamedTuple):
     """What the memory and the output need.
 
-    conv (B, S, E) and q, k, v (B, NH, S, DH) in the type of ``u``; gates (B, 2 * NH, S) float32,
-    first the input gates; link: stands for ``u`` in :func:`lram_core.kernels.mlstm_output`, so
+    conv (B, S, E) and q, k, v (B, NH, P, DH) in the type of ``u``, P being S rounded up to what
+    tensor cores take and the rows beyond S zero; gates (B, 2 * NH, S) float32, first the input
+    gates; link: stands for ``u`` in :func:`lram_core.kernels.mlstm_output`, so
     that one gradient of (B, S, 2 * E) is made, half there and half here.
     """
 
@@ -100,6 +102,11 @@ def mlstm_inputs(
         return Inputs(conv, q, k, v, gates + gate_bias.unsqueeze(-1), link)
 
 
+def padded_length(length: int) -> int:
+    """Rows that queries, keys and values have for so many tokens."""
+    return triton.cdiv(length, _ALIGNED) * _ALIGNED
+
+
 def _link(u: Tensor) -> Tensor:
     """A tensor of the shape of ``u`` that takes no memory."""
     return u.new_zeros(1).expand(u.shape)
@@ -116,7 +123,8 @@ def _padded(heads: int) -> int:
 def _outputs(u: Tensor, heads: int, spans: int) -> tuple[Tensor, ...]:
     batch, length, double = u.shape
     conv = u.new_empty(batch, length, double // 2)
-    q, k, v = (u.new_empty(batch, heads, length, double // 2 // heads) for _ in range(3))
+    shape = (batch, heads, padded_length(length), double // 2 // heads)
+    q, k, v = (u.new_empty(shape) for _ in range(3))
     gates = u.new_empty(spans, batch, 2 * heads, length, dtype=torch.float32)
     return conv, q, k, v, gates
 
@@ -137,12 +145,15 @@ def _inputs(
     spans = triton.cdiv(inner, tiles.span)
     u = u.contiguous()
     conv, q, k, v, gates = _outputs(u, heads, spans)
+    for x in (q, k, v):
+        x[:, :, length:] = 0
     inputs_forward[(triton.cdiv(batch * length, tiles.rows), spans)](
         *(u, _past(past, u), segment.contiguous(), taps.contiguous(), bias),
         *(mixes.movedim(1, -1).contiguous(), reach.contiguous()),
         *(conv, q, k, v, gates),
         tokens=batch * length,
         length=length,
+        deep=q.shape[2],
         inner=inner,
         heads=heads,
         padded=_padded(heads),
@@ -193,7 +204,8 @@ def _backward(
     dq, dk, dv, u = dq.contiguous(), dk.contiguous(), dv.contiguous(), u.contiguous()
     dgates = dgates.transpose(1, 2).contiguous()
     sizes: dict[str, Any] = {"inner": inner, "heads": heads, "padded": _padded(heads)}
-    sizes |= {"tokens": batch * length, "length": length, "precision": _precision(u)}
+    sizes |= {"tokens": batch * length, "length": length, "deep": dq.shape[2]}
+    sizes |= {"precision": _precision(u)}
 
     tiles = INPUTS_GRADIENT
     across = triton.cdiv(inner, tiles.channels)

@@ -56,6 +56,7 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
     ring_at,
     tokens,
     length,
+    deep,
     each,
     inner: tl.constexpr,
     heads: tl.constexpr,
@@ -86,9 +87,10 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
     u_at += begin.to(tl.int64) * (2 * inner)
     du_at += begin.to(tl.int64) * (2 * inner)
     dconv_at += begin.to(tl.int64) * inner
-    dq_at += begin.to(tl.int64) * inner
-    dk_at += begin.to(tl.int64) * inner
-    dv_at += begin.to(tl.int64) * inner
+    before = (begin // length).to(tl.int64) * deep * inner
+    dq_at += before
+    dk_at += before
+    dv_at += before
     dgates_at += begin.to(tl.int64) * (2 * heads)
     ring_at += (tl.program_id(1) * tl.num_programs(0) + tile).to(tl.int64) * (4 * rows * channels)
     if past_at is not None:
@@ -102,7 +104,7 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
     whole = counted[:, None] & inside[None, :]
     of_y = tl.load(weights, mask=whole, other=0.0).to(kind)
     of_x = tl.load(weights + 2 * heads * inner, mask=whole, other=0.0).to(kind)
-    across = channel // size * size * length + channel % size
+    across = channel // size * size * deep + channel % size
 
     sum_0 = tl.zeros((rows // fold, channels), dtype=tl.float32)
     sum_1 = tl.zeros((rows // fold, channels), dtype=tl.float32)
@@ -117,7 +119,7 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
         near, carried = same_episode(segment_at, row, s, real)
         cell = real[:, None] & inside[None, :]
 
-        at = (sequence * inner * length + s * size)[:, None] + across[None, :]
+        at = (sequence * inner * deep + s * size)[:, None] + across[None, :]
         gates = dgates_at + row[:, None] * (2 * heads) + gate[None, :]
         dgates = tl.load(gates, mask=real[:, None] & counted[None, :], other=0.0)
         dy = tl.dot(tl.load(dq_at + at, mask=cell, other=0.0), wq, input_precision=precision)
@@ -181,6 +183,7 @@ def weights_gradient(  # type: ignore[no-untyped-def]
     sums_at,
     tokens,
     length,
+    deep,
     each,
     inner: tl.constexpr,
     heads: tl.constexpr,
@@ -205,11 +208,11 @@ def weights_gradient(  # type: ignore[no-untyped-def]
     u_at += begin.to(tl.int64) * (2 * inner)
     conv_at += begin.to(tl.int64) * inner
     dgates_at += begin.to(tl.int64) * (2 * heads)
-    before = start.to(tl.int64) * length * inner
+    before = start.to(tl.int64) * deep * inner
     dq_at += before
     dk_at += before
     dv_at += before
-    across = channel // size * size * length + channel % size
+    across = channel // size * size * deep + channel % size
 
     sum_q = tl.zeros((channels, channels), dtype=tl.float32)
     sum_k = tl.zeros((channels, channels), dtype=tl.float32)
@@ -226,7 +229,7 @@ def weights_gradient(  # type: ignore[no-untyped-def]
         dgates = tl.load(gates, mask=real[:, None] & counted[None, :], other=0.0).to(kind)
         sequence = (begin + row) // length - start
         s = (begin + row) % length
-        at = (sequence * inner * length + s * size)[:, None] + across[None, :]
+        at = (sequence * inner * deep + s * size)[:, None] + across[None, :]
         dq = tl.load(dq_at + at, mask=cell, other=0.0)
         dk = tl.load(dk_at + at, mask=cell, other=0.0)
         dv = tl.load(dv_at + at, mask=cell, other=0.0)

@@ -120,6 +120,7 @@ def inputs_forward(  # type: ignore[no-untyped-def]
     gates_at,
     tokens,
     length,
+    deep,
     inner: tl.constexpr,
     heads: tl.constexpr,
     padded: tl.constexpr,
@@ -142,14 +143,14 @@ def inputs_forward(  # type: ignore[no-untyped-def]
     near, carried = same_episode(segment_at, first + row, s, real)
     u_at += first.to(tl.int64) * (2 * inner)
     conv_at += first.to(tl.int64) * inner
-    before = start.to(tl.int64) * length * inner
+    before = start.to(tl.int64) * deep * inner
     q_at += before
     k_at += before
     v_at += before
     gates_at += (tl.program_id(1) * tokens + start * length).to(tl.int64) * (2 * heads)
     if past_at is not None:
         past_at += start.to(tl.int64) * (3 * inner)
-    out = sequence * inner * length + s * size
+    out = sequence * inner * deep + s * size
     gate = tl.arange(0, padded)
     counted = gate < 2 * heads
     total = tl.zeros((rows, padded), dtype=tl.float32)
@@ -163,7 +164,7 @@ def inputs_forward(  # type: ignore[no-untyped-def]
         y = y / (1.0 + tl.exp(-y))
         tl.store(conv_at + row[:, None] * inner + channel[None, :], y.to(kind), mask=cell)
 
-        across = channel // size * size * length + channel % size
+        across = channel // size * size * deep + channel % size
         at = out[:, None] + across[None, :]
         block, known = channel_tile(
             tl.program_id(1) * (span // 4) + part // 4, blocks, channels // 4

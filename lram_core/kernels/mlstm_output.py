@@ -38,7 +38,7 @@ def mlstm_output(
     """Make the down-projection's inputs (B, S, E), in the type of ``u``.
 
     Args:
-        reads: of the memory (B, NH, S, DH), float32 or bfloat16.
+        reads: of the memory (B, NH, P, DH), float32 or bfloat16; of P rows the first S count.
         norm_weight, skip: (E,) float32, of the norm over each head and of the skip connection.
         conv, link: see :class:`lram_core.kernels.mlstm_inputs.Inputs`.
         u: up-projection (B, S, 2 * E); its second half is read. Its gradient goes to ``link``.
@@ -55,13 +55,15 @@ def _rows(size: int, tiles: Tiles) -> int:
 def _output(
     reads: Tensor, norm_weight: Tensor, skip: Tensor, conv: Tensor, u: Tensor, link: Tensor
 ) -> Tensor:
-    batch, heads, length, size = reads.shape
+    batch, heads, deep, size = reads.shape
+    length = conv.shape[1]
     rows = _rows(size, FORWARD)
     out = u.new_empty(conv.shape)
     _forward[(triton.cdiv(batch * length, rows), heads)](
         *(reads.contiguous(), norm_weight, skip, conv.contiguous(), u.contiguous(), out),
         tokens=batch * length,
         length=length,
+        deep=deep,
         heads=heads,
         size=size,
         padded=triton.next_power_of_2(size),
@@ -83,18 +85,21 @@ def _backward(
     dout: Tensor, reads: Tensor, norm_weight: Tensor, skip: Tensor, conv: Tensor, u: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of reads, of both weights (2, E), of conv and of ``u``, its first half empty."""
-    batch, heads, length, size = reads.shape
+    batch, heads, deep, size = reads.shape
+    length = conv.shape[1]
     rows = _rows(size, BACKWARD)
     tiles = triton.cdiv(batch * length, rows)
     each = rows * triton.cdiv(tiles, max(1, BACKWARD.programs // heads))
     down = triton.cdiv(batch * length, each)
     dreads, dconv, du = _empty(reads, conv, u)
+    dreads[:, :, length:] = 0
     sums = u.new_empty(down, 2, heads * size, dtype=torch.float32)
     _backward_kernel[(down, heads)](
         *(dout.contiguous(), reads.contiguous(), norm_weight, skip),
         *(conv.contiguous(), u.contiguous(), dreads, dconv, du, sums),
         tokens=batch * length,
         length=length,
+        deep=deep,
         each=each,
         heads=heads,
         size=size,
@@ -142,10 +147,10 @@ def _lanes(size: tl.constexpr, padded: tl.constexpr):  # type: ignore[no-untyped
 
 @triton.jit
 def _normed(  # type: ignore[no-untyped-def]
-    reads_at, row, cell, lane, head, length, heads: tl.constexpr, size: tl.constexpr, eps
+    reads_at, row, cell, lane, head, length, deep, heads: tl.constexpr, size: tl.constexpr, eps
 ):
     """A head's reads, normalised, where they lie, and one over their deviation."""
-    place = (row // length * heads + head) * length + row % length
+    place = (row // length * heads + head) * deep + row % length
     at = (place.to(tl.int64) * size)[:, None] + lane[None, :]
     x = tl.load(reads_at + at, mask=cell, other=0.0).to(tl.float32)
     x = tl.where(cell, x - tl.sum(x, axis=1)[:, None] / size, 0.0)
@@ -163,6 +168,7 @@ def _forward(  # type: ignore[no-untyped-def]
     out_at,
     tokens,
     length,
+    deep,
     heads: tl.constexpr,
     size: tl.constexpr,
     padded: tl.constexpr,
@@ -175,7 +181,7 @@ def _forward(  # type: ignore[no-untyped-def]
     lane, inside = _lanes(size, padded)
     cell = (row < tokens)[:, None] & inside[None, :]
     channel = head * size + lane
-    x, _at, _scale = _normed(reads_at, row, cell, lane, head, length, heads, size, eps)
+    x, _at, _scale = _normed(reads_at, row, cell, lane, head, length, deep, heads, size, eps)
     x *= 1.0 + tl.load(norm_at + channel, mask=inside, other=0.0)[None, :]
     at = row.to(tl.int64)[:, None] * inner + channel[None, :]
     conv = tl.load(conv_at + at, mask=cell, other=0.0).to(tl.float32)
@@ -200,6 +206,7 @@ def _backward_kernel(  # type: ignore[no-untyped-def]
     sums_at,
     tokens,
     length,
+    deep,
     each,
     heads: tl.constexpr,
     size: tl.constexpr,
@@ -221,7 +228,7 @@ def _backward_kernel(  # type: ignore[no-untyped-def]
     for start in range(begin, tl.minimum(begin + each, tokens), rows):
         row = start + tl.arange(0, rows)
         cell = (row < tokens)[:, None] & inside[None, :]
-        x, read_at, scale = _normed(reads_at, row, cell, lane, head, length, heads, size, eps)
+        x, read_at, scale = _normed(reads_at, row, cell, lane, head, length, deep, heads, size, eps)
         at = row.to(tl.int64)[:, None] * inner + channel[None, :]
         gate_at = row.to(tl.int64)[:, None] * (2 * inner) + inner + channel[None, :]
         z = tl.load(u_at + gate_at, mask=cell, other=0.0).to(tl.float32)

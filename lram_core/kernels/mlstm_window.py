@@ -21,7 +21,6 @@ from lram_core.mlstm import EPS, CellState, next_state, written_weights
 
 MAX_TOKENS = 256
 _ROWS = 16  # of the table at a time
-_ALIGNED = 8  # values: a table's rows begin where the tensor cores can load
 
 
 def mlstm_window(
@@ -36,7 +35,9 @@ def mlstm_window(
 ) -> tuple[Tensor, CellState | None]:
     """As :func:`lram_core.mlstm.mlstm_chunk`, for up to MAX_TOKENS tokens.
 
-    q, k, v are of one type, bfloat16 or float32, and so are the reads; gates are float32.
+    q, k, v are of one type, bfloat16 or float32, and so are the reads; gates are float32. q, k, v
+    may have rows of zeros after the last token, as products of a multiple of eight rows are much
+    faster; the reads have them, too.
     """
     exact = input_gate.dtype
     decay = torch.cumsum(F.logsigmoid(forget_gate), dim=-1)
@@ -54,8 +55,9 @@ def mlstm_window(
         return reads, None
     m = m.detach()
     written = written_weights(decay, input_gate, m, segment)
-    k = k.to(exact) / math.sqrt(q.shape[-1])
-    return reads, next_state(written, k, v.to(exact), log_inter, m, state)
+    k, v = (x[:, :, : decay.shape[-1]].to(exact) for x in (k, v))
+    k = k / math.sqrt(q.shape[-1])
+    return reads, next_state(written, k, v, log_inter, m, state)
 
 
 @torch.library.custom_op("lram::mlstm_window", mutates_args=())
@@ -71,37 +73,38 @@ def _window(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return reads, the old state's share in them, stabilisers, and what the gradient needs.
 
-    overlap: of queries and the old normaliser (B, NH, S); None for an empty memory.
+    overlap: of queries and the old normaliser (B, NH, P), P being the rows of ``q``; None for an
+    empty memory. The share has that shape, too.
     """
-    batch, heads, length, size = q.shape
-    scores, table = _table(q), _table(q)
-    share, m, total = (
-        torch.empty_like(decay, memory_format=torch.contiguous_format) for _ in "123"
-    )
+    batch, heads, deep, size = q.shape
     q, k, v = (x.contiguous().flatten(0, 1) for x in (q, k, v))
-    torch.bmm(q, k.transpose(1, 2), out=scores)
-    _forward[(batch * heads, triton.cdiv(length, _ROWS))](
+    scores = torch.bmm(q, k.transpose(1, 2))
+    table, share, m, total = _outputs(scores, decay)
+    _forward[(batch * heads, triton.cdiv(deep, _ROWS))](
         *(scores, decay.contiguous(), input_gate.contiguous(), log_inter.contiguous()),
         *(_contiguous(overlap), _contiguous(segment), table, share, m, total),
-        **_sizes(length, heads, size),
+        **_sizes(decay, deep, size),
     )
-    reads = torch.bmm(table, v).view(batch, heads, length, size)
-    return reads, share, m, total, _whole(scores), _whole(table)
+    return torch.bmm(table, v).view(batch, heads, deep, size), share, m, total, scores, table
+
+
+def _outputs(scores: Tensor, decay: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    m, total = (decay.new_empty(decay.shape) for _ in range(2))
+    share = decay.new_empty(*decay.shape[:2], scores.shape[1])
+    return torch.empty_like(scores), share, m, total
 
 
 @_window.register_fake
 def _(q, k, v, decay, input_gate, log_inter, overlap, segment):  # type: ignore[no-untyped-def]
-    share, m, total = (
-        torch.empty_like(decay, memory_format=torch.contiguous_format) for _ in "123"
-    )
-    reads = torch.empty_like(q, memory_format=torch.contiguous_format)
-    return reads, share, m, total, _whole(_table(q)), _whole(_table(q))
+    scores = q.new_empty(q.shape[:2].numel(), q.shape[2], q.shape[2])
+    table, share, m, total = _outputs(scores, decay)
+    return q.new_empty(q.shape), share, m, total, scores, table
 
 
 @register_flop_formula(torch.ops.lram.mlstm_window)
-def _flops(q, *_, out_shape=None, **__) -> int:  # type: ignore[no-untyped-def]
-    batch, heads, length, size = q
-    return int(4 * batch * heads * length * length * size)
+def _flops(q, k, v, decay, *_, out_shape=None, **__) -> int:  # type: ignore[no-untyped-def]
+    batch, heads, length = decay
+    return int(4 * batch * heads * length * length * q[-1])
 
 
 @torch.library.custom_op("lram::mlstm_window_backward", mutates_args=())
@@ -122,29 +125,27 @@ def _gradient(
     table: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of q, k, v; of decay and log_inter, of the input gate; of overlap."""
-    batch, heads, length, size = q.shape
+    shape = q.shape
     q, k, v, dreads = (x.contiguous().flatten(0, 1) for x in (q, k, v, dreads))
-    scores, table = scores[..., :length], table[..., :length]
-    dtable = _table(q)
-    torch.bmm(dreads, v.transpose(1, 2), out=dtable)
-    dscores = _table(q)
-    rows, columns, dinter, doverlap = (torch.empty_like(m) for _ in range(4))
-    _backward[(batch * heads,)](
+    dtable = torch.bmm(dreads, v.transpose(1, 2))
+    dscores = torch.empty_like(dtable)
+    rows, columns, dinter = (torch.empty_like(m) for _ in range(3))
+    doverlap = torch.empty_like(dshare, memory_format=torch.contiguous_format)
+    _backward[(len(q),)](
         *(scores, dtable, decay.contiguous(), input_gate.contiguous(), log_inter.contiguous()),
         *(_contiguous(overlap), _contiguous(segment), m, total, dshare.contiguous()),
         *(dscores, rows, columns, dinter, doverlap),
-        **_sizes(length, heads, size),
+        **_sizes(decay, shape[2], shape[3]),
     )
     dq, dk = torch.bmm(dscores, k), torch.bmm(dscores.transpose(1, 2), q)
     dv = torch.bmm(table.transpose(1, 2), dreads)
-    shape = (batch, heads, length, size)
     return dq.view(shape), dk.view(shape), dv.view(shape), rows - columns, columns, dinter, doverlap
 
 
 @_gradient.register_fake
 def _(dreads, dshare, q, k, v, decay, input_gate, log_inter, overlap, segment, m, *_):  # type: ignore[no-untyped-def]
-    like = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
-    return *like, *(torch.empty_like(m) for _ in range(4))
+    like = (q, k, v, m, m, m, dshare)
+    return tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in like)
 
 
 def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -154,7 +155,7 @@ def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
 def _gradients(ctx, dreads, dshare, *_):  # type: ignore[no-untyped-def]
     given = ctx.saved_tensors[6] is not None
     if dshare is None:
-        dshare = torch.zeros_like(ctx.saved_tensors[8])
+        dshare = dreads.new_zeros(dreads.shape[:-1], dtype=torch.float32)
     dq, dk, dv, ddecay, dinput, dinter, doverlap = _gradient(dreads, dshare, *ctx.saved_tensors)
     return dq, dk, dv, ddecay, dinput, dinter, doverlap if given else None, None
 
@@ -162,29 +163,17 @@ def _gradients(ctx, dreads, dshare, *_):  # type: ignore[no-untyped-def]
 _window.register_autograd(_gradients, setup_context=_save)
 
 
-def _table(q: Tensor) -> Tensor:
-    """An empty table for each head (B * NH, S, S), in the type of queries (…, S, DH)."""
-    length = q.shape[-2]
-    width = triton.cdiv(length, _ALIGNED) * _ALIGNED
-    return q.new_empty(q.shape[:-2].numel(), length, width)[..., :length]
-
-
-def _whole(table: Tensor) -> Tensor:
-    """A table with what lies between its rows."""
-    return table.as_strided((*table.shape[:2], table.stride(1)), table.stride())
-
-
 def _contiguous(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
 
 
-def _sizes(length: int, heads: int, size: int) -> dict[str, int | float]:
+def _sizes(decay: Tensor, deep: int, size: int) -> dict[str, int | float]:
     return {
-        "length": length,
-        "width": triton.cdiv(length, _ALIGNED) * _ALIGNED,
-        "heads": heads,
+        "length": decay.shape[2],
+        "deep": deep,
+        "heads": decay.shape[1],
         "rows": _ROWS,
-        "columns": max(16, triton.next_power_of_2(length)),
+        "columns": max(16, triton.next_power_of_2(deep)),
         "scale": 1 / math.sqrt(size),
         "eps": EPS,
     }
@@ -224,7 +213,7 @@ def _forward(  # type: ignore[no-untyped-def]
     m_at,
     total_at,
     length,
-    width,
+    deep,
     scale,
     eps,
     heads: tl.constexpr,
@@ -240,17 +229,19 @@ def _forward(  # type: ignore[no-untyped-def]
     log_inter = tl.load(inter_at + at + row, mask=real, other=0.0)
     m = tl.maximum(tl.max(log, axis=1), log_inter)
     inter = tl.exp(log_inter - m)
-    cell = (at + row)[:, None] * width + column[None, :]
+    place = head.to(tl.int64) * deep + row
+    cell = place[:, None] * deep + column[None, :]
     scores = tl.load(scores_at + cell, mask=visible, other=0.0).to(tl.float32)
     weighted = scores * (tl.exp(log - m[:, None]) * scale)
     total = tl.sum(weighted, axis=1)
     if overlap_at is not None:
-        total += inter * tl.load(overlap_at + at + row, mask=real, other=0.0)
+        total += inter * tl.load(overlap_at + place, mask=real, other=0.0)
     divisor = tl.maximum(tl.abs(total), tl.exp(-m)) + eps
-    whole = real[:, None] & (column < length)[None, :]
+    there = row < deep
+    whole = there[:, None] & (column < deep)[None, :]
     normed = weighted / divisor[:, None]
     tl.store(table_at + cell, normed.to(table_at.dtype.element_ty), mask=whole)
-    tl.store(share_at + at + row, inter / divisor, mask=real)
+    tl.store(share_at + place, tl.where(real, inter / divisor, 0.0), mask=there)
     tl.store(m_at + at + row, m, mask=real)
     tl.store(total_at + at + row, total, mask=real)
 
@@ -273,7 +264,7 @@ def _backward(  # type: ignore[no-untyped-def]
     dinter_at,
     doverlap_at,
     length,
-    width,
+    deep,
     scale,
     eps,
     heads: tl.constexpr,
@@ -284,7 +275,7 @@ def _backward(  # type: ignore[no-untyped-def]
     head = tl.program_id(0)
     column = tl.arange(0, columns)
     along = tl.zeros((columns,), dtype=tl.float32)
-    for first in range(0, length, rows):
+    for first in range(0, deep, rows):
         row = first + tl.arange(0, rows)
         log, visible, real, at = _weights(
             decay_at, input_at, segment_at, head, row, column, length, heads
@@ -292,11 +283,13 @@ def _backward(  # type: ignore[no-untyped-def]
         log_inter = tl.load(inter_at + at + row, mask=real, other=0.0)
         m = tl.load(m_at + at + row, mask=real, other=0.0)
         total = tl.load(total_at + at + row, mask=real, other=1.0)
-        dshare = tl.load(dshare_at + at + row, mask=real, other=0.0)
+        place = head.to(tl.int64) * deep + row
+        there = row < deep
+        dshare = tl.load(dshare_at + place, mask=real, other=0.0)
         inter = tl.exp(log_inter - m)
         least = tl.exp(-m)
         divisor = tl.maximum(tl.abs(total), least) + eps
-        cell = (at + row)[:, None] * width + column[None, :]
+        cell = place[:, None] * deep + column[None, :]
         weights = tl.exp(log - m[:, None]) * scale
         scores = tl.load(scores_at + cell, mask=visible, other=0.0).to(tl.float32)
         dnormed = tl.load(dtable_at + cell, mask=visible, other=0.0).to(tl.float32)
@@ -306,7 +299,7 @@ def _backward(  # type: ignore[no-untyped-def]
         sign = tl.where(total > 0.0, 1.0, -1.0)
         dtotal = tl.where(tl.abs(total) > least, sign * ddivisor, 0.0)
         dweighted = tl.where(visible, dnormed / divisor[:, None] + dtotal[:, None], 0.0)
-        whole = real[:, None] & (column < length)[None, :]
+        whole = there[:, None] & (column < deep)[None, :]
         dscores = dweighted * weights
         tl.store(dscores_at + cell, dscores.to(dscores_at.dtype.element_ty), mask=whole)
         dlog = dweighted * weighted
@@ -314,7 +307,7 @@ def _backward(  # type: ignore[no-untyped-def]
         tl.store(rows_at + at + row, tl.sum(dlog, axis=1), mask=real)
         dinter = dshare / divisor
         if overlap_at is not None:
-            dinter += dtotal * tl.load(overlap_at + at + row, mask=real, other=0.0)
-            tl.store(doverlap_at + at + row, dtotal * inter, mask=real)
+            dinter += dtotal * tl.load(overlap_at + place, mask=real, other=0.0)
+            tl.store(doverlap_at + place, tl.where(real, dtotal * inter, 0.0), mask=there)
         tl.store(dinter_at + at + row, dinter * inter, mask=real)
     tl.store(columns_at + head.to(tl.int64) * length + column, along, mask=column < length)
