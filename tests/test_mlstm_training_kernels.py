@@ -36,7 +36,7 @@ BATCH, HEADS, WIDTH, INNER = 3, 2, 40, 80
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles so small that every loop of the kernels turns several times."""
     tiles = inputs_module.Tiles(rows=16, channels=32, warps=4, span=64, programs=1)
-    for name in ("FORWARD", "INPUTS_GRADIENT", "WEIGHTS_GRADIENT"):
+    for name in ("FORWARD", "CONV_GRADIENT", "INPUTS_GRADIENT", "WEIGHTS_GRADIENT"):
         monkeypatch.setattr(inputs_module, name, tiles)
     tiles = output_module.Tiles(values=512, warps=4, programs=4)
     for name in ("FORWARD", "BACKWARD"):
@@ -367,6 +367,7 @@ def test_all_compile_for_an_h200_without_one(tmp_path: Path, case: tuple[object,
         "inputs_forward",
         "_forward",
         "_backward_kernel",
+        "conv_gradient",
         "inputs_gradient",
         "weights_gradient",
     ]

@@ -16,7 +16,11 @@ import triton
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from lram_core.kernels.mlstm_inputs_backward import inputs_gradient, weights_gradient
+from lram_core.kernels.mlstm_inputs_backward import (
+    conv_gradient,
+    inputs_gradient,
+    weights_gradient,
+)
 from lram_core.kernels.mlstm_inputs_forward import inputs_forward
 
 _VECTOR = 8  # bfloat16 values of one load
@@ -42,6 +46,7 @@ class Tiles(NamedTuple):
 
 
 FORWARD = Tiles(rows=64, channels=64, warps=8, registers=128, span=512)
+CONV_GRADIENT = Tiles(rows=64, channels=32, warps=4)
 INPUTS_GRADIENT = Tiles(rows=64, channels=32, warps=4, programs=2560)
 WEIGHTS_GRADIENT = Tiles(rows=64, channels=64, warps=8, stages=2, programs=528)
 
@@ -207,15 +212,27 @@ def _backward(
     sizes |= {"tokens": batch * length, "length": length, "deep": dq.shape[2]}
     sizes |= {"precision": _precision(u)}
 
+    tiles = CONV_GRADIENT
+    across = triton.cdiv(inner, tiles.channels)
+    dy = torch.empty_like(conv)
+    conv_gradient[(triton.cdiv(batch * length, tiles.rows), across)](
+        *(dconv.contiguous(), dq, dk, dgates, u, _past(past, u), segment.contiguous()),
+        *(taps.contiguous(), bias, mixes.contiguous(), reach.contiguous(), dy),
+        rows=tiles.rows,
+        channels=tiles.channels,
+        num_warps=tiles.warps,
+        num_stages=tiles.stages,
+        maxnreg=tiles.registers,
+        **sizes,
+    )
     tiles = INPUTS_GRADIENT
     across = triton.cdiv(inner, tiles.channels)
     sequences = max(1, batch * across // tiles.programs)
     down = triton.cdiv(batch, sequences)
     small = u.new_empty(down, 5, inner, dtype=torch.float32)
-    ring = u.new_empty(across * down * 4 * tiles.rows * tiles.channels)
     inputs_gradient[(across, down)](
-        *(du, dconv.contiguous(), dq, dk, dv, dgates, u, _past(past, u), segment.contiguous()),
-        *(taps.contiguous(), bias, mixes.contiguous(), reach.contiguous(), small, ring),
+        *(du, dy, dv, dgates, u, _past(past, u), segment.contiguous()),
+        *(taps.contiguous(), mixes.contiguous(), reach.contiguous(), small),
         each=sequences * length,
         rows=tiles.rows,
         channels=tiles.channels,

@@ -1,7 +1,8 @@
 """The backward kernels of :mod:`lram_core.kernels.mlstm_inputs`.
 
-Two, as sums over all tokens, of products of two tiles, take other tiles than a convolution does.
-Rows and blocks are as in the forward kernel.
+Three: the gradient of the convolution is needed at the three tokens that follow, too, so it is
+written down in between; and sums over all tokens, of products of two tiles, take other tiles than a
+convolution does. Rows and blocks are as in the forward kernel.
 """
 
 from __future__ import annotations
@@ -38,12 +39,10 @@ def _folded(x, fold: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def inputs_gradient(  # type: ignore[no-untyped-def]
-    du_at,
+def conv_gradient(  # type: ignore[no-untyped-def]
     dconv_at,
     dq_at,
     dk_at,
-    dv_at,
     dgates_at,
     u_at,
     past_at,
@@ -52,8 +51,79 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
     bias_at,
     mixes_at,
     reach_at,
+    dy_at,
+    tokens,
+    length,
+    deep,
+    inner: tl.constexpr,
+    heads: tl.constexpr,
+    padded: tl.constexpr,
+    rows: tl.constexpr,
+    channels: tl.constexpr,
+    precision: tl.constexpr,
+):
+    """Some rows and channels: gradient dy (B, S, inner) of the convolution, before SiLU."""
+    size: tl.constexpr = inner // heads
+    kind: tl.constexpr = u_at.dtype.element_ty
+    channel, inside = channel_tile(tl.program_id(1) * channels, inner, channels)
+    lane = tl.arange(0, channels)
+    gate = tl.arange(0, padded)
+    counted = gate < 2 * heads
+    # Places relative to the first row and its sequence are small enough for 32 bits.
+    first = tl.program_id(0) * rows
+    start = first // length
+    row = tl.arange(0, rows)
+    real = first + row < tokens
+    s = (first + row) % length
+    sequence = (first + row) // length - start
+    near, carried = same_episode(segment_at, first + row, s, real)
+    cell = real[:, None] & inside[None, :]
+    u_at += first.to(tl.int64) * (2 * inner)
+    dconv_at += first.to(tl.int64) * inner
+    dy_at += first.to(tl.int64) * inner
+    dgates_at += first.to(tl.int64) * (2 * heads)
+    before = start.to(tl.int64) * deep * inner
+    if past_at is not None:
+        past_at += start.to(tl.int64) * (3 * inner)
+
+    across = channel // size * size * deep + channel % size
+    at = (sequence * inner * deep + s * size)[:, None] + across[None, :]
+    gates = dgates_at + row[:, None] * (2 * heads) + gate[None, :]
+    dgates = tl.load(gates, mask=real[:, None] & counted[None, :], other=0.0)
+    weights = reach_at + gate[:, None] * inner + channel[None, :]
+    of_y = tl.load(weights, mask=counted[:, None] & inside[None, :], other=0.0).to(kind)
+    wq = _square(mixes_at, channel, inside, kind)
+    wk = _square(mixes_at + 4 * inner, channel, inside, kind)
+    dq = tl.load(dq_at + before + at, mask=cell, other=0.0)
+    dk = tl.load(dk_at + before + at, mask=cell, other=0.0)
+    dy = tl.dot(dq, wq, input_precision=precision)
+    dy = tl.dot(dk, wk, dy, input_precision=precision)
+    dy = tl.dot(dgates.to(kind), of_y, dy, input_precision=precision)
+
+    _x, y = convolve(
+        *(u_at, past_at, taps_at, bias_at, row, s, sequence, near, carried),
+        *(cell, channel, inside, inner),
+    )
+    sigmoid = 1.0 / (1.0 + tl.exp(-y))
+    at = row[:, None] * inner + channel[None, :]
+    dy = _pin(dy, lane) + tl.load(dconv_at + at, mask=cell, other=0.0)
+    dy *= sigmoid * (1.0 + y * (1.0 - sigmoid))
+    tl.store(dy_at + at, dy.to(kind), mask=cell)
+
+
+@triton.jit
+def inputs_gradient(  # type: ignore[no-untyped-def]
+    du_at,
+    dy_at,
+    dv_at,
+    dgates_at,
+    u_at,
+    past_at,
+    segment_at,
+    taps_at,
+    mixes_at,
+    reach_at,
     sums_at,
-    ring_at,
     tokens,
     length,
     deep,
@@ -66,18 +136,13 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
     fold: tl.constexpr,
     precision: tl.constexpr,
 ):
-    """Some channels of ``each`` rows, whole sequences, from the last to the first.
-
-    The convolution's gradient needs that of the three rows that follow. It goes through a ring of
-    4 * rows in memory that this program alone uses, so it stays in the cache; with four parts, one
-    barrier a turn keeps readers of the last two from the writers of the next.
+    """Some channels of ``each`` rows, whole sequences: a token's input is in four convolutions.
 
     sums (programs along the rows, 5, inner): gradients of the taps and of the bias.
     """
     size: tl.constexpr = inner // heads
     kind: tl.constexpr = u_at.dtype.element_ty
-    tile = tl.program_id(0)
-    channel, inside = channel_tile(tile * channels, inner, channels)
+    channel, inside = channel_tile(tl.program_id(0) * channels, inner, channels)
     lane = tl.arange(0, channels)
     gate = tl.arange(0, padded)
     counted = gate < 2 * heads
@@ -86,24 +151,16 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
     end = tl.minimum(each, tokens - begin)
     u_at += begin.to(tl.int64) * (2 * inner)
     du_at += begin.to(tl.int64) * (2 * inner)
-    dconv_at += begin.to(tl.int64) * inner
-    before = (begin // length).to(tl.int64) * deep * inner
-    dq_at += before
-    dk_at += before
-    dv_at += before
+    dy_at += begin.to(tl.int64) * inner
+    dv_at += (begin // length).to(tl.int64) * deep * inner
     dgates_at += begin.to(tl.int64) * (2 * heads)
-    ring_at += (tl.program_id(1) * tl.num_programs(0) + tile).to(tl.int64) * (4 * rows * channels)
     if past_at is not None:
         past_at += (begin // length).to(tl.int64) * (3 * inner)
     segment_at += begin
 
-    wq = _square(mixes_at, channel, inside, kind)
-    wk = _square(mixes_at + 4 * inner, channel, inside, kind)
     wv = _square(mixes_at + 8 * inner, channel, inside, kind)
-    weights = reach_at + gate[:, None] * inner + channel[None, :]
-    whole = counted[:, None] & inside[None, :]
-    of_y = tl.load(weights, mask=whole, other=0.0).to(kind)
-    of_x = tl.load(weights + 2 * heads * inner, mask=whole, other=0.0).to(kind)
+    weights = reach_at + (2 * heads + gate)[:, None] * inner + channel[None, :]
+    of_x = tl.load(weights, mask=counted[:, None] & inside[None, :], other=0.0).to(kind)
     across = channel // size * size * deep + channel % size
 
     sum_0 = tl.zeros((rows // fold, channels), dtype=tl.float32)
@@ -111,49 +168,37 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
     sum_2 = tl.zeros((rows // fold, channels), dtype=tl.float32)
     sum_3 = tl.zeros((rows // fold, channels), dtype=tl.float32)
     sum_bias = tl.zeros((rows // fold, channels), dtype=tl.float32)
-    for turn in range(tl.cdiv(end, rows) - 1, -1, -1):
-        row = turn * rows + tl.arange(0, rows)
+    for first in range(0, end, rows):
+        row = first + tl.arange(0, rows)
         real = row < end
         s = row % length
         sequence = row // length
-        near, carried = same_episode(segment_at, row, s, real)
         cell = real[:, None] & inside[None, :]
+        number = tl.load(segment_at + row, mask=real, other=0)
 
         at = (sequence * inner * deep + s * size)[:, None] + across[None, :]
         gates = dgates_at + row[:, None] * (2 * heads) + gate[None, :]
         dgates = tl.load(gates, mask=real[:, None] & counted[None, :], other=0.0)
-        dy = tl.dot(tl.load(dq_at + at, mask=cell, other=0.0), wq, input_precision=precision)
-        dy = tl.dot(tl.load(dk_at + at, mask=cell, other=0.0), wk, dy, input_precision=precision)
-        dy = tl.dot(dgates.to(kind), of_y, dy, input_precision=precision)
         dx = tl.dot(tl.load(dv_at + at, mask=cell, other=0.0), wv, input_precision=precision)
         dx = tl.dot(dgates.to(kind), of_x, dx, input_precision=precision)
 
-        x, y = convolve(
-            *(u_at, past_at, taps_at, bias_at, row, s, sequence, near, carried),
-            *(cell, channel, inside, inner),
-        )
-        sigmoid = 1.0 / (1.0 + tl.exp(-y))
-        at = dconv_at + row[:, None] * inner + channel[None, :]
-        dy = _pin(dy, lane) + tl.load(at, mask=cell, other=0.0)
-        dy *= sigmoid * (1.0 + y * (1.0 - sigmoid))
-        ring = ring_at + (row % (4 * rows))[:, None] * channels + lane[None, :]
-        tl.store(ring, dy.to(kind))
-        tl.debug_barrier()
-
+        at = u_at + row[:, None] * (2 * inner) + channel[None, :]
+        x = tl.load(at, mask=cell, other=0.0).to(tl.float32)
+        at = dy_at + row[:, None] * inner + channel[None, :]
+        dy = tl.load(at, mask=cell, other=0.0).to(tl.float32)
         sum_bias += _folded(dy, fold)
         sum_3 += _folded(dy * x, fold)
         from_y = tl.load(taps_at + 3 * inner + channel, mask=inside, other=0.0)[None, :] * dy
         for tap in tl.static_range(1, 4):
             follows = real & (s + tap < length)
-            number = tl.load(segment_at + row, mask=real, other=0)
             follows &= tl.load(segment_at + row + tap, mask=follows, other=-1) == number
-            ring = ring_at + ((row + tap) % (4 * rows))[:, None] * channels + lane[None, :]
-            later = tl.load(ring, mask=follows[:, None] & inside[None, :], other=0.0)
+            later = tl.load(at + tap * inner, mask=follows[:, None] & inside[None, :], other=0.0)
             later = later.to(tl.float32)
             weight = tl.load(taps_at + (3 - tap) * inner + channel, mask=inside, other=0.0)
             from_y += weight[None, :] * later
             shares = later * x
             if past_at is not None:
+                carried = real & (number == 0)
                 shares += dy * of_past(past_at, s, sequence, carried, channel, inside, inner, tap)
             if tap == 1:
                 sum_2 += _folded(shares, fold)

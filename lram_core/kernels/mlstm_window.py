@@ -9,6 +9,7 @@ float32, the products in the type of queries, keys and values.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import triton
@@ -20,7 +21,17 @@ from torch.utils.flop_counter import register_flop_formula
 from lram_core.mlstm import EPS, CellState, next_state, written_weights
 
 MAX_TOKENS = 256
-_ROWS = 16  # of the table at a time
+
+
+class Tiles(NamedTuple):
+    """Rows of a table that a program handles at a time, and its warps."""
+
+    rows: int
+    warps: int
+
+
+FORWARD = Tiles(rows=8, warps=4)
+BACKWARD = Tiles(rows=16, warps=8)
 
 
 def mlstm_window(
@@ -80,10 +91,10 @@ def _window(
     q, k, v = (x.contiguous().flatten(0, 1) for x in (q, k, v))
     scores = torch.bmm(q, k.transpose(1, 2))
     table, share, m, total = _outputs(scores, decay)
-    _forward[(batch * heads, triton.cdiv(deep, _ROWS))](
+    _forward[(batch * heads, triton.cdiv(deep, FORWARD.rows))](
         *(scores, decay.contiguous(), input_gate.contiguous(), log_inter.contiguous()),
         *(_contiguous(overlap), _contiguous(segment), table, share, m, total),
-        **_sizes(decay, deep, size),
+        **_sizes(decay, deep, size, FORWARD),
     )
     return torch.bmm(table, v).view(batch, heads, deep, size), share, m, total, scores, table
 
@@ -135,7 +146,7 @@ def _gradient(
         *(scores, dtable, decay.contiguous(), input_gate.contiguous(), log_inter.contiguous()),
         *(_contiguous(overlap), _contiguous(segment), m, total, dshare.contiguous()),
         *(dscores, rows, columns, dinter, doverlap),
-        **_sizes(decay, shape[2], shape[3]),
+        **_sizes(decay, shape[2], shape[3], BACKWARD),
     )
     dq, dk = torch.bmm(dscores, k), torch.bmm(dscores.transpose(1, 2), q)
     dv = torch.bmm(table.transpose(1, 2), dreads)
@@ -167,12 +178,13 @@ def _contiguous(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
 
 
-def _sizes(decay: Tensor, deep: int, size: int) -> dict[str, int | float]:
+def _sizes(decay: Tensor, deep: int, size: int, tiles: Tiles) -> dict[str, int | float]:
     return {
         "length": decay.shape[2],
         "deep": deep,
         "heads": decay.shape[1],
-        "rows": _ROWS,
+        "rows": tiles.rows,
+        "num_warps": tiles.warps,
         "columns": max(16, triton.next_power_of_2(deep)),
         "scale": 1 / math.sqrt(size),
         "eps": EPS,
