@@ -42,8 +42,6 @@ MODELS = {
     "DT": ("transformer", "", (f"context={CONTEXT}", "num_layers=2")),
 }
 """Name → backbone, suffix of its size, changes to the size."""
-NO_END = 10_000_000
-"""Optimiser steps of a training that ends by the clock."""
 SPLITS = {"train": "goals of the training", "test": "goals held out"}
 
 
@@ -100,9 +98,7 @@ def _train(args: argparse.Namespace, data: Path, seed: int, name: str) -> None:
     bundle = args.work / "bundles" / key
     if bundle.exists():
         return
-    budget = ("--steps", args.steps)
-    if args.minutes:
-        budget = ("--steps", NO_END, "--minutes", args.minutes)
+    budget = ("--steps", args.steps, "--minutes", args.minutes)
     lram(
         *("train", "--data", data, "--out", bundle, "--run", args.work / "runs" / key),
         *("--backbone", backbone, "--size", f"{args.size}{suffix}"),
@@ -159,7 +155,7 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
         f"({runs[0]['parameters'] / 1e3:.0f}k parameters)"
         for name, runs in models.items()
     )
-    ends = f", {report['minutes']:g} minutes a model" if report["minutes"] else ""
+    ends = f", at most {report['minutes']:g} minutes a model" if report["minutes"] else ""
     beside = f", {report['jobs']} at once" if report["jobs"] > 1 else ""
     tables = {
         "setting": f"Trained on {first[0]['machine']}{ends}{beside}; {len(first)} seed(s); windows "
@@ -210,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--context", type=int, default=CONTEXT)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--minutes", type=float, default=0.0, help="of each training, not steps")
+    parser.add_argument("--minutes", type=float, default=0.0, help="at most, of each training")
     parser.add_argument("--device", default="cpu", help="to train on")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a process each")
     parser.add_argument("--compile", action="store_true", help="train with torch.compile")

@@ -10,6 +10,7 @@ out. What is done stays in ``--work``.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from benchmarks.domains import mean
 from benchmarks.output import write_json
 from benchmarks.stages import add_options, collect, learn, score
 from lram_core.backbones import size_options
-from lram_core.machine import machine_name
+from lram_core.bundle import CONFIG
 from lram_core.training.config import TrainConfig
 
 OBJECTS = ("box", "hollowbox", "dumbbell", "plate")
@@ -70,10 +71,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         }
         for suite in LEFT_OUT
     }
+    told = json.loads((folder / "bundle" / CONFIG).read_text())["training"]
     return {
-        "machine": machine_name(),
+        "machine": told["machine"],
         "size": args.size,
-        "steps": args.steps,
+        "steps": told["steps"],
+        "seconds": told["seconds"],
         "batch": config.batch,
         "demonstrations": args.episodes,
         "metrics": metrics,
@@ -98,8 +101,8 @@ def rows(report: dict[str, Any]) -> Iterator[str]:
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's table ``pairs``."""
     lines = [
-        f"{report['machine']}; {report['size']}, {report['demonstrations']} demonstrations a task, "
-        f"{report['steps']} steps of {report['batch']} × 50 ticks.",
+        f"Trained on {report['machine']}; {report['size']}, {report['demonstrations']} "
+        f"demonstrations a task, {report['steps']} steps of {report['batch']} × 50 ticks.",
         "",
         "| arm | objects | pair | tasks × episodes | success | 95 % |",
         "|---|---|---|---|---|---|",
