@@ -365,8 +365,8 @@ def test_all_compile_for_an_h200_without_one(tmp_path: Path, case: tuple[object,
     assert done.returncode == 0, done.stderr
     names = [
         "inputs_forward",
-        "_forward",
-        "_backward_kernel",
+        "output_forward",
+        "output_backward",
         "conv_gradient",
         "inputs_gradient",
         "weights_gradient",

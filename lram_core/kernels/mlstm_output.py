@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
+
+from lram_core.kernels.mlstm_output_backward import output_backward
+from lram_core.kernels.mlstm_output_forward import output_forward
 
 _NORM_EPS = 1e-5  # PyTorch's for a LayerNorm
 
@@ -47,8 +49,14 @@ def mlstm_output(
     return out
 
 
+def parts(size: int) -> dict[str, int]:
+    """A head as two parts: tiles have powers of two, and of 640 channels one would be 1024."""
+    main = 1 << (size.bit_length() - 1)
+    return {"main": main, "rest": triton.next_power_of_2(size - main) if size > main else 0}
+
+
 def _rows(size: int, tiles: Tiles) -> int:
-    return max(1, tiles.values // triton.next_power_of_2(size))
+    return 1 << max(1, tiles.values // sum(parts(size).values())).bit_length() - 1
 
 
 @torch.library.custom_op("lram::mlstm_output", mutates_args=())
@@ -59,14 +67,14 @@ def _output(
     length = conv.shape[1]
     rows = _rows(size, FORWARD)
     out = u.new_empty(conv.shape)
-    _forward[(triton.cdiv(batch * length, rows), heads)](
+    output_forward[(triton.cdiv(batch * length, rows), heads)](
         *(reads.contiguous(), norm_weight, skip, conv.contiguous(), u.contiguous(), out),
         tokens=batch * length,
         length=length,
         deep=deep,
         heads=heads,
         size=size,
-        padded=triton.next_power_of_2(size),
+        **parts(size),
         rows=rows,
         eps=_NORM_EPS,
         num_warps=FORWARD.warps,
@@ -94,7 +102,7 @@ def _backward(
     dreads, dconv, du = _empty(reads, conv, u)
     dreads[:, :, length:] = 0
     sums = u.new_empty(down, 2, heads * size, dtype=torch.float32)
-    _backward_kernel[(down, heads)](
+    output_backward[(down, heads)](
         *(dout.contiguous(), reads.contiguous(), norm_weight, skip),
         *(conv.contiguous(), u.contiguous(), dreads, dconv, du, sums),
         tokens=batch * length,
@@ -103,7 +111,7 @@ def _backward(
         each=each,
         heads=heads,
         size=size,
-        padded=triton.next_power_of_2(size),
+        **parts(size),
         rows=rows,
         eps=_NORM_EPS,
         num_warps=BACKWARD.warps,
@@ -133,118 +141,3 @@ def _gradients(ctx, dout):  # type: ignore[no-untyped-def]
 
 
 _output.register_autograd(_gradients, setup_context=_save)
-
-
-@triton.jit
-def _lanes(size: tl.constexpr, padded: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Channels of a head and which there are: all, known to the compiler, where they fit."""
-    lane = tl.arange(0, padded)
-    inside = lane < size
-    if size == padded:
-        inside = tl.full((padded,), True, tl.int1)
-    return lane, inside
-
-
-@triton.jit
-def _normed(  # type: ignore[no-untyped-def]
-    reads_at, row, cell, lane, head, length, deep, heads: tl.constexpr, size: tl.constexpr, eps
-):
-    """A head's reads, normalised, where they lie, and one over their deviation."""
-    place = (row // length * heads + head) * deep + row % length
-    at = (place.to(tl.int64) * size)[:, None] + lane[None, :]
-    x = tl.load(reads_at + at, mask=cell, other=0.0).to(tl.float32)
-    x = tl.where(cell, x - tl.sum(x, axis=1)[:, None] / size, 0.0)
-    scale = 1.0 / tl.sqrt(tl.sum(x * x, axis=1) / size + eps)
-    return x * scale[:, None], at, scale
-
-
-@triton.jit
-def _forward(  # type: ignore[no-untyped-def]
-    reads_at,
-    norm_at,
-    skip_at,
-    conv_at,
-    u_at,
-    out_at,
-    tokens,
-    length,
-    deep,
-    heads: tl.constexpr,
-    size: tl.constexpr,
-    padded: tl.constexpr,
-    rows: tl.constexpr,
-    eps: tl.constexpr,
-):
-    inner: tl.constexpr = heads * size
-    head = tl.program_id(1)
-    row = tl.program_id(0) * rows + tl.arange(0, rows)
-    lane, inside = _lanes(size, padded)
-    cell = (row < tokens)[:, None] & inside[None, :]
-    channel = head * size + lane
-    x, _at, _scale = _normed(reads_at, row, cell, lane, head, length, deep, heads, size, eps)
-    x *= 1.0 + tl.load(norm_at + channel, mask=inside, other=0.0)[None, :]
-    at = row.to(tl.int64)[:, None] * inner + channel[None, :]
-    conv = tl.load(conv_at + at, mask=cell, other=0.0).to(tl.float32)
-    x += tl.load(skip_at + channel, mask=inside, other=0.0)[None, :] * conv
-    z_at = u_at + row.to(tl.int64)[:, None] * (2 * inner) + inner + channel[None, :]
-    z = tl.load(z_at, mask=cell, other=0.0).to(tl.float32)
-    x *= z / (1.0 + tl.exp(-z))
-    tl.store(out_at + at, x.to(out_at.dtype.element_ty), mask=cell)
-
-
-@triton.jit
-def _backward_kernel(  # type: ignore[no-untyped-def]
-    dout_at,
-    reads_at,
-    norm_at,
-    skip_at,
-    conv_at,
-    u_at,
-    dreads_at,
-    dconv_at,
-    du_at,
-    sums_at,
-    tokens,
-    length,
-    deep,
-    each,
-    heads: tl.constexpr,
-    size: tl.constexpr,
-    padded: tl.constexpr,
-    rows: tl.constexpr,
-    eps: tl.constexpr,
-):
-    """One head of ``each`` rows."""
-    inner: tl.constexpr = heads * size
-    kind: tl.constexpr = u_at.dtype.element_ty
-    head = tl.program_id(1)
-    lane, inside = _lanes(size, padded)
-    channel = head * size + lane
-    weight = 1.0 + tl.load(norm_at + channel, mask=inside, other=0.0)[None, :]
-    skip = tl.load(skip_at + channel, mask=inside, other=0.0)[None, :]
-    sum_norm = tl.zeros((rows, padded), dtype=tl.float32)
-    sum_skip = tl.zeros((rows, padded), dtype=tl.float32)
-    begin = tl.program_id(0) * each
-    for start in range(begin, tl.minimum(begin + each, tokens), rows):
-        row = start + tl.arange(0, rows)
-        cell = (row < tokens)[:, None] & inside[None, :]
-        x, read_at, scale = _normed(reads_at, row, cell, lane, head, length, deep, heads, size, eps)
-        at = row.to(tl.int64)[:, None] * inner + channel[None, :]
-        gate_at = row.to(tl.int64)[:, None] * (2 * inner) + inner + channel[None, :]
-        z = tl.load(u_at + gate_at, mask=cell, other=0.0).to(tl.float32)
-        sigmoid = 1.0 / (1.0 + tl.exp(-z))
-        conv = tl.load(conv_at + at, mask=cell, other=0.0).to(tl.float32)
-        dout = tl.load(dout_at + at, mask=cell, other=0.0).to(tl.float32)
-        dz = dout * (x * weight + skip * conv) * sigmoid * (1.0 + z * (1.0 - sigmoid))
-        tl.store(du_at + gate_at, dz.to(kind), mask=cell)
-        dh = dout * z * sigmoid
-        tl.store(dconv_at + at, (dh * skip).to(kind), mask=cell)
-        sum_skip += dh * conv
-        sum_norm += dh * x
-        dx = dh * weight
-        dx -= tl.sum(dx, axis=1)[:, None] / size + x * (tl.sum(dx * x, axis=1)[:, None] / size)
-        dx *= scale[:, None]
-        tl.store(dreads_at + read_at, dx.to(dreads_at.dtype.element_ty), mask=cell)
-    at = sums_at + tl.program_id(0) * (2 * inner) + channel
-    tl.store(at, tl.sum(sum_norm, axis=0), mask=inside)
-    tl.store(at + inner, tl.sum(sum_skip, axis=0), mask=inside)
