@@ -26,7 +26,7 @@ def load(at, cell):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def place_of(row, lane, length, deep, head, heads: tl.constexpr, size):  # type: ignore[no-untyped-def]
+def place_of(row, lane, length, deep, head, heads, size):  # type: ignore[no-untyped-def]
     """Where a head's reads lie."""
     place = (row // length * heads + head) * deep + row % length
     return (place.to(tl.int64) * size)[:, None] + lane[None, :]
