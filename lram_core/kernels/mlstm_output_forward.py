@@ -33,9 +33,9 @@ def place_of(row, lane, length, deep, head, heads, size):  # type: ignore[no-unt
 
 
 @triton.jit
-def _out(
+def _out(  # type: ignore[no-untyped-def]
     x, row, cell, channel, inside, norm_at, skip_at, conv_at, u_at, out_at, inner: tl.constexpr
-):  # type: ignore[no-untyped-def]
+):
     """Skip connection and output gate of some channels, from the normalised reads."""
     x *= 1.0 + tl.load(norm_at + channel, mask=inside, other=0.0)[None, :]
     at = row.to(tl.int64)[:, None] * inner + channel[None, :]
