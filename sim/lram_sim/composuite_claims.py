@@ -9,20 +9,51 @@ from __future__ import annotations
 from lram_sim.composuite_names import OBJECTIVES, OBJECTS
 
 _WITHOUT_OBSTACLE = tuple(f"{o}-none-{objective}" for o in OBJECTS for objective in OBJECTIVES)
-_PAST_OBSTACLES = (
-    "box-goalwall-pickplace",
-    "hollowbox-goalwall-pickplace",
-    "hollowbox-objectwall-pickplace",
-    *(
-        f"{o}-objectdoor-{objective}"
-        for o in ("box", "hollowbox")
-        for objective in ("pickplace", "push", "trashcan")
-    ),
-)
-CLAIMED: dict[str, tuple[str, ...]] = {
-    "panda": (*_WITHOUT_OBSTACLE, *_PAST_OBSTACLES),
-    "iiwa": _WITHOUT_OBSTACLE,
-    "jaco": _WITHOUT_OBSTACLE,
-    "kinova3": tuple(task for task in _WITHOUT_OBSTACLE if task != "box-none-pickplace"),
+_PAST_OBSTACLES: dict[str, dict[str, str]] = {
+    "panda": {
+        "box-goalwall": "pickplace",
+        "hollowbox-goalwall": "pickplace",
+        "box-objectdoor": "pickplace push trashcan",
+        "hollowbox-objectdoor": "pickplace push shelf trashcan",
+        "hollowbox-objectwall": "pickplace",
+        "plate-objectwall": "pickplace",
+    },
+    "iiwa": {
+        "box-goalwall": "pickplace",
+        "hollowbox-goalwall": "pickplace",
+        "plate-goalwall": "pickplace",
+        "box-objectdoor": "pickplace push shelf trashcan",
+        "hollowbox-objectdoor": "pickplace push shelf trashcan",
+        "box-objectwall": "pickplace",
+        "hollowbox-objectwall": "pickplace",
+        "plate-objectwall": "pickplace",
+    },
+    "jaco": {
+        "box-goalwall": "pickplace",
+        "hollowbox-goalwall": "pickplace",
+        "box-objectdoor": "push trashcan",
+        "hollowbox-objectdoor": "pickplace push shelf trashcan",
+        "hollowbox-objectwall": "pickplace",
+        "plate-objectwall": "pickplace",
+    },
+    "kinova3": {
+        "box-goalwall": "pickplace",
+        "hollowbox-goalwall": "pickplace",
+        "box-objectdoor": "trashcan",
+        "hollowbox-objectdoor": "pickplace push shelf trashcan",
+        "hollowbox-objectwall": "pickplace",
+        "plate-objectwall": "pickplace",
+    },
 }
+"""Robot → object and obstacle → objectives."""
+_TOO_SELDOM = {"kinova3": ("box-none-pickplace",)}
+
+
+def _claimed(robot: str) -> tuple[str, ...]:
+    past = _PAST_OBSTACLES[robot].items()
+    every = (*_WITHOUT_OBSTACLE, *(f"{pair}-{o}" for pair, found in past for o in found.split()))
+    return tuple(task for task in every if task not in _TOO_SELDOM.get(robot, ()))
+
+
+CLAIMED: dict[str, tuple[str, ...]] = {robot: _claimed(robot) for robot in _PAST_OBSTACLES}
 """Robot → tasks."""
