@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lram_core.accelerators import has_scan_kernel, mamba_kernel, mamba_scan
+from lram_core.accelerators import kernels_for
 
 # As in lram_core.slstm: longer loops are left out of compiled programs.
 UNROLLED = 8
@@ -54,9 +54,7 @@ def selective_scan(
     if segment is not None:
         starts = torch.diff(segment, dim=1, prepend=torch.zeros_like(segment[:, :1])) > 0
     length = x.shape[1]
-    if length > chunk_size and (kernel := mamba_kernel(x)) is not None:
-        return mamba_scan(kernel, x, dt, rates, write, read, state, starts)
-    if length > UNROLLED and has_scan_kernel(x):
+    if length > UNROLLED and kernels_for(x):
         from lram_core.kernels.selective_scan import scan
 
         return scan(x, dt, rates, write, read, state, starts)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lram_core.accelerators import on_gpu_with_triton
+from lram_core.accelerators import kernels_for
 
 # A compiler unrolls the loop over tokens, and needs minutes for a training window of them. Longer
 # sequences than this are therefore left out of compiled programs; ticks are part of them.
@@ -53,7 +53,7 @@ def slstm_scan(
     """
     if inputs.shape[1] <= UNROLLED:
         return _scan(inputs, kernel, state, starts)
-    run = _kernel_scan if on_gpu_with_triton(inputs) else _uncompiled_scan
+    run = _kernel_scan if kernels_for(inputs) else _uncompiled_scan
     return run(inputs, kernel, state, starts)
 
 

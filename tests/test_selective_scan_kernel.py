@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -140,10 +139,7 @@ def test_operators_are_what_torch_compile_takes_them_for() -> None:
 def chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels are taken as on a GPU: all of the choice but where the tensors lie."""
     monkeypatch.setenv(accelerators.SWITCH, "on")
-    monkeypatch.setattr(
-        "lram_core.selective_scan.has_scan_kernel",
-        lambda like: accelerators._may_use("lram_core.kernels.selective_scan", "scan"),
-    )
+    monkeypatch.setattr(accelerators, "_on_gpu", lambda x: True)
 
 
 def test_compiled_as_one_program(chosen: None) -> None:
@@ -181,34 +177,6 @@ def test_a_model_trains_as_with_the_loop(request: pytest.FixtureRequest) -> None
     assert losses(2) == pytest.approx(expected, rel=1e-5)
     assert expected[2] < 0.99 * expected[0]
     assert len(calls) == 2 * 3
-
-
-class OnCuda:
-    """What the choice looks at in a tensor on a GPU."""
-
-    is_cuda, dtype = True, torch.float32
-
-
-def test_taken_for_float32_on_a_gpu_with_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    like: Any = OnCuda()
-    assert not accelerators.has_scan_kernel(like)  # switched off
-    monkeypatch.delenv(accelerators.SWITCH)
-    assert accelerators.has_scan_kernel(like)
-    assert not accelerators.has_scan_kernel(torch.zeros(1))
-    like.dtype = torch.float64
-    assert not accelerators.has_scan_kernel(like)
-    like.dtype = torch.float32
-    accelerators._found.cache_clear()
-    monkeypatch.delitem(sys.modules, kernels.__name__)
-    monkeypatch.setitem(sys.modules, "triton", None)
-    assert not accelerators.has_scan_kernel(like)
-    accelerators._found.cache_clear()
-
-
-def test_the_official_kernel_goes_first(chosen: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lram_core.selective_scan.mamba_kernel", lambda like: "official")
-    monkeypatch.setattr("lram_core.selective_scan.mamba_scan", lambda kernel, *args: kernel)
-    assert selective_scan(*inputs(20, 8)) == "official"
 
 
 LAUNCH = """

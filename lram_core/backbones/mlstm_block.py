@@ -14,13 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lram_core.accelerators import (
-    MLSTM_CHUNK,
-    mlstm_kernel,
-    mlstm_scan,
-    mlstm_surroundings,
-    mlstm_window,
-)
+from lram_core.accelerators import mlstm_surroundings, mlstm_window
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
 from lram_core.mlstm import CellState, mlstm_chunk
@@ -78,19 +72,11 @@ class Cell(nn.Module):
         q, k, v may have rows of zeros after the last token, and the reads may.
         """
         length = i.shape[2]
-        reads, done = [], 0
-        if segment is None and state is not None and (kernel := mlstm_kernel(q)) is not None:
-            done = length - length % MLSTM_CHUNK
-            part = slice(done)
-            read, state = mlstm_scan(
-                kernel, q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
-                state,
-            )  # fmt: skip
-            reads.append(read)
+        reads = []
         chunk, size, rows = mlstm_chunk, self.config.chunk_size, length
-        if (window := mlstm_window(i, length - done)) is not None:
+        if (window := mlstm_window(i, length)) is not None:
             (chunk, size), rows = window, q.shape[2]
-        for start in range(done, length, size):
+        for start in range(0, length, size):
             # Rows of zeros after the last token, where there are any, go with the last chunk.
             part = slice(start, start + size if start + size < length else rows)
             seg = None
