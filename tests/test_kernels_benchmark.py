@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import kernels
+from benchmarks import kernel_tiles, kernels
 from lram_core.accelerators import SWITCH
+from lram_core.kernels import mlstm_window
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -32,3 +33,26 @@ def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         kernels.main([])
     assert "run on a GPU, and none is here" in capsys.readouterr().err
+
+
+def test_tiles_that_change_the_result_or_do_not_run_are_told() -> None:
+    every = kernel_tiles.kernels(2, 20, 64, 2, DEVICE, torch.float32)
+    names = [kernel.name for kernel in every]
+    assert len(set(names)) == len(names) == 8
+    window = next(k for k in every if k.name == "mlstm_window.FORWARD")
+    today = mlstm_window.FORWARD
+
+    def run() -> list[torch.Tensor]:
+        if mlstm_window.FORWARD.rows == 4:
+            return [torch.ones(1)]
+        if mlstm_window.FORWARD.rows == 32:
+            raise RuntimeError("out of resource")
+        return window.run()[:1]
+
+    kernel = window._replace(changes=[{"rows": 16}, {"rows": 4}, {"rows": 32}], run=run)
+    found = [(tiles.rows, result) for tiles, result in kernel_tiles.attempts(kernel, lambda _: 1.0)]
+    assert found[:2] == [(today.rows, 1.0), (16, 1.0)]
+    assert found[2][0] == 4
+    assert str(found[2][1]) != "1.0"
+    assert found[3] == (32, "out of resource")
+    assert mlstm_window.FORWARD is today

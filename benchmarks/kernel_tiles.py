@@ -1,0 +1,161 @@
+"""Which tiles of the mLSTM's training kernels are the fastest on this GPU?
+
+    python -m benchmarks.kernel_tiles
+
+Every kernel is timed with the tiles it has and with each of the others below, on the shapes of a
+206M model's training step, and must give what it gave before. The constants of the same names in
+``lram_core/kernels`` are to be set to what is printed last.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from itertools import product
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lram_core.kernels import mlstm_inputs, mlstm_output, mlstm_window
+
+Outputs = list[Tensor]
+TOLERANCE = 5e-3
+"""Relative; sums are taken in another order, of bfloat16 values."""
+
+
+class Kernel(NamedTuple):
+    """Where the tiles of a kernel are, what to change of them, and what runs it."""
+
+    module: ModuleType
+    constant: str
+    changes: list[dict[str, Any]]
+    run: Callable[[], Outputs]
+
+    @property
+    def name(self) -> str:
+        return f"{self.module.__name__.rpartition('.')[2]}.{self.constant}"
+
+
+def changes(**choices: list[Any]) -> list[dict[str, Any]]:
+    """Return all combinations of some fields' values."""
+    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
+
+
+def kernels(
+    batch: int, length: int, inner: int, heads: int, device: str, kind: torch.dtype
+) -> list[Kernel]:
+    """Return the kernels on random inputs (B, S, inner)."""
+    torch.manual_seed(0)
+    u = torch.randn(batch, length, 2 * inner, device=device, dtype=kind)
+    segment = (torch.rand(batch, length, device=device) < 0.01).long().cumsum(-1)
+
+    def weight(*shape: int) -> Tensor:
+        return 0.3 * torch.randn(shape, device=device)
+
+    taps, bias = weight(4, inner), weight(inner)
+    mixes, reach = weight(3, inner // 4, 4, 4), weight(2, 2 * heads, inner)
+    norm, skip = weight(inner), weight(inner)
+    shared = (u, None, segment, taps, bias, mixes, reach)
+    conv, q, k, v, gates, link = mlstm_inputs._inputs(*shared, heads)
+    dq, dk, dv = (torch.randn_like(q) for _ in range(3))
+    for x in (dq, dk, dv):
+        x[:, :, length:] = 0
+    dconv, dgates, du = torch.randn_like(conv), torch.randn_like(gates), torch.zeros_like(u)
+    entered, forget = (x.contiguous() for x in gates.chunk(2, dim=1))
+    decay = torch.cumsum(F.logsigmoid(forget), -1)
+    log_inter = decay.masked_fill((segment > 0).unsqueeze(1), float("-inf"))
+    window = (q, k, v, decay, entered, log_inter, None, segment)
+    kept = mlstm_window._window(*window)
+
+    def into_inputs() -> Outputs:
+        sums = mlstm_inputs._backward(du, dconv, dq, dk, dv, dgates, *shared, conv)
+        return [*sums, du[..., :inner]]
+
+    def into_window() -> Outputs:
+        return list(mlstm_window._gradient(dq, torch.zeros_like(kept[1]), *window, *kept[2:]))
+
+    def into_output() -> Outputs:  # the first half of the last one is not written
+        return list(mlstm_output._backward(dconv, q, norm, skip, conv, u))[:3]
+
+    regs, few = [None, 96, 128, 168], [None, 128]
+    tiles = changes(rows=[32, 64, 128], channels=[32, 64], warps=[2, 4, 8], registers=regs)
+    sums = changes(rows=[32, 64], channels=[32, 64], warps=[2, 4, 8], registers=few)
+    flat = changes(rows=[4, 8, 16, 32], warps=[2, 4, 8])
+    heads_of = changes(values=[1024, 2048, 4096], warps=[2, 4, 8], registers=few)
+    return [
+        Kernel(
+            mlstm_inputs, "FORWARD", tiles, lambda: list(mlstm_inputs._inputs(*shared, heads)[:5])
+        ),
+        Kernel(mlstm_inputs, "CONV_GRADIENT", tiles, into_inputs),
+        Kernel(mlstm_inputs, "INPUTS_GRADIENT", sums, into_inputs),
+        Kernel(mlstm_inputs, "WEIGHTS_GRADIENT", changes(warps=[4, 8], stages=[2, 3]), into_inputs),
+        Kernel(mlstm_window, "FORWARD", flat, lambda: list(mlstm_window._window(*window))),
+        Kernel(mlstm_window, "BACKWARD", flat, into_window),
+        Kernel(
+            mlstm_output,
+            "FORWARD",
+            heads_of,
+            lambda: [mlstm_output._output(q, norm, skip, conv, u, link)],
+        ),
+        Kernel(mlstm_output, "BACKWARD", heads_of, into_output),
+    ]
+
+
+def attempts(
+    kernel: Kernel, time: Callable[[Callable[[], Outputs]], float]
+) -> Iterator[tuple[Any, float | str]]:
+    """Yield tiles with the seconds they take, or what is wrong with them; the first are today's.
+
+    ``time`` measures what runs a kernel. The constant is as it was afterwards.
+    """
+    today = getattr(kernel.module, kernel.constant)
+    expected: Outputs = []
+    try:
+        for change in ({}, *kernel.changes):
+            tiles = today._replace(**change)
+            if change and tiles == today:
+                continue
+            setattr(kernel.module, kernel.constant, tiles)
+            try:
+                found = [x.float().clone() for x in kernel.run()]
+                expected = expected or found
+                wrong = max(
+                    float((a - b).norm() / b.norm().clamp(min=1e-12))
+                    for a, b in zip(found, expected, strict=True)
+                )
+                yield tiles, time(kernel.run) if wrong < TOLERANCE else f"{wrong:.1e} off"
+            except Exception as error:  # more registers or shared memory than there are, say
+                yield tiles, str(error).splitlines()[0] if str(error) else repr(error)
+    finally:
+        setattr(kernel.module, kernel.constant, today)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--heads", type=int, default=4)
+    args = parser.parse_args(arguments)
+    if not torch.cuda.is_available():
+        parser.error("the kernels run on a GPU, and none is here")
+    from triton.testing import do_bench
+
+    def time(run: Callable[[], Outputs]) -> float:
+        return float(do_bench(run, warmup=3, rep=12, return_mode="median"))
+
+    best = []
+    for kernel in kernels(args.batch, 150, 2560, args.heads, "cuda", torch.bfloat16):
+        found = []
+        for tiles, result in attempts(kernel, time):
+            print(kernel.name, tuple(tiles), result, flush=True)
+            if isinstance(result, float):
+                found.append((result, tiles))
+        fastest = min(found, key=lambda pair: pair[0])
+        best.append(f"{kernel.name} = {fastest[1]}: {fastest[0]:.3f} ms, today {found[0][0]:.3f}")
+    print("\n".join(best))
+
+
+if __name__ == "__main__":
+    main()
