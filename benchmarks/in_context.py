@@ -30,7 +30,6 @@ import numpy as np
 
 from benchmarks.output import write_json
 from lram_core.bundle import CONFIG
-from lram_core.training.config import TrainConfig
 from lram_sim.trials import SHOWN, Curve, draw, read_results
 
 ROOT = Path(__file__).parents[1]
@@ -67,9 +66,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             ended.result()
     report: dict[str, Any] = {
         "context": args.context,
-        "batch": args.batch,
-        "minutes": args.minutes,
-        "jobs": args.jobs,
         "span": args.span,
         "target_return": args.target_return,
         "models": {},
@@ -128,9 +124,12 @@ def _evaluate(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
         for split, part in splits.items()
     }
     told = json.loads((bundle / CONFIG).read_text())["training"]
+    batch = told["config"]["batch"]
     return {
         "seed": seed,
         **{key: told[key] for key in ("parameters", "steps", "seconds", "machine")},
+        "batch": batch,
+        "moves": told["steps"] * batch * told["config"]["context"],
         "returns": returns,
         "best": {split: part["best"] for split, part in splits.items()},
     }
@@ -148,19 +147,19 @@ def curves(report: dict[str, Any], split: str) -> dict[str, Curve]:
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's tables: ``setting``, ``train`` and ``test``."""
     models = report["models"]
+    lines = [
+        "| | parameters | seeds | moves of training | minutes | batch | machine |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, runs in models.items():
+        each = {key: np.mean([run[key] for run in runs]) for key in ("moves", "seconds")}
+        lines.append(
+            f"| {name} | {runs[0]['parameters'] / 1e3:.0f}k | {len(runs)} "
+            f"| {each['moves'] / 1e6:.3g} M | {each['seconds'] / 60:.3g} | {runs[0]['batch']} "
+            f"| {runs[0]['machine']} |"
+        )
+    tables = {"setting": "\n".join(lines)}
     first = next(iter(models.values()))
-    window = report["batch"] * report["context"]
-    told = ", ".join(
-        f"{name} {np.mean([run['steps'] for run in runs]) * window / 1e6:.3g} M moves "
-        f"({runs[0]['parameters'] / 1e3:.0f}k parameters)"
-        for name, runs in models.items()
-    )
-    ends = f", at most {report['minutes']:g} minutes a model" if report["minutes"] else ""
-    beside = f", {report['jobs']} at once" if report["jobs"] > 1 else ""
-    tables = {
-        "setting": f"Trained on {first[0]['machine']}{ends}{beside}; {len(first)} seed(s); windows "
-        f"of {report['context']}, {report['batch']} a step: {told}."
-    }
     for split in SPLITS:
         found = curves(report, split)
         if found:
@@ -199,10 +198,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--train-tasks", default="train")
     parser.add_argument("--eval-tasks", default="train,test")
     parser.add_argument("--history", type=int, default=400, help="trials of an agent's life")
-    parser.add_argument("--every", type=int, default=10, help="of them, keep one of so many")
+    parser.add_argument("--every", type=int, default=2, help="of them, keep one of so many")
     parser.add_argument("--size", default="d64")
     parser.add_argument("--span", type=int, default=20, help="trials that a state is carried over")
-    parser.add_argument("--stride", type=int, default=2)
+    parser.add_argument("--stride", type=int, default=10)
     parser.add_argument("--context", type=int, default=CONTEXT)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=2000)
@@ -211,7 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a process each")
     parser.add_argument("--compile", action="store_true", help="train with torch.compile")
     parser.add_argument("--train-only", action="store_true", help="do not evaluate")
-    parser.add_argument("--return-jitter", type=float, default=TrainConfig.return_jitter)
+    parser.add_argument("--return-jitter", type=float, default=4.0)
     parser.add_argument("--log-every", type=int, default=20)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--lives", type=int, default=1)
