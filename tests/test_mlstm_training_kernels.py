@@ -5,9 +5,6 @@ By Triton's interpreter on a CPU, chosen in ``conftest.py``, where there is no G
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import pytest
 import torch
 import triton
 import triton.language as tl
+from gpu_launch import compiled_kernels
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -310,25 +308,6 @@ def test_compiled_as_a_whole(monkeypatch: pytest.MonkeyPatch, layer: MLSTMLayer)
 
 
 LAUNCH = """
-import sys
-import torch
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.runtime import driver
-from triton.runtime.jit import JITFunction
-
-class H200:
-    get_current_target = lambda self: GPUTarget("cuda", 90, 32)
-    get_current_device = get_current_stream = lambda self, *_: 0
-
-def launch(self, *args, grid, warmup, **options):
-    made = plain(self, *args, grid=grid, warmup=True, **options)
-    assert made.asm["cubin"]
-    assert made.metadata.shared <= 227 * 1024  # what a program can have
-    print(self.fn.__name__)
-
-driver.set_active(H200())
-plain, JITFunction.run = JITFunction.run, launch
 from lram_core.kernels.mlstm_inputs import mlstm_inputs
 from lram_core.kernels.mlstm_output import mlstm_output
 
@@ -352,15 +331,6 @@ out = mlstm_output(x.q, w(inner), w(inner), x.conv, u, x.link)
 )
 def test_all_compile_for_an_h200_without_one(tmp_path: Path, case: tuple[object, ...]) -> None:
     """As they are launched there, all but the launch itself; two models of 206M parameters."""
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
-    environment.pop("TRITON_INTERPRET", None)
-    done = subprocess.run(
-        [sys.executable, "-c", LAUNCH, *map(str, case)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
     names = [
         "inputs_forward",
         "output_forward",
@@ -369,4 +339,4 @@ def test_all_compile_for_an_h200_without_one(tmp_path: Path, case: tuple[object,
         "inputs_gradient",
         "weights_gradient",
     ]
-    assert done.stdout.split() == names
+    assert compiled_kernels(LAUNCH, tmp_path, *case) == names

@@ -5,8 +5,11 @@ Without a GPU they run in Triton's interpreter, which is chosen in ``conftest.py
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from gpu_launch import compiled_kernels
 
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
 from lram_core.kernels.mlstm_window import mlstm_window
@@ -121,3 +124,21 @@ def test_a_stack_takes_a_long_window_in_parts(monkeypatch: pytest.MonkeyPatch) -
     got = model(tokens, mask, state)
     assert lengths == [24, 24, 8] * 2  # in eights; six rows of the last are beyond the window
     torch.testing.assert_close(got, want, atol=1e-3 if DEVICE == "cuda" else 1e-4, rtol=1e-3)
+
+
+LAUNCH = """
+from lram_core.kernels.mlstm_window import mlstm_window
+from lram_core.mlstm import CellState
+
+q, k, v = torch.randn(3, 2, 4, 152, 640).bfloat16().requires_grad_().unbind()
+gates = torch.randn(2, 2, 4, 150, requires_grad=True).unbind()
+segment = torch.zeros(2, 150, dtype=torch.int64)
+memory = CellState(torch.zeros(2, 4, 640, 640), torch.zeros(2, 4, 640), torch.zeros(2, 4))
+for state, starts in ((None, segment), (memory, None)):
+    reads, _ = mlstm_window(q, k, v, *gates, state, starts, want_state=False)
+    reads.float().sum().backward()
+"""
+
+
+def test_they_compile_for_an_h200_without_one(tmp_path: Path) -> None:
+    assert compiled_kernels(LAUNCH, tmp_path) == ["_forward", "_backward"] * 2

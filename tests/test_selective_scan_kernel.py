@@ -5,14 +5,12 @@ The interpreter is chosen in ``conftest.py``, where there is no GPU.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from gpu_launch import compiled_kernels
 from torch import Tensor
 
 from lram_core import accelerators
@@ -180,22 +178,6 @@ def test_a_model_trains_as_with_the_loop(request: pytest.FixtureRequest) -> None
 
 
 LAUNCH = """
-import torch
-from triton.backends.compiler import GPUTarget
-from triton.runtime import driver
-from triton.runtime.jit import JITFunction
-
-class H200:
-    get_current_target = lambda self: GPUTarget("cuda", 90, 32)
-    get_current_device = get_current_stream = lambda self, *_: 0
-
-def launch(self, *args, grid, warmup, **options):
-    made = plain(self, *args, grid=grid, warmup=True, **options)
-    assert made.asm["cubin"]
-    print(self.fn.__name__, made.metadata.num_warps)
-
-driver.set_active(H200())
-plain, JITFunction.run = JITFunction.run, launch
 from lram_core.kernels import selective_scan
 
 selective_scan._ENOUGH_PROGRAMS = 1  # as of a large batch
@@ -212,10 +194,4 @@ y, last = selective_scan.scan(x, dt, rates, write, read, state, starts)
 
 def test_both_compile_for_an_h200_without_one(tmp_path: Path) -> None:
     """As they are launched there, all but the launch itself."""
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
-    environment.pop("TRITON_INTERPRET", None)
-    done = subprocess.run(
-        [sys.executable, "-c", LAUNCH], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "_forward 1\n_backward 1\n" * 2
+    assert compiled_kernels(LAUNCH, tmp_path) == ["_forward", "_backward"] * 2
