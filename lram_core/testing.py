@@ -12,7 +12,13 @@ from torch import nn
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bundle import save_bundle, save_joint_bundle
-from lram_core.contract import ActionField, ObservationField, PolicyContract, RewardSpec
+from lram_core.contract import (
+    ActionField,
+    ObservationField,
+    PolicyContract,
+    RewardSpec,
+    pictures,
+)
 from lram_core.data.schema import DatasetSchema, Episode
 from lram_core.data.store import Dataset, merge_parts, write_part
 from lram_core.embodiments import by_name
@@ -117,6 +123,7 @@ def random_bundle(path: Path, contract: PolicyContract, d_model: int = 32, seed:
         observation_size=contract.observation_size,
         action_size=contract.action_size,
         backbone_options={"d_model": d_model, "num_layers": 2, "num_heads": 2},
+        pictures=pictures(contract.observation),
     )
     model = ActionModel(config)
     _widen(model)

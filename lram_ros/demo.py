@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lram_core.bundle import load_contract
+from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError, LramError, listed
@@ -29,6 +30,7 @@ from lram_ros.paths import find_shared
 from lram_ros.process import ros
 from lram_ros.progress import run_with_progress
 from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
+from lram_ros.simulated_cameras import bridge_cameras, contract_with, pictures
 from lram_ros.surroundings import environment, stop_request
 
 BUNDLE = "models/metaworld-ml45"
@@ -46,6 +48,8 @@ SEED = 1_000_000_000
 """First seed; demonstrations for training are collected with lower ones."""
 
 VIDEO, BAG, LOGS = "episodes.mp4", "bag", "logs"
+CONTRACT = "contract.yaml"
+"""Of a policy that looks through cameras: the suite's with their topics."""
 
 
 class Stopped(Exception):
@@ -112,7 +116,7 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     with stop_request() as stop, atomic_folder(out) as work:
         try:
             results, notes, runtime = _run_graph(
-                options, bundle, contract.suite, plan, work, stop, console
+                options, bundle, contract, plan, work, stop, console
             )
             files = _files(work)
         except LramError as error:
@@ -134,7 +138,7 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
 def _run_graph(
     options: DemoOptions,
     bundle: Path,
-    suite: str,
+    contract: PolicyContract,
     plan: list[EpisodePlan],
     work: Path,
     stop: StopRequest,
@@ -154,7 +158,7 @@ def _run_graph(
                     raise Stopped(stop.reason)
                 children.check()
 
-            _start(children, options, bundle, suite, work)
+            _start(children, options, bundle, contract, work)
             console.print(
                 f"{len(plan)} episodes in {options.mode}: simulator, policy and recorder run as "
                 f"processes in ROS 2 domain {domain}"
@@ -162,15 +166,21 @@ def _run_graph(
             return _drive(plan, check, console)
 
 
-def _start(children: Children, options: DemoOptions, bundle: Path, suite: str, work: Path) -> None:
+def _start(
+    children: Children, options: DemoOptions, bundle: Path, contract: PolicyContract, work: Path
+) -> None:
     """Start the graph's processes; the recorder last, so that it is the last to stop."""
-    bridge = {"suite": suite, "mode": options.mode}
+    robot = find_shared(f"config/{contract.suite.replace('-', '_')}.yaml")
+    bridge = {"suite": contract.suite, "mode": options.mode}
     if options.video:
         bridge["video_path"] = str(work / VIDEO)
+    if seen := pictures(contract.observation):
+        bridge["cameras"] = bridge_cameras(seen)
+        robot = contract_with(robot, seen, work / CONTRACT)
     children.start("sim_bridge", "lram_sim.bridge_node", ros_arguments(bridge))
     policy = {
         "bundle": str(bundle),
-        "contract": str(find_shared(f"config/{suite.replace('-', '_')}.yaml")),
+        "contract": str(robot),
         "runtime": options.runtime,
         "precision": options.precision,
     }

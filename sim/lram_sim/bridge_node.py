@@ -26,6 +26,7 @@ from lram_sim.bridge_episode import Simulation, Snapshot, State
 from lram_sim.bridge_messages import QOS, SnapshotPublisher
 from lram_sim.bridge_pace import Command, Lockstep, Pace, RealTime
 from lram_sim.bridge_scene import CameraPublisher, FramePublisher, publish_description
+from lram_sim.cameras import View
 from lram_sim.drive import Targets
 from lram_sim.suite import Suite, get_suite
 from lram_sim.video import EpisodeVideo
@@ -44,6 +45,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "camera_rate": (5.0, "Pictures a second of simulation time."),
     "camera_width": (84, "Width of the pictures in pixels."),
     "camera_height": (84, "Height of the pictures in pixels."),
+    "cameras": ("", "Cameras of a policy, NAME:WxH, comma-separated: a picture each a tick."),
 }
 """Parameters: default and description."""
 _IDLE_S = 0.25
@@ -70,7 +72,8 @@ class BridgeNode(Node):
             raise CommandError(
                 f"parameter mode: found '{values['mode']}', available: {', '.join(MODES)}"
             )
-        if values["video_path"] or values["camera"]:
+        cameras = tuple(View.parse(each) for each in values["cameras"].split(",") if each)
+        if values["video_path"] or values["camera"] or cameras:
             # Read when MuJoCo is imported, which the suite does. Without pictures no GL is needed.
             os.environ.setdefault("MUJOCO_GL", "egl")
         suite = get_suite(values["suite"])
@@ -78,7 +81,12 @@ class BridgeNode(Node):
         self._publisher = SnapshotPublisher(self, suite)
         self._description = publish_description(self, suite)
         self._frames = FramePublisher(self) if values["frames"] else None
-        self._camera = _camera(self, values, suite.control_rate)
+        self._cameras = [
+            CameraPublisher(self, view.name, 1, view.width, view.height, view.field.name)
+            for view in cameras
+        ]
+        if shown := _camera(self, values, suite.control_rate):
+            self._cameras.append(shown)
         self._reader = CommandReader(suite.action_fields)
         self._simulation = Simulation(suite, self._detach_pictures)
         self._targets = Targets(suite.drive, suite.action_fields) if suite.drive else None
@@ -128,8 +136,8 @@ class BridgeNode(Node):
             return
         if self._frames is not None:
             self._frames.show(task, snapshot)
-        if self._camera is not None:
-            self._camera.show(task, snapshot)
+        for camera in self._cameras:
+            camera.show(task, snapshot)
         if self._video is not None:
             self._draw(task, snapshot)
 
@@ -157,8 +165,8 @@ class BridgeNode(Node):
     def _detach_pictures(self) -> None:
         if self._video is not None:
             self._video.detach()
-        if self._camera is not None:
-            self._camera.detach()
+        for camera in self._cameras:
+            camera.detach()
 
     def _finish_video(self) -> None:
         if self._video is not None:

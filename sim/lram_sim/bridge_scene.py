@@ -71,7 +71,7 @@ class FramePublisher:
 
 
 class CameraPublisher:
-    """Draws one of the task's cameras and publishes ``camera/image_raw``.
+    """Draws one of the task's cameras and publishes ``<topic>/image_raw``.
 
     It is drawn on the thread that simulates. Where it cannot be drawn any more, there are no more
     pictures, and the robot goes on.
@@ -81,17 +81,20 @@ class CameraPublisher:
         name: of the camera in the simulator.
         every: control ticks a picture.
         width, height: of the picture, in pixels.
+        topic: what the pictures' topic begins with.
 
     Raises:
         CommandError: nothing can be rendered here.
     """
 
-    def __init__(self, node: Node, name: str, every: int, width: int, height: int) -> None:
+    def __init__(
+        self, node: Node, name: str, every: int, width: int, height: int, topic: str = "camera"
+    ) -> None:
         probe(width, height)
         self._node, self._name, self._every, self._size = node, name, every, (width, height)
         self._camera: Camera | None = None
         self._broken = False
-        self._publisher = node.create_publisher(Image, "camera/image_raw", QOS)
+        self._publisher = node.create_publisher(Image, f"{topic}/image_raw", QOS)
 
     def show(self, task: Task, snapshot: Snapshot) -> None:
         """Publish a picture if one is due, with the snapshot's stamp."""
