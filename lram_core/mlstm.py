@@ -44,8 +44,7 @@ def mlstm_chunk(
     """Advance the memory by S tokens and read it at each of them.
 
     Args:
-        q, k, v: queries, keys, values (B, NH, S, DH). In bfloat16 what the tokens read of each
-            other is a product of bfloat16; gates, weights and memory are float32 in any case.
+        q, k, v: queries, keys, values (B, NH, S, DH).
         input_gate, forget_gate: gate pre-activations (B, NH, S); exponential input gate, sigmoid
             forget gate.
         state: state before the first token; None for an empty memory.
@@ -54,10 +53,9 @@ def mlstm_chunk(
         want_state: whether the state after the last token is computed.
 
     Returns:
-        Reads (B, NH, S, DH) in the gates' precision, and the state after the last token, or None.
+        Reads (B, NH, S, DH), and the state after the last token, or None.
     """
-    exact = input_gate.dtype
-    scale = 1 / math.sqrt(q.shape[-1])
+    k = k / math.sqrt(q.shape[-1])
     decay = torch.cumsum(F.logsigmoid(forget_gate), dim=-1)
     log_intra = decay.unsqueeze(-1) - decay.unsqueeze(-2) + input_gate.unsqueeze(-2)
     visible = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).tril()
@@ -69,23 +67,17 @@ def mlstm_chunk(
 
     # The result does not depend on the stabiliser, so no gradient needs to pass through it.
     m = torch.maximum(log_intra.amax(-1), log_inter).detach()
-    if q.dtype == exact:
-        k = k * scale
-        scores = q @ k.transpose(-1, -2)
-    else:
-        scores = (q @ k.transpose(-1, -2)).to(exact) * scale
-        k = k.to(exact) * scale
-    weights = scores * torch.exp(log_intra - m.unsqueeze(-1))
-    numerator, overlap = weights.to(v.dtype) @ v, weights.sum(-1)
+    weights = (q @ k.transpose(-1, -2)) * torch.exp(log_intra - m.unsqueeze(-1))
+    numerator, overlap = weights @ v, weights.sum(-1)
     if state is not None:
-        inter, query = torch.exp(log_inter - m), q.to(exact)
-        numerator = numerator + inter.unsqueeze(-1) * (query @ state.C)
-        overlap = overlap + inter * (query @ state.n.unsqueeze(-1)).squeeze(-1)
+        inter = torch.exp(log_inter - m)
+        numerator = numerator + inter.unsqueeze(-1) * (q @ state.C)
+        overlap = overlap + inter * (q @ state.n.unsqueeze(-1)).squeeze(-1)
     reads = numerator / (torch.maximum(overlap.abs(), torch.exp(-m)) + EPS).unsqueeze(-1)
     if not want_state:
         return reads, None
     written = written_weights(decay, input_gate, m, segment)
-    return reads, next_state(written, k, v.to(exact), log_inter, m, state)
+    return reads, next_state(written, k, v, log_inter, m, state)
 
 
 def written_weights(decay: Tensor, input_gate: Tensor, m: Tensor, segment: Tensor | None) -> Tensor:

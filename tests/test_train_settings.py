@@ -58,6 +58,13 @@ def test_what_is_printed_is_read_back_as_it_was(
     assert make_settings(read_settings(file)) == full
 
 
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "Müller", " x ", "\ufeff"])
+def test_characters_that_yaml_takes_for_others_are_escaped(text: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(to_yaml(replace(DEFAULTS, device=text)))
+    assert make_settings(read_settings(tmp_path / "run.yaml")).device == text
+    assert ("Müller" in to_yaml(replace(DEFAULTS, device=text))) == (text == "Müller")
+
+
 @given(words=st.lists(st.text(max_size=12), max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_any_words_are_settings_or_a_clear_error(words: list[str]) -> None:

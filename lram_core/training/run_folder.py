@@ -23,6 +23,7 @@ from lram_core.errors import CommandError, DataError, LramError, listed
 from lram_core.machine import machine_name, processor_name
 from lram_core.training.config import TrainConfig
 from lram_core.version import version
+from lram_core.yaml_text import yaml_text
 
 SETTINGS, METRICS, ENVIRONMENT, CURVES = (
     "config.yaml",
@@ -71,7 +72,7 @@ def open_run(
     _check_fields(run, data, schemas)
     if not (run / SETTINGS).exists():
         with atomic_path(run / SETTINGS) as temporary:
-            temporary.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+            temporary.write_text(yaml_text(settings))
 
 
 def _check_fields(run: Path, data: list[Path], schemas: Mapping[str, DatasetSchema]) -> None:

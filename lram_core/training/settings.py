@@ -19,6 +19,7 @@ from lram_core.backbones import make_config, size_options
 from lram_core.bundle import load_joint_bundle
 from lram_core.errors import CommandError, listed
 from lram_core.training.config import TrainConfig
+from lram_core.yaml_text import yaml_text
 
 DEFAULT_SIZE = "d256"
 
@@ -148,7 +149,7 @@ def to_yaml(settings: TrainConfig) -> str:
     # The size is in the options already; the other keys are kept even where they are empty.
     plain = {key: value for key, value in asdict(settings).items() if key != "size"}
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    return yaml_text(plain)
 
 
 def _shaped(settings: RunSettings, backbone_given: bool) -> RunSettings:
