@@ -49,8 +49,6 @@ class Cell(nn.Module):
         with torch.autocast(q.device.type, enabled=False):
             dtype = self.igate.weight.dtype
             i, f = self._gates(q.to(dtype), k.to(dtype), v.to(dtype))
-            if mlstm_window(i, q.shape[1]) is None:
-                q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
             heads = (self.config.num_heads, self.config.head_size)
             q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
             reads, state = self.read(q, k, v, i, f, state, segment, want_state)
@@ -76,6 +74,8 @@ class Cell(nn.Module):
         chunk, size, rows = mlstm_chunk, self.config.chunk_size, length
         if (window := mlstm_window(i, length)) is not None:
             (chunk, size), rows = window, q.shape[2]
+        else:
+            q, k, v = q.to(i.dtype), k.to(i.dtype), v.to(i.dtype)
         for start in range(0, length, size):
             # Rows of zeros after the last token, where there are any, go with the last chunk.
             part = slice(start, start + size if start + size < length else rows)
