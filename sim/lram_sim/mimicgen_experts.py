@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lram_sim.mimicgen_hand_plans import ClosePlan, LidPlan, OpenPlan
 from lram_sim.mimicgen_names import split_task
 from lram_sim.mimicgen_plans import (
-    STRETCH,
-    ClosePlan,
-    LidPlan,
     MugPlan,
     NeighbourlyStack,
-    OpenPlan,
     PegPlan,
     PodPlan,
     SeatPlan,
     ThreadPlan,
 )
+from lram_sim.mimicgen_reaching import STRETCH
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import PEG_TOP
 from lram_sim.mimicgen_tasks import mug_in_drawer, piece_1_seated, pod_in_holder, stacked

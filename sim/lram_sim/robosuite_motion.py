@@ -233,12 +233,19 @@ class Reach:
         way: Array = data.xanchor[self._wrist] - data.xanchor[self._shoulder]
         return way
 
-    def needed(self, place: Array) -> float:
-        """Return how far a hand that points down at ``place`` (3,) stretches the arm; 1 is all."""
+    def needed(self, place: Array, turn: Array) -> float:
+        """Return how far a hand at ``place`` (3,) stretches the arm; 1 is all.
+
+        Args:
+            place: of the grip site, m.
+            turn: (3, 3) its rotation; its z axis points out of the hand, about down.
+        """
         out = place - self._scene.data.xanchor[self._shoulder]
         back, up = self._wrist_offset
         away = float(np.hypot(out[0], out[1]))
-        return float(np.hypot(away + back, out[2] + up) / self._longest)
+        s = float(turn[:2, 2] @ out[:2]) / max(1e-9, away)
+        c = -float(turn[2, 2])
+        return float(np.hypot(away + back * c - up * s, out[2] + back * s + up * c) / self._longest)
 
     def leaning(self, place: Array) -> Array:
         """Return the rotation (3, 3) of a hand at ``place`` (3,) that leans no more than it must.

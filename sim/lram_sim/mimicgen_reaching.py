@@ -1,0 +1,132 @@
+"""What keeps an arm from its limits: hands that lean, and turns that its last joint can make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lram_sim.robosuite_grasp import PickPlan, azimuth
+from lram_sim.robosuite_insert import InsertPlan, level
+from lram_sim.robosuite_motion import Target, rotation_vector
+
+Array = npt.NDArray[np.float64]
+
+STRETCH = 0.988
+"""Share of its length that the arm is not stretched beyond."""
+LONG = 0.95
+"""Share of its length beyond which a stretched arm speaks against a way to put something."""
+ENTRY = 0.4
+"""Largest action on the last way down."""
+_MUCH, _LITTLE = 1.2, 0.6
+"""A turn (rad) of more than ``_MUCH`` is made half way, until less than ``_LITTLE`` is left."""
+_STEP = 1.0
+"""How far (rad) ahead of the object its turn is asked for."""
+_NEAREST, _FARTHEST = 0.42, 0.6
+"""Distance (m) of a hand from the base at which its last joint alone turns it: nearer, the forearm
+is as steep as the hand, and joint 5 turns as well and does not come back."""
+_ROOM = 0.25
+"""Distance (rad) from a joint's limit that speaks against a turn."""
+
+
+class Reaching(PickPlan):
+    """A grasp at the end of an arm's reach, with a hand that leans; only its turn must fit."""
+
+    def approach(self) -> Target:
+        return replace(super().approach(), lean=True)
+
+    def twist(self, left: Array) -> float:
+        return abs(float(rotation_vector(left)[2]))
+
+
+class Turning(Reaching, InsertPlan):
+    """An insertion whose object is turned the way round that the arm's last joint can go.
+
+    The nearer way may end at the joint's limit; and a large turn is made where the arm is neither
+    folded nor stretched.
+    """
+
+    stretch, entry = LONG, ENTRY
+    _now, _half_way = 0.0, False
+
+    def insert(self) -> Target:
+        """Return where the hand should be, turns aside; :meth:`best_yaw` tells the turn."""
+        return super().carry()
+
+    def yaws(self, turn: float) -> list[float]:
+        """Return the turns of the object (rad) that fit, any multiple of 2 pi aside."""
+        first = azimuth(self.axes[:2, 0]) if self._any_turn else turn
+        return [first + index * 2 * np.pi / self._ways for index in range(self._ways)]
+
+    def places(self, place: Array, turn: Array) -> list[Array]:
+        """Return where the object's origin must come to, turned as ``turn`` (3, 3)."""
+        return [place - np.array([0.0, 0.0, self.depth])]
+
+    def best_yaw(self, place: Array, turn: float) -> float:
+        """Return the turn (rad, not wrapped) that the arm reaches with the least motion."""
+        now = azimuth(self.axes[:2, 0])
+        best, least = now, np.inf
+        for yaw in self.yaws(turn):
+            short = _wrapped(yaw - now)
+            for turned in (short, short - np.copysign(2 * np.pi, short)):
+                axes = level(now + turned)
+                cost = sum(
+                    self._cost(self.put(goal, axes), turned) for goal in self.places(place, axes)
+                )
+                if cost < least:
+                    best, least = now + turned, cost
+        self._now, self._half_way = now, abs(best - now) > _MUCH
+        return best
+
+    def carry(self) -> Target:
+        target = self.insert()
+        if self._releasing or self._yaw is None:
+            return target
+        self._now += _wrapped(azimuth(self.axes[:2, 0]) - self._now)
+        left = self._yaw - self._now
+        if not self._half_way or abs(left) < _LITTLE:
+            self._half_way = False
+            return target
+        return self._turn_half_way(left)
+
+    def _turn_half_way(self, left: float) -> Target:
+        """Up, to a middle distance from the base, and there turn by ``left`` (rad)."""
+        place, _ = self.socket()
+        high = place[2] + self.clear + self.hand[2] - self.position[2]
+        out = self.hand[:2] - self._base
+        away = float(np.linalg.norm(out))
+        spot = np.array([*self.hand[:2], high])
+        if self.hand[2] > high - 0.05:
+            spot[:2] = self._base + out / away * np.clip(away, _NEAREST + 0.03, _FARTHEST - 0.03)
+        turns = _NEAREST < away < _FARTHEST and self.hand[2] > high - 0.05
+        yaw = self._now + (np.clip(left, -_STEP, _STEP) if turns else 0.0)
+        return replace(self.put(self.position, level(yaw)), position=spot)
+
+    def _cost(self, target: Target, turned: float) -> float:
+        """Return what speaks against a target that the object is turned for by ``turned`` rad.
+
+        The joints' way (rad), what it misses, a straight arm, a joint near its limit.
+        """
+        scene, inverse = self.scene, self._inverse
+        now = scene.arm_positions()
+        low, high = scene.arm_range.T
+        there, here = target.position[:2] - self._base, self.hand[:2] - self._base
+        with_arm = _wrapped(azimuth(there) - azimuth(here))
+        last = scene.data.xaxis[scene.model.dof_jntid[scene.dofs[-1]]]
+        q = now.copy()
+        q[0] += with_arm
+        q[-1] += np.sign(last[2]) * (turned - with_arm)
+        beyond = float(np.maximum(low - q, q - high).max())
+        q = np.clip(q, low, high)
+        for _ in range(4):
+            q = inverse.solve(q, target)
+        cost = 20.0 * inverse.miss(q, target) + float(np.abs(q - now).max())
+        cost += 10.0 * max(0.0, beyond)
+        cost += 10.0 * max(0.0, _ROOM - float(np.minimum(q - low, high - q)[-1]))
+        stretched = inverse.reach.needed(target.position, target.turn)
+        return cost + 100.0 * max(0.0, stretched - self.stretch)
+
+
+def _wrapped(angle: float) -> float:
+    return float((angle + np.pi) % (2 * np.pi) - np.pi)
