@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.mimicgen_beside import Beside
 from lram_sim.mimicgen_reaching import Reaching, Turning
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import (
@@ -19,7 +20,7 @@ from lram_sim.mimicgen_shapes import (
     SOCKET_FLOOR,
     SOCKET_TOP,
 )
-from lram_sim.robosuite_grasp import PickPlan, Shape, StackPlan, azimuth
+from lram_sim.robosuite_grasp import PickPlan, StackPlan, azimuth
 from lram_sim.robosuite_insert import level
 from lram_sim.robosuite_motion import (
     Target,
@@ -34,10 +35,6 @@ _BEFORE = 0.045
 """Distance (m) of the needle's tip before the ring from which it is pushed through."""
 
 
-_FINGER, _ROOM = 0.05, 0.01
-"""Where an open finger comes down beside an object, and half the room it takes, m."""
-
-
 class NeighbourlyStack(Reaching, StackPlan):
     """Puts a cube on another; its fingers come down beside all other cubes."""
 
@@ -47,30 +44,10 @@ class NeighbourlyStack(Reaching, StackPlan):
         self._beside = Beside(scene, name)
 
     def penalty(self, axis: Array) -> float:
-        return PickPlan.penalty(self, axis) + self._beside.penalty(axis)
+        return PickPlan.penalty(self, axis) + self._beside.penalty(axis, self.grasp()[2])
 
     def carry(self) -> Target:
         return replace(super().carry(), lean=True)
-
-
-class Beside:
-    """What stands beside an object where fingers would come down."""
-
-    def __init__(self, scene: MimicgenScene, name: str) -> None:
-        self._data, self._body = scene.data, scene.world.bodies[name]
-        others = [body for other, body in scene.world.bodies.items() if other != name]
-        self._others = [
-            (body, float(np.linalg.norm(Shape.of(scene, body).half[:2]))) for body in others
-        ]
-
-    def penalty(self, axis: Array) -> float:
-        """Return what speaks against fingers along ``axis``, in radians of turn."""
-        found = 0.0
-        for other, radius in self._others:
-            way = (self._data.xpos[other] - self._data.xpos[self._body])[:2]
-            for finger in (_FINGER * axis[:2], -_FINGER * axis[:2]):
-                found += 100.0 * max(0.0, radius + _ROOM - float(np.linalg.norm(way - finger)))
-        return found
 
 
 class PegPlan(Turning, NutPlan):
@@ -95,7 +72,7 @@ class SeatPlan(Turning):
         super().__init__(scene, bodies[name], hand, 4, across=(0, 1), slack=0.0015)
 
     def penalty(self, axis: Array) -> float:
-        return self._beside.penalty(axis)
+        return super().penalty(axis) + self._beside.penalty(axis, self.grasp()[2])
 
     def socket(self) -> tuple[Array, float]:
         axes = self._world.axes(self._other)
@@ -121,6 +98,9 @@ class PodPlan(Turning):
 
     def candidates(self) -> list[Array]:
         return [self.natural_axis()]
+
+    def penalty(self, axis: Array) -> float:
+        return 0.0
 
     def socket(self) -> tuple[Array, float]:
         up = np.array([0.0, 0.0, HOLDER_RIM - _NUT_HALF])

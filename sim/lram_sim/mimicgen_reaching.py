@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from lram_sim.robosuite_grasp import PickPlan, azimuth
 from lram_sim.robosuite_insert import InsertPlan, level
-from lram_sim.robosuite_motion import Target, rotation_vector
+from lram_sim.robosuite_motion import CLOSE, OPEN, Target, pointing_down, rotation_vector
 
 Array = npt.NDArray[np.float64]
 
@@ -26,6 +26,8 @@ _STEP = 1.0
 _NEAREST, _FARTHEST = 0.42, 0.6
 """Distance (m) of a hand from the base at which its last joint alone turns it: nearer, the forearm
 is as steep as the hand, and joint 5 turns as well and does not come back."""
+_MOVED = 0.01
+"""How far (m) an object moves before its grasps are thought over again."""
 _ROOM = 0.25
 """Distance (rad) from a joint's limit that speaks against a turn."""
 
@@ -49,6 +51,8 @@ class Turning(Reaching, InsertPlan):
 
     stretch, entry = LONG, ENTRY
     _now, _half_way = 0.0, False
+    _looked: Array | None = None
+    _ahead_of: dict[tuple[float, ...], float]
 
     def insert(self) -> Target:
         """Return where the hand should be, turns aside; :meth:`best_yaw` tells the turn."""
@@ -65,19 +69,45 @@ class Turning(Reaching, InsertPlan):
 
     def best_yaw(self, place: Array, turn: float) -> float:
         """Return the turn (rad, not wrapped) that the arm reaches with the least motion."""
-        now = azimuth(self.axes[:2, 0])
-        best, least = now, np.inf
+        now, scene = azimuth(self.axes[:2, 0]), self.scene
+        hand = scene.data.site_xmat[scene.grip_site].reshape(3, 3)
+        held = _Held(self.hand.copy(), hand, self.position, self.axes, scene.arm_positions())
+        _, turned = self._least(place, turn, held)
+        self._now, self._half_way = now, abs(turned) > _MUCH
+        return now + turned
+
+    def penalty(self, axis: Array) -> float:
+        """What it costs to put it in after fingers have closed along ``axis``, in radians."""
+        if self._looked is None or np.abs(self._looked - self.position).max() > _MOVED:
+            self._looked, self._ahead_of = self.position.copy(), {}
+        key = tuple(np.round(self.axes.T @ axis, 1))
+        if key not in self._ahead_of:
+            self._ahead_of[key] = self._look_ahead(axis)
+        return self._ahead_of[key]
+
+    def _look_ahead(self, axis: Array) -> float:
+        """Return the least cost of putting it in, once it has been taken along ``axis``."""
+        grasp, now = self.grasp(), self.scene.arm_positions()
+        taking = Target(grasp, pointing_down(axis), OPEN)
+        q = now
+        for _ in range(4):
+            q = self._inverse.solve(q, taking)
+        held = _Held(grasp, taking.turn, self.position, self.axes, q)
+        return self._least(*self.socket(), held)[0]
+
+    def _least(self, place: Array, turn: float, held: _Held) -> tuple[float, float]:
+        """Return the least cost and the turn (rad) of the object that has it."""
+        now = azimuth(held.axes[:2, 0])
+        best, least = 0.0, np.inf
         for yaw in self.yaws(turn):
             short = _wrapped(yaw - now)
             for turned in (short, short - np.copysign(2 * np.pi, short)):
                 axes = level(now + turned)
-                cost = sum(
-                    self._cost(self.put(goal, axes), turned) for goal in self.places(place, axes)
-                )
+                goals = self.places(place, axes)
+                cost = sum(self._cost(held.at(goal, axes), turned, held) for goal in goals)
                 if cost < least:
-                    best, least = now + turned, cost
-        self._now, self._half_way = now, abs(best - now) > _MUCH
-        return best
+                    best, least = float(turned), cost
+        return least, best
 
     def carry(self) -> Target:
         target = self.insert()
@@ -103,29 +133,50 @@ class Turning(Reaching, InsertPlan):
         yaw = self._now + (np.clip(left, -_STEP, _STEP) if turns else 0.0)
         return replace(self.put(self.position, level(yaw)), position=spot)
 
-    def _cost(self, target: Target, turned: float) -> float:
+    def _cost(self, target: Target, turned: float, held: _Held) -> float:
         """Return what speaks against a target that the object is turned for by ``turned`` rad.
 
         The joints' way (rad), what it misses, a straight arm, a joint near its limit.
         """
         scene, inverse = self.scene, self._inverse
-        now = scene.arm_positions()
         low, high = scene.arm_range.T
-        there, here = target.position[:2] - self._base, self.hand[:2] - self._base
+        there, here = target.position[:2] - self._base, held.hand[:2] - self._base
         with_arm = _wrapped(azimuth(there) - azimuth(here))
         last = scene.data.xaxis[scene.model.dof_jntid[scene.dofs[-1]]]
-        q = now.copy()
+        q = held.joints.copy()
         q[0] += with_arm
         q[-1] += np.sign(last[2]) * (turned - with_arm)
         beyond = float(np.maximum(low - q, q - high).max())
         q = np.clip(q, low, high)
         for _ in range(4):
             q = inverse.solve(q, target)
-        cost = 20.0 * inverse.miss(q, target) + float(np.abs(q - now).max())
+        cost = 20.0 * inverse.miss(q, target) + float(np.abs(q - held.joints).max())
         cost += 10.0 * max(0.0, beyond)
         cost += 10.0 * max(0.0, _ROOM - float(np.minimum(q - low, high - q)[-1]))
         stretched = inverse.reach.needed(target.position, target.turn)
         return cost + 100.0 * max(0.0, stretched - self.stretch)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A hand that holds an object.
+
+    Attributes:
+        hand, turn: position (3,) and rotation (3, 3) of the grip site.
+        origin, axes: position (3,) and rotation (3, 3) of the object.
+        joints: (n,) of the arm.
+    """
+
+    hand: Array
+    turn: Array
+    origin: Array
+    axes: Array
+    joints: Array
+
+    def at(self, goal: Array, axes: Array) -> Target:
+        """The hand's target that puts the object at ``goal`` (3,), turned as ``axes`` (3, 3)."""
+        swing = axes @ self.axes.T
+        return Target(goal + swing @ (self.hand - self.origin), swing @ self.turn, CLOSE)
 
 
 def _wrapped(angle: float) -> float:
