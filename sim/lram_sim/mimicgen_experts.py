@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lram_sim.mimicgen_hand_plans import ClosePlan, LidPlan, OpenPlan
+from lram_sim.mimicgen_hand_plans import ClosePlan, DragPlan, LidPlan, OpenPlan, over_peg
 from lram_sim.mimicgen_names import split_task
 from lram_sim.mimicgen_plans import (
     MugPlan,
@@ -24,16 +24,19 @@ from lram_sim.mimicgen_plans import (
 from lram_sim.mimicgen_reaching import STRETCH
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import PEG_TOP
-from lram_sim.mimicgen_tasks import mug_in_drawer, piece_1_seated, pod_in_holder, stacked
+from lram_sim.mimicgen_tasks import TABLE, mug_in_drawer, piece_1_seated, pod_in_holder, stacked
+from lram_sim.mimicgen_world import World
 from lram_sim.robosuite_experts import Plan, RobosuiteExpert
 from lram_sim.robosuite_grasp import PickPlacePlan
-from lram_sim.robosuite_motion import OPEN, Mover, Target
+from lram_sim.robosuite_motion import CLOSE, OPEN, Mover, Target
 
 if TYPE_CHECKING:
     from lram_sim.mimicgen_suite import MimicgenTask
 
 _RISE = 0.07
 """Height (m) that the open hand rises by between two stages."""
+_LIFTED = 0.02
+"""Height (m) over the table of the origin of a nut that has been taken."""
 _OUT = 0.12
 """The drawer (m) is pulled this far."""
 
@@ -62,7 +65,7 @@ class StagedPlan:
     def __init__(self, scene: MimicgenScene, stages: list[Stage]) -> None:
         self._scene, self._stages = scene, stages
         self._index, self._plan = -1, None  # type: tuple[int, Plan | None]
-        self._until = -np.inf
+        self._until, self._leave = -np.inf, OPEN
 
     def target(self) -> Target:
         """Return where the hand should be now."""
@@ -73,10 +76,12 @@ class StagedPlan:
         if index != self._index:
             if self._index >= 0:
                 self._until = hand[2] + _RISE
+                self._leave = getattr(self._plan, "leave", OPEN)
             self._index, self._plan = index, None
         if hand[2] < self._until:
-            up = hand + np.array([0.0, 0.0, 0.1 if self._scene.opening() > 0.6 else 0.0])
-            return Target(up, turn.reshape(3, 3).copy(), OPEN)
+            ready = self._leave == CLOSE or self._scene.opening() > 0.6
+            up = hand + np.array([0.0, 0.0, 0.1 if ready else 0.0])
+            return Target(up, turn.reshape(3, 3).copy(), self._leave)
         self._until = -np.inf
         if self._plan is None:
             self._plan = self._stages[index].plan()
@@ -106,7 +111,10 @@ def _stages(task: MimicgenTask) -> list[Stage]:
         ]
     if kind == "square":
         peg = bodies["peg"]
-        return [last(lambda: PegPlan(scene, "square", bodies["nut"], peg, PEG_TOP))]
+        return [
+            Stage(lambda: DragPlan(scene, "nut", "peg"), lambda: _can_be_taken(world)),
+            last(lambda: PegPlan(scene, "square", bodies["nut"], peg, PEG_TOP)),
+        ]
     if kind == "threading":
         return [last(lambda: ThreadPlan(scene))]
     if kind == "three-piece-assembly":
@@ -138,6 +146,12 @@ def _stages(task: MimicgenTask) -> list[Stage]:
         ]
     names = ("milk", "bread", "cereal", "can")
     return [_placing(task, name, index) for index, name in enumerate(names)]
+
+
+def _can_be_taken(world: World) -> bool:
+    """Whether the palm has room beside the peg, or the nut is off the table."""
+    nut, peg = world.position("nut"), world.position("peg")
+    return bool(nut[2] > TABLE + _LIFTED or not over_peg(nut, world.axes("nut"), peg))
 
 
 def _placing(task: MimicgenTask, name: str, index: int) -> Stage:

@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float64]
 
 STRETCH = 0.988
 """Share of its length that the arm is not stretched beyond."""
-LONG = 0.95
+LONG = 0.93
 """Share of its length beyond which a stretched arm speaks against a way to put something."""
 ENTRY = 0.4
 """Largest action on the last way down."""
@@ -104,7 +104,7 @@ class Turning(Reaching, InsertPlan):
             for turned in (short, short - np.copysign(2 * np.pi, short)):
                 axes = level(now + turned)
                 goals = self.places(place, axes)
-                cost = sum(self._cost(held.at(goal, axes), turned, held) for goal in goals)
+                cost = max(self._cost(held.at(goal, axes), turned, held) for goal in goals)
                 if cost < least:
                     best, least = float(turned), cost
         return least, best
