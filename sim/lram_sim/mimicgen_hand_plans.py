@@ -9,13 +9,22 @@ from lram_sim.mimicgen_reaching import LONG
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import HANDLE
 from lram_sim.robosuite_insert import effort
-from lram_sim.robosuite_motion import CLOSE, OPEN, InverseKinematics, Target, pointing_down
+from lram_sim.robosuite_motion import (
+    CLOSE,
+    OPEN,
+    InverseKinematics,
+    Target,
+    pointing_down,
+    rotation_vector,
+)
 from lram_sim.robosuite_nut import HANDLE as NUT_HANDLE
 
 Array = npt.NDArray[np.float64]
 
 _PALM_HALF, _PEG_ROOM = np.array([0.035, 0.105]), 0.028
 """Half the palm (m) along the nut's axes, and what the peg takes beside it."""
+_MARGIN = 0.015
+"""How much more room (m) a nut that is drawn away is given."""
 _DRAG = 0.5
 """Largest action while a nut is drawn over the table."""
 _NEAREST, _FARTHEST = 0.4, 0.68
@@ -154,7 +163,7 @@ class DragPlan:
         now = self._scene.data.site_xmat[self._scene.grip_site].reshape(3, 3)
         nut = self._world.position(self._nut)
         aside = float(np.linalg.norm((nut - hand)[:2]))
-        twist = float(np.arccos(np.clip((np.trace(self._turn @ now.T) - 1) / 2, -1, 1)))
+        twist = abs(float(rotation_vector(self._turn @ now.T)[2]))
         if self._dragging and aside > 0.04:
             self._goal, self._turn = self._where()
             self._dragging = False
@@ -164,8 +173,9 @@ class DragPlan:
             if aside > 0.03 and hand[2] < nut[2] + 0.08:
                 goal[:2] = hand[:2]  # first up
             self._dragging = off < 0.001 and hand[2] < nut[2] + 0.008
-            return Target(goal, self._turn, CLOSE)
-        return Target(np.array([*self._goal, nut[2]]), self._turn, CLOSE, speed=_DRAG)
+            return Target(goal, self._turn, CLOSE, lean=True)
+        goal = np.array([*self._goal, nut[2]])
+        return Target(goal, self._turn, CLOSE, speed=_DRAG, lean=True)
 
     def _where(self) -> tuple[Array, Array]:
         """Return where the nut goes, (2,) m: the nearest place from which it can be taken."""
@@ -183,17 +193,18 @@ class DragPlan:
                 spot = np.array([*(nut[:2] + step), nut[2]])
                 out = float(np.linalg.norm(spot[:2] - base))
                 cost = way + 10.0 * max(0.0, _NEAREST - out, out - _FARTHEST)
-                if cost < least and not over_peg(spot, axes, peg):
+                if cost < least and not over_peg(spot, axes, peg, _MARGIN):
                     best, least = spot[:2], cost
         return best, across
 
 
-def over_peg(nut: Array, axes: Array, peg: Array) -> bool:
+def over_peg(nut: Array, axes: Array, peg: Array, margin: float = 0.0) -> bool:
     """Whether the palm would come down on the peg when it takes the nut by its handle.
 
     Args:
         nut, peg: where they are, (3,) m.
         axes: the nut's, the columns of (3, 3).
+        margin: room (m) to be left beside the peg.
     """
     way = np.abs(axes.T @ (peg - nut) - np.array([NUT_HANDLE["square"], 0.0, 0.0]))
-    return bool((way[:2] < _PALM_HALF + _PEG_ROOM).all())
+    return bool((way[:2] < _PALM_HALF + _PEG_ROOM + margin).all())

@@ -28,6 +28,8 @@ _NEAREST, _FARTHEST = 0.42, 0.6
 is as steep as the hand, and joint 5 turns as well and does not come back."""
 _MOVED = 0.01
 """How far (m) an object moves before its grasps are thought over again."""
+_STEEP = 250.0
+"""Radians of turn that a stretch of the arm's whole length counts as."""
 _ROOM = 0.25
 """Distance (rad) from a joint's limit that speaks against a turn."""
 
@@ -154,7 +156,7 @@ class Turning(Reaching, InsertPlan):
         cost += 10.0 * max(0.0, beyond)
         cost += 10.0 * max(0.0, _ROOM - float(np.minimum(q - low, high - q)[-1]))
         stretched = inverse.reach.needed(target.position, target.turn)
-        return cost + 100.0 * max(0.0, stretched - self.stretch)
+        return cost + _STEEP * max(0.0, stretched - self.stretch)
 
 
 @dataclass(frozen=True)
