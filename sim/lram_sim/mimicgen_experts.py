@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lram_sim.mimicgen_hand_plans import ClosePlan, DragPlan, LidPlan, OpenPlan, over_peg
+from lram_sim.mimicgen_drag import Freeing
+from lram_sim.mimicgen_hand_plans import (
+    ClosePlan,
+    LidPlan,
+    OpenPlan,
+)
 from lram_sim.mimicgen_names import split_task
 from lram_sim.mimicgen_plans import (
     MugPlan,
@@ -24,8 +29,7 @@ from lram_sim.mimicgen_plans import (
 from lram_sim.mimicgen_reaching import STRETCH
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import PEG_TOP
-from lram_sim.mimicgen_tasks import TABLE, mug_in_drawer, piece_1_seated, pod_in_holder, stacked
-from lram_sim.mimicgen_world import World
+from lram_sim.mimicgen_tasks import mug_in_drawer, piece_1_seated, pod_in_holder, stacked
 from lram_sim.robosuite_experts import Plan, RobosuiteExpert
 from lram_sim.robosuite_grasp import PickPlacePlan
 from lram_sim.robosuite_motion import CLOSE, OPEN, Mover, Target
@@ -35,8 +39,6 @@ if TYPE_CHECKING:
 
 _RISE = 0.07
 """Height (m) that the open hand rises by between two stages."""
-_LIFTED = 0.02
-"""Height (m) over the table of the origin of a nut that has been taken."""
 _OUT = 0.12
 """The drawer (m) is pulled this far."""
 
@@ -111,8 +113,9 @@ def _stages(task: MimicgenTask) -> list[Stage]:
         ]
     if kind == "square":
         peg = bodies["peg"]
+        freeing = Freeing(scene, "nut", "peg")
         return [
-            Stage(lambda: DragPlan(scene, "nut", "peg"), lambda: _can_be_taken(world)),
+            Stage(freeing.plan, freeing.done),
             last(lambda: PegPlan(scene, "square", bodies["nut"], peg, PEG_TOP)),
         ]
     if kind == "threading":
@@ -146,12 +149,6 @@ def _stages(task: MimicgenTask) -> list[Stage]:
         ]
     names = ("milk", "bread", "cereal", "can")
     return [_placing(task, name, index) for index, name in enumerate(names)]
-
-
-def _can_be_taken(world: World) -> bool:
-    """Whether the palm has room beside the peg, or the nut is off the table."""
-    nut, peg = world.position("nut"), world.position("peg")
-    return bool(nut[2] > TABLE + _LIFTED or not over_peg(nut, world.axes("nut"), peg))
 
 
 def _placing(task: MimicgenTask, name: str, index: int) -> Stage:

@@ -15,20 +15,10 @@ from lram_sim.robosuite_motion import (
     InverseKinematics,
     Target,
     pointing_down,
-    rotation_vector,
 )
-from lram_sim.robosuite_nut import HANDLE as NUT_HANDLE
 
 Array = npt.NDArray[np.float64]
 
-_PALM_HALF, _PEG_ROOM = np.array([0.035, 0.105]), 0.028
-"""Half the palm (m) along the nut's axes, and what the peg takes beside it."""
-_MARGIN = 0.015
-"""How much more room (m) a nut that is drawn away is given."""
-_DRAG = 0.5
-"""Largest action while a nut is drawn over the table."""
-_NEAREST, _FARTHEST = 0.4, 0.68
-"""Distance (m) from the arm's base within which a nut is drawn."""
 _OVER = np.array([0.0, 0.0, 0.15])
 
 
@@ -140,71 +130,3 @@ class LidPlan(HandPlan):
                 return way
             self._sweeping = True
         return self.to(np.array([-0.08, 0.0, 0.17]), CLOSE)
-
-
-class DragPlan:
-    """Draws a nut away from a peg that the palm would come down on, by its hole, fingers closed.
-
-    Args:
-        scene: the simulation.
-        nut, peg: names of the objects.
-    """
-
-    leave = CLOSE
-
-    def __init__(self, scene: MimicgenScene, nut: str, peg: str) -> None:
-        self._scene, self._world, self._nut, self._peg = scene, scene.world, nut, peg
-        self._goal, self._turn = self._where()
-        self._dragging = False
-
-    def target(self) -> Target:
-        """Over the hole, down into it, then aside."""
-        hand = self._scene.data.site_xpos[self._scene.grip_site]
-        now = self._scene.data.site_xmat[self._scene.grip_site].reshape(3, 3)
-        nut = self._world.position(self._nut)
-        aside = float(np.linalg.norm((nut - hand)[:2]))
-        twist = abs(float(rotation_vector(self._turn @ now.T)[2]))
-        if self._dragging and aside > 0.04:
-            self._goal, self._turn = self._where()
-            self._dragging = False
-        if not self._dragging:
-            off = max(0.0, aside - 0.004) + 0.05 * max(0.0, twist - 0.1)
-            goal = nut + np.array([0.0, 0.0, min(0.09, 8.0 * off)])
-            if aside > 0.03 and hand[2] < nut[2] + 0.08:
-                goal[:2] = hand[:2]  # first up
-            self._dragging = off < 0.001 and hand[2] < nut[2] + 0.008
-            return Target(goal, self._turn, CLOSE, lean=True)
-        goal = np.array([*self._goal, nut[2]])
-        return Target(goal, self._turn, CLOSE, speed=_DRAG, lean=True)
-
-    def _where(self) -> tuple[Array, Array]:
-        """Return where the nut goes, (2,) m: the nearest place from which it can be taken."""
-        nut, axes = self._world.position(self._nut), self._world.axes(self._nut)
-        peg = self._world.position(self._peg)
-        away = nut - peg
-        across = pointing_down(np.array([-away[1], away[0], 0.0]))
-        base = self._scene.data.site("robot0_right_center").xpos[:2]
-        best, least = nut[:2], np.inf
-        for way in np.arange(0.03, 0.19, 0.02):
-            for angle in np.arange(0.0, 2 * np.pi, np.pi / 8):
-                step = way * np.array([np.cos(angle), np.sin(angle)])
-                if step @ away[:2] < -0.3 * way * np.linalg.norm(away[:2]):
-                    continue
-                spot = np.array([*(nut[:2] + step), nut[2]])
-                out = float(np.linalg.norm(spot[:2] - base))
-                cost = way + 10.0 * max(0.0, _NEAREST - out, out - _FARTHEST)
-                if cost < least and not over_peg(spot, axes, peg, _MARGIN):
-                    best, least = spot[:2], cost
-        return best, across
-
-
-def over_peg(nut: Array, axes: Array, peg: Array, margin: float = 0.0) -> bool:
-    """Whether the palm would come down on the peg when it takes the nut by its handle.
-
-    Args:
-        nut, peg: where they are, (3,) m.
-        axes: the nut's, the columns of (3, 3).
-        margin: room (m) to be left beside the peg.
-    """
-    way = np.abs(axes.T @ (peg - nut) - np.array([NUT_HANDLE["square"], 0.0, 0.0]))
-    return bool((way[:2] < _PALM_HALF + _PEG_ROOM + margin).all())

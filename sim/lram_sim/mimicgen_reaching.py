@@ -19,6 +19,9 @@ LONG = 0.93
 """Share of its length beyond which a stretched arm speaks against a way to put something."""
 ENTRY = 0.4
 """Largest action on the last way down."""
+_OUT, _CAREFUL = 0.88, 0.4
+"""Share of its length beyond which a carrying arm slows down, to this action: past its full length
+it does not come back."""
 _MUCH, _LITTLE = 1.2, 0.6
 """A turn (rad) of more than ``_MUCH`` is made half way, until less than ``_LITTLE`` is left."""
 _STEP = 1.0
@@ -95,7 +98,8 @@ class Turning(Reaching, InsertPlan):
         for _ in range(4):
             q = self._inverse.solve(q, taking)
         held = _Held(grasp, taking.turn, self.position, self.axes, q)
-        return self._least(*self.socket(), held)[0]
+        cost = 20.0 * self._inverse.miss(q, taking) + self._near_limit(q)
+        return cost + self._least(*self.socket(), held)[0]
 
     def _least(self, place: Array, turn: float, held: _Held) -> tuple[float, float]:
         """Return the least cost and the turn (rad) of the object that has it."""
@@ -119,6 +123,9 @@ class Turning(Reaching, InsertPlan):
         left = self._yaw - self._now
         if not self._half_way or abs(left) < _LITTLE:
             self._half_way = False
+            hand = self.scene.data.site_xmat[self.scene.grip_site].reshape(3, 3)
+            if self._inverse.reach.needed(self.hand, hand) > _OUT:
+                return replace(target, speed=min(target.speed, _CAREFUL))
             return target
         return self._turn_half_way(left)
 
@@ -153,10 +160,14 @@ class Turning(Reaching, InsertPlan):
         for _ in range(4):
             q = inverse.solve(q, target)
         cost = 20.0 * inverse.miss(q, target) + float(np.abs(q - held.joints).max())
-        cost += 10.0 * max(0.0, beyond)
-        cost += 10.0 * max(0.0, _ROOM - float(np.minimum(q - low, high - q)[-1]))
+        cost += 10.0 * max(0.0, beyond) + self._near_limit(q)
         stretched = inverse.reach.needed(target.position, target.turn)
         return cost + _STEEP * max(0.0, stretched - self.stretch)
+
+    def _near_limit(self, q: Array) -> float:
+        """Return what speaks against joint positions (n,) with the last one near its limit."""
+        low, high = self.scene.arm_range[-1]
+        return 10.0 * max(0.0, _ROOM - float(min(q[-1] - low, high - q[-1])))
 
 
 @dataclass(frozen=True)
