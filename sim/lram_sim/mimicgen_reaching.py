@@ -15,11 +15,11 @@ Array = npt.NDArray[np.float64]
 
 STRETCH = 0.988
 """Share of its length that the arm is not stretched beyond."""
-LONG = 0.93
+LONG = 0.95
 """Share of its length beyond which a stretched arm speaks against a way to put something."""
 ENTRY = 0.4
 """Largest action on the last way down."""
-_OUT, _CAREFUL = 0.88, 0.4
+_OUT, _CAREFUL = 0.9, 0.4
 """Share of its length beyond which a carrying arm slows down, to this action: past its full length
 it does not come back."""
 _MUCH, _LITTLE = 1.2, 0.6

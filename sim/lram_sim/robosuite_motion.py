@@ -35,7 +35,7 @@ _POSTURE = 0.1
 """Share of the way back to the posture of the start that a spare joint takes in an iteration."""
 _AHEAD = 3.0
 """Ticks that a stretching arm looks ahead."""
-_LONG, _MOST_LEAN = 0.955, 0.35
+_LONG, _MOST_LEAN = 0.965, 0.35
 """Share of an arm's length beyond which its hand leans, and by how much (rad) at most."""
 _LEANT = 0.97
 """Share of its length to which an arm may be stretched whose hand may lean."""
@@ -225,8 +225,12 @@ class Reach:
             for place in (hand, scene.data.xanchor[self._wrist])
         )
         ahead = out[:2] / np.linalg.norm(out[:2])
-        # Of the wrist from the hand at the start, where it points down: outwards and up.
-        self._wrist_offset = float((wrist - out)[:2] @ ahead), float((wrist - out)[2])
+        # Of the wrist from a hand that points down: outwards and up. At the start it leans a little.
+        back, up = float((wrist - out)[:2] @ ahead), float((wrist - out)[2])
+        down = scene.data.site_xmat[scene.grip_site].reshape(3, 3)[:, 2]
+        lean = float(np.arctan2(down[:2] @ ahead, -down[2]))
+        c, s = np.cos(lean), np.sin(lean)
+        self._wrist_offset = back * c + up * s, up * c - back * s
         self._length: float | None = None
 
     def _way(self, data: Any) -> Array:
