@@ -225,7 +225,7 @@ class Reach:
             for place in (hand, scene.data.xanchor[self._wrist])
         )
         ahead = out[:2] / np.linalg.norm(out[:2])
-        # Of the wrist from a hand that points down: outwards and up. At the start it leans a little.
+        # Of the wrist from a hand that points down: outwards and up. A start is a bit leant.
         back, up = float((wrist - out)[:2] @ ahead), float((wrist - out)[2])
         down = scene.data.site_xmat[scene.grip_site].reshape(3, 3)[:, 2]
         lean = float(np.arctan2(down[:2] @ ahead, -down[2]))
