@@ -152,7 +152,7 @@ def test_a_solved_state_is_success_and_part_of_it_is_not(
     task.reset(1)
     assert not task.signal(SUCCESS)
     solve(task)
-    assert task.succeeded()
+    assert task.succeeded() is True  # and no numpy.bool_, which counts become int64 by
     assert task.signal(SUCCESS)
     undo = {
         "stack": "cube_a",

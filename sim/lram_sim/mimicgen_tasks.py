@@ -39,6 +39,8 @@ from lram_sim.subtasks import SUCCESS, Subtask
 TABLE = 0.8
 """Height (m) of the table's top."""
 _PI = float(np.pi)
+_NEARLY_CLOSED = float(np.deg2rad(15.0))
+"""Angle (rad) of the coffee machine's lid within which it counts as closed."""
 
 Rule = Callable[[World], bool]
 
@@ -128,7 +130,7 @@ def pod_in_holder(world: World) -> bool:
 
 def coffee_ready(world: World) -> bool:
     """The pod stands in the holder and the lid is within 15 degrees of closed."""
-    return pod_in_holder(world) and world.joint() < np.deg2rad(15.0)
+    return pod_in_holder(world) and world.joint() < _NEARLY_CLOSED
 
 
 def drawer_open(world: World) -> bool:
