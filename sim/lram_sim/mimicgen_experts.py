@@ -19,6 +19,7 @@ from lram_sim.mimicgen_hand_plans import (
 )
 from lram_sim.mimicgen_names import split_task
 from lram_sim.mimicgen_plans import (
+    FirstPegPlan,
     MugPlan,
     NeighbourlyStack,
     PegPlan,
@@ -142,7 +143,7 @@ def _stages(task: MimicgenTask) -> list[Stage]:
     if kind == "nut-assembly":
         return [
             Stage(
-                lambda: PegPlan(scene, "square", bodies["square_nut"], bodies["square_peg"]),
+                lambda: FirstPegPlan(scene, "square", bodies["square_nut"], bodies["square_peg"]),
                 lambda: task.signal("place_square"),
             ),
             last(lambda: PegPlan(scene, "round", bodies["round_nut"], bodies["round_peg"])),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_sim.mimicgen_beside import Beside
-from lram_sim.mimicgen_reaching import Reaching, Turning
+from lram_sim.mimicgen_reaching import LONG, Reaching, Turning
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import (
     DRAWER_FLOOR,
@@ -51,13 +51,21 @@ class NeighbourlyStack(Reaching, StackPlan):
 
 
 class PegPlan(Turning, NutPlan):
-    """A nut onto a peg that may stand anywhere."""
+    """A nut onto a peg that may stand anywhere, the arm as long as it gets if need be."""
 
-    depth = 0.1
+    stretch, depth = 1.0, 0.08
+
+
+class FirstPegPlan(PegPlan):
+    """Keeps the arm short enough to go on to another nut."""
+
+    stretch = LONG
 
 
 class SeatPlan(Turning):
     """Seats a piece of the assembly: the first in the base, the second on the first."""
+
+    clear = 0.06  # over the other piece
 
     def __init__(self, scene: MimicgenScene, name: str, other: str) -> None:
         self._seat, rim, hold = {

@@ -24,6 +24,10 @@ _OUT, _CAREFUL = 0.9, 0.4
 it does not come back."""
 _MUCH, _LITTLE = 1.2, 0.6
 """A turn (rad) of more than ``_MUCH`` is made half way, until less than ``_LITTLE`` is left."""
+_ROLLED = 2.0
+"""What a radian that an arm is rolled aside speaks against a posture."""
+_TWISTS = 1.0
+"""What each further radian of a large turn speaks against it."""
 _STEP = 1.0
 """How far (rad) ahead of the object its turn is asked for."""
 _NEAREST, _FARTHEST = 0.42, 0.6
@@ -98,7 +102,7 @@ class Turning(Reaching, InsertPlan):
         for _ in range(4):
             q = self._inverse.solve(q, taking)
         held = _Held(grasp, taking.turn, self.position, self.axes, q)
-        cost = 20.0 * self._inverse.miss(q, taking) + self._near_limit(q)
+        cost = 20.0 * self._inverse.miss(q, taking) + self._awkward(q)
         return cost + self._least(*self.socket(), held)[0]
 
     def _least(self, place: Array, turn: float, held: _Held) -> tuple[float, float]:
@@ -160,14 +164,22 @@ class Turning(Reaching, InsertPlan):
         for _ in range(4):
             q = inverse.solve(q, target)
         cost = 20.0 * inverse.miss(q, target) + float(np.abs(q - held.joints).max())
-        cost += 10.0 * max(0.0, beyond) + self._near_limit(q)
+        cost += 10.0 * max(0.0, beyond) + self._awkward(q)
+        cost += _TWISTS * max(0.0, abs(turned) - _MUCH)
         stretched = inverse.reach.needed(target.position, target.turn)
         return cost + _STEEP * max(0.0, stretched - self.stretch)
 
-    def _near_limit(self, q: Array) -> float:
-        """Return what speaks against joint positions (n,) with the last one near its limit."""
+    def _awkward(self, q: Array) -> float:
+        """Return what speaks against joint positions (n,).
+
+        The last one near its limit; and, of seven joints, upper arm and forearm rolled aside: they
+        roll on with the hand's next turn.
+        """
         low, high = self.scene.arm_range[-1]
-        return 10.0 * max(0.0, _ROOM - float(min(q[-1] - low, high - q[-1])))
+        cost = 10.0 * max(0.0, _ROOM - float(min(q[-1] - low, high - q[-1])))
+        if len(q) == 7:
+            cost += _ROLLED * float(np.abs(q - self._inverse.home)[[2, 4]].sum())
+        return cost
 
 
 @dataclass(frozen=True)

@@ -132,11 +132,12 @@ class InverseKinematics:
         home: posture that a redundant arm is drawn to.
 
     Attributes:
+        home: as given.
         reach: of the arm.
     """
 
     def __init__(self, scene: Scene, home: Array) -> None:
-        self._scene, self._home = scene, home
+        self._scene, self.home = scene, home
         self._data = mujoco.MjData(scene.model)  # to try positions in
         nv = scene.model.nv
         self._jacp, self._jacr = np.zeros((3, nv)), np.zeros((3, nv))
@@ -185,7 +186,7 @@ class InverseKinematics:
             # What does not move the hand draws the arm back to a good posture; the last iterations
             # are left to the target alone.
             posture = _POSTURE if index < _ITERATIONS // 2 else 0.0
-            spare = free * (self._home - q) * posture
+            spare = free * (self.home - q) * posture
             moves = inverse @ (left - part @ spare) + spare
             stuck = ((q >= high - _MARGIN) & (moves > 0)) | ((q <= low + _MARGIN) & (moves < 0))
             if not stuck.any():
