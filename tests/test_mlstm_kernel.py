@@ -126,13 +126,13 @@ def test_runtime_and_batch_use_it_in_place() -> None:
     model = small_model(d_model=16)
     device = torch.device(DEVICE)
     runtime = CudaGraphRuntime.uncaptured(model, RuntimeOptions(device, "fp32"))
-    use_kernels(runtime._tick._model, None)
+    use_kernels(runtime._tick._model, 1, None)
     walk = RandomWalk(model).take(4)
     assert compare(TorchRuntime(model), runtime, walk).logit_error < CLOSE
 
     plain = BatchPolicy(model, small_contract(), 2)
     fused = BatchPolicy(model, small_contract(), 2, device, "torch")
-    use_kernels(fused._tick._model, fused._tick._active)
+    use_kernels(fused._tick._model, 2, fused._tick._active)
     for tick, active in enumerate([[True, True], [True, False], [True, True]]):
         observations = walk.observations[[tick, tick + 1]]
         for policy in (plain, fused):

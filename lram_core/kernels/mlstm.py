@@ -24,7 +24,7 @@ MAX_TOKENS = 4
 _ROWS = 128  # of a tile
 _COLUMNS = (64, 32, 16, 8)  # 8 fill a sector of memory
 _PROGRAM_CELLS = 10240  # of the memory, in registers: 40 a thread
-_FEW_CELLS = 4096
+_REGISTERS = 128  # a thread: two programs of eight warps a multiprocessor
 _PROGRAMS = 128  # for 132 multiprocessors
 
 
@@ -66,6 +66,7 @@ class FusedMLSTM:
             (gate if gate.ndim == 4 else gate.unsqueeze(-1)) for gate in (input_gate, forget_gate)
         )
         columns = _columns(batch * heads, size)
+        rows = min(_ROWS, triton.next_power_of_2(size))
         _advance[(batch * heads, triton.cdiv(size, columns))](
             *(q, k, v, i, f, reads),
             *(state.C, state.n, state.m, n, m),
@@ -77,11 +78,12 @@ class FusedMLSTM:
             tokens=tokens,
             parts=i.shape[-1],
             padded_parts=triton.next_power_of_2(i.shape[-1]),
-            rows=min(_ROWS, triton.next_power_of_2(size)),
+            rows=rows,
             columns=columns,
             scale=1 / math.sqrt(size),
             eps=EPS,
-            num_warps=8 if size * columns > _FEW_CELLS else 4,
+            num_warps=8 if rows == _ROWS else 4,
+            maxnreg=_REGISTERS,
         )
         return reads, CellState(C=state.C, n=n, m=m)
 

@@ -23,7 +23,7 @@ from lram_core.mlstm import CellState
 
 _NORM_EPS = 1e-5  # PyTorch's for a LayerNorm
 _MIX_BLOCKS = 32  # of QKV_BLOCK channels, a program
-_MIX_HEADS = 4  # at a time
+_MIX_HEADS = 2  # whose gates a program has
 
 
 class FusedBlock(nn.Module):
@@ -61,7 +61,8 @@ class FusedBlock(nn.Module):
         past = torch.empty_like(state["conv"])
         parts = triton.cdiv(inner // QKV_BLOCK, _MIX_BLOCKS)
         gates = x.new_empty(2, batch, heads, tokens, parts)
-        _mix[(batch, parts)](
+        some = min(_MIX_HEADS, triton.next_power_of_2(heads))
+        _mix[(batch, parts, triton.cdiv(heads, some))](
             *(both, state["conv"], segment, layer.conv1d.conv.weight, layer.conv1d.conv.bias),
             *(layer.q_proj.weight, layer.k_proj.weight, layer.v_proj.weight),
             *(cell.igate.weight, cell.fgate.weight, cell.igate.bias, cell.fgate.bias),
@@ -72,7 +73,8 @@ class FusedBlock(nn.Module):
             blocks=_MIX_BLOCKS,
             side=QKV_BLOCK,
             taps=CONV_WIDTH,
-            some=min(_MIX_HEADS, triton.next_power_of_2(heads)),
+            some=some,
+            num_warps=1,  # a block a lane: nothing goes from thread to thread but sums
         )
         q, k, v = (part.unflatten(-1, (heads, size)).transpose(1, 2) for part in (q, k, v))
         memory = CellState(state["C"], state["n"], state["m"])
@@ -161,7 +163,7 @@ def _mix(  # type: ignore[no-untyped-def]
     """Causal convolution and SiLU, queries and keys of it, values of the inputs, and gates.
 
     Of the gates, products of [q, k, v] with rows of weights, a program has the sums over its
-    channels.
+    channels, for some heads; all else is written by the program of the first heads.
     """
     b = tl.program_id(0)
     part = tl.program_id(1)
@@ -182,19 +184,18 @@ def _mix(  # type: ignore[no-untyped-def]
     weights = ()
     for tap in tl.static_range(taps):
         weights += (tl.load(taps_at + channel * taps + tap, mask=inside, other=0.0),)
+    head = tl.program_id(2) * some + tl.arange(0, some)
+    real = head < heads
+    row = head[:, None, None] * 3 * inner + channel[None, :, :]
+    there = real[:, None, None] & inside[None, :, :]
     gate_weights = ()
     gate_biases = ()
-    for first in tl.static_range(0, heads, some):
-        head = first + tl.arange(0, some)
-        real = head < heads
-        row = head[:, None, None] * 3 * inner + channel[None, :, :]
-        there = real[:, None, None] & inside[None, :, :]
-        for kind in tl.static_range(2):
-            at = wi_at if kind == 0 else wf_at
-            for source in tl.static_range(3):
-                gate_weights += (tl.load(at + row + source * inner, mask=there, other=0.0),)
-            at = bi_at if kind == 0 else bf_at
-            gate_biases += (tl.load(at + head, mask=real & (part == 0), other=0.0),)
+    for kind in tl.static_range(2):
+        at = wi_at if kind == 0 else wf_at
+        for source in tl.static_range(3):
+            gate_weights += (tl.load(at + row + source * inner, mask=there, other=0.0),)
+        at = bi_at if kind == 0 else bf_at
+        gate_biases += (tl.load(at + head, mask=real & (part == 0), other=0.0),)
     # The tokens before, then the new ones; and whose episode they are of.
     window = ()
     episodes = ()
@@ -208,6 +209,7 @@ def _mix(  # type: ignore[no-untyped-def]
         if segment_at is not None:
             episodes += (tl.load(segment_at + b * tokens + t),)
 
+    writes = inside & (tl.program_id(2) == 0)
     for t in tl.static_range(tokens):
         total = bias
         for tap in tl.static_range(taps):
@@ -220,26 +222,23 @@ def _mix(  # type: ignore[no-untyped-def]
         k = tl.sum(conv[:, None, :] * wk, axis=2)
         v = tl.sum(window[t + taps - 1][:, None, :] * wv, axis=2)
         row = (b * tokens + t) * inner + channel
-        tl.store(conv_at + row, conv, mask=inside)
-        tl.store(q_at + row, q, mask=inside)
-        tl.store(k_at + row, k, mask=inside)
-        tl.store(v_at + row, v, mask=inside)
-        for first in tl.static_range(0, heads, some):
-            head = first + tl.arange(0, some)
-            for kind in tl.static_range(2):
-                gate: tl.constexpr = first // some * 2 + kind
-                products = q[None, :, :] * gate_weights[3 * gate]
-                products += k[None, :, :] * gate_weights[3 * gate + 1]
-                products += v[None, :, :] * gate_weights[3 * gate + 2]
-                value = tl.sum(tl.sum(products, axis=2), axis=1) + gate_biases[gate]
-                place = ((kind * tl.num_programs(0) + b) * heads + head) * tokens + t
-                tl.store(gates_at + place * parts + part, value, mask=head < heads)
+        tl.store(conv_at + row, conv, mask=writes)
+        tl.store(q_at + row, q, mask=writes)
+        tl.store(k_at + row, k, mask=writes)
+        tl.store(v_at + row, v, mask=writes)
+        for kind in tl.static_range(2):
+            products = q[None, :, :] * gate_weights[3 * kind]
+            products += k[None, :, :] * gate_weights[3 * kind + 1]
+            products += v[None, :, :] * gate_weights[3 * kind + 2]
+            value = tl.sum(tl.sum(products, axis=2), axis=1) + gate_biases[kind]
+            place = ((kind * tl.num_programs(0) + b) * heads + head) * tokens + t
+            tl.store(gates_at + place * parts + part, value, mask=real)
     for place in tl.static_range(taps - 1):
         older = window[tokens + place]
         if segment_at is not None:
             older = tl.where(episodes[tokens + place] == episodes[tokens + taps - 2], older, 0.0)
         row = (b * (taps - 1) + place) * inner + channel
-        tl.store(new_past_at + row, older, mask=inside)
+        tl.store(new_past_at + row, older, mask=writes)
 
 
 @triton.jit
