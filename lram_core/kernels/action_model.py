@@ -137,17 +137,13 @@ def _embed(  # type: ignore[no-untyped-def]
         x = tl.minimum(tl.maximum((x - mean) / std, -limit), limit)
         tl.store(y_at + place, tl.sum(weight * x[None, :], axis=1) + bias, mask=known)
     else:
-        if t == tokens - 1:
-            value = tl.load(return_at + b * return_b)
-            mean = tl.load(return_mean_at)
-            std = tl.load(return_std_at)
-            weight = tl.load(return_weight_at + channel, mask=known, other=0.0)
-            bias = tl.load(return_bias_at + channel, mask=known, other=0.0)
-        else:
-            value = tl.load(reward_at + b * reward_b)
-            mean = tl.load(reward_mean_at)
-            std = tl.load(reward_std_at)
-            weight = tl.load(reward_weight_at + channel, mask=known, other=0.0)
-            bias = tl.load(reward_bias_at + channel, mask=known, other=0.0)
-        value = tl.minimum(tl.maximum((value - mean) / std, -limit), limit)
-        tl.store(y_at + place, weight * value + bias, mask=known)
+        value_at, shift_at, spread_at = return_at + b * return_b, return_mean_at, return_std_at
+        slope_at, offset_at = return_weight_at, return_bias_at
+        if t != tokens - 1:
+            value_at, shift_at, spread_at = reward_at + b * reward_b, reward_mean_at, reward_std_at
+            slope_at, offset_at = reward_weight_at, reward_bias_at
+        value = (tl.load(value_at) - tl.load(shift_at)) / tl.load(spread_at)
+        value = tl.minimum(tl.maximum(value, -limit), limit)
+        slope = tl.load(slope_at + channel, mask=known, other=0.0)
+        offset = tl.load(offset_at + channel, mask=known, other=0.0)
+        tl.store(y_at + place, slope * value + offset, mask=known)

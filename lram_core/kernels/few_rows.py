@@ -1,10 +1,14 @@
 """A few rows times a large weight matrix, as fast as the matrix can be read.
 
 A program has some outputs and reads their weights, all of the inner dimension, in loads that do
-not wait for one another: what counts is the bytes on their way at a time. All programs together
-hold more of them than latency times bandwidth. What little there is to do before and after the
-product is done by the same programs, as a launch costs as much as the product of a small model.
+not wait for one another: what counts is the bytes on their way at a time, and those that the
+programs of a multiprocessor ask for are more than latency times bandwidth. What little there is to
+do before and after the product is done by the same programs, as a launch costs as much as the
+product of a small model.
 """
+
+# mypy: disable-error-code="assignment, var-annotated"
+# Tuples grow in a kernel's unrolled loops.
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from torch import Tensor
 MAX_ROWS = 4
 """From more rows on tensor cores are the faster ones."""
 _PROGRAM_BYTES = 20 * 1024  # of weights: about 40 registers a thread
+_FEW_BYTES = 2 * 1024  # not worth a program
 _PROGRAMS = 256  # what keeps 132 multiprocessors busy
 _MOST_OUTPUTS = 8
 _FEW_WEIGHTS = 8192  # a program of four warps: 64 a thread
@@ -71,7 +76,10 @@ def product(
 def _outputs(outputs: int, row_bytes: int) -> int:
     """How many a program has: many, but within its bytes and with enough programs."""
     count = _MOST_OUTPUTS
-    while count > 1 and (count * row_bytes > _PROGRAM_BYTES or outputs < count * _PROGRAMS):
+    while count > 1 and (
+        count * row_bytes > _PROGRAM_BYTES
+        or (count * row_bytes > _FEW_BYTES and outputs < count * _PROGRAMS)
+    ):
         count //= 2
     return count
 

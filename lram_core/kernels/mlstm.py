@@ -9,6 +9,9 @@ The arithmetic is the recurrence that :func:`lram_core.mlstm.mlstm_chunk` is the
 in float32.
 """
 
+# mypy: disable-error-code="assignment, var-annotated"
+# Tuples grow in a kernel's unrolled loops.
+
 from __future__ import annotations
 
 import math

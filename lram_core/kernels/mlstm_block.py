@@ -6,6 +6,9 @@ the products with the large weight matrices are PyTorch's. The arithmetic is tha
 :mod:`lram_core.backbones.mlstm_block`, in float32 between those products.
 """
 
+# mypy: disable-error-code="assignment, var-annotated"
+# Tuples grow in a kernel's unrolled loops.
+
 from __future__ import annotations
 
 import torch
@@ -49,7 +52,7 @@ class FusedBlock(nn.Module):
     ) -> tuple[Tensor, State]:
         assert want_state, "a tick always has a next one"
         layer, cell = self.block.xlstm, self.block.xlstm.mlstm_cell
-        batch, tokens, width = x.shape
+        batch, tokens, _ = x.shape
         heads, size = cell.config.num_heads, cell.config.head_size
         inner = heads * size
         up, down = layer.proj_up.weight, layer.proj_down.weight
@@ -90,10 +93,7 @@ class FusedBlock(nn.Module):
             padded=triton.next_power_of_2(size),
             eps=_NORM_EPS,
         )
-        if few_rows(out, down):
-            x = product(out, down, residual=x)
-        else:
-            x = x + F.linear(out, down)
+        x = product(out, down, residual=x) if few_rows(out, down) else x + F.linear(out, down)
         return x, state
 
 
