@@ -236,7 +236,7 @@ def test_counted_in_the_utilisation(layer: MLSTMLayer) -> None:
 
 def shaken_stack(layers: int) -> XLSTM:
     """The same in every run: some draws make more of a rounding than others."""
-    torch.manual_seed(0)
+    torch.manual_seed(5)
     stack = XLSTM(config(layers))
     shaken(stack)
     return stack.to(DEVICE)

@@ -87,10 +87,10 @@ class Cell(nn.Module):
             if segment is not None:
                 before = segment[:, start - 1 : start] if start else 0
                 seg = segment[:, part] - before
-            wanted = None if reads is None or window else _within(places, part)
+            wanted = [] if reads is None or window else [_within(places, part)]
             read, state = chunk(
                 q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
-                state, seg, want_state or start + size < length, *([wanted] if wanted is not None else []),
+                state, seg, want_state or start + size < length, *wanted,
             )  # fmt: skip
             found.append(read)
         read = torch.cat(found, dim=2) if len(found) > 1 else found[0]
