@@ -1,17 +1,22 @@
 """Which tiles of the mLSTM's training kernels are the fastest on this GPU?
 
-    python -m benchmarks.kernel_tiles
+    python -m benchmarks.kernel_tiles --jobs 14 --write
 
 Every kernel is timed with the tiles it has and with each of the others below, on the shapes of a
-206M model's training step, and must give what it gave before. The constants of the same names in
-``lram_core/kernels`` are to be set to what is printed last.
+206M model's training step, and must give what it gave before. What is printed last goes into the
+constants of the same names in ``lram_core/kernels``: by hand, or by ``--write``. Most of the time
+goes into compiling; ``--jobs`` processes do it ahead, into Triton's cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -133,10 +138,33 @@ def attempts(
         setattr(kernel.module, kernel.constant, today)
 
 
+def compile_ahead(args: argparse.Namespace, share: int) -> None:
+    """Run every ``args.jobs``-th of the tiles once, so that the compiled kernels are kept."""
+    for kernel in shown(args):
+        part = kernel._replace(changes=kernel.changes[share :: args.jobs])
+        for _ in attempts(part, lambda run: 0.0):
+            pass
+
+
+def shown(args: argparse.Namespace) -> list[Kernel]:
+    """Return the kernels on the sizes of the arguments."""
+    return kernels(args.batch, 150, 2560, args.heads, "cuda", torch.bfloat16)
+
+
+def write(file: Path, constant: str, tiles: Any) -> None:
+    """Set a constant of a module's source to some tiles."""
+    line = re.compile(rf"^{constant} = Tiles\(.*\)$", re.MULTILINE)
+    text, count = line.subn(f"{constant} = {tiles}", file.read_text())
+    assert count == 1, (file, constant)
+    file.write_text(text)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--jobs", type=int, default=1, help="processes that compile")
+    parser.add_argument("--write", action="store_true", help="set the constants to the fastest")
     args = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         parser.error("the kernels run on a GPU, and none is here")
@@ -145,15 +173,20 @@ def main(arguments: list[str] | None = None) -> None:
     def time(run: Callable[[], Outputs]) -> float:
         return float(do_bench(run, warmup=3, rep=12, return_mode="median"))
 
+    if args.jobs > 1:
+        with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
+            list(pool.map(compile_ahead, [args] * args.jobs, range(args.jobs)))
     best = []
-    for kernel in kernels(args.batch, 150, 2560, args.heads, "cuda", torch.bfloat16):
+    for kernel in shown(args):
         found = []
         for tiles, result in attempts(kernel, time):
             print(kernel.name, tuple(tiles), result, flush=True)
             if isinstance(result, float):
                 found.append((result, tiles))
-        fastest = min(found, key=lambda pair: pair[0])
-        best.append(f"{kernel.name} = {fastest[1]}: {fastest[0]:.3f} ms, today {found[0][0]:.3f}")
+        fastest, tiles = min(found, key=lambda pair: pair[0])
+        best.append(f"{kernel.name} = {tiles}: {fastest:.3f} ms, today {found[0][0]:.3f}")
+        if args.write:
+            write(Path(str(kernel.module.__file__)), kernel.constant, tiles)
     print("\n".join(best))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -56,3 +58,11 @@ def test_tiles_that_change_the_result_or_do_not_run_are_told() -> None:
     assert str(found[2][1]) != "1.0"
     assert found[3] == (32, "out of resource")
     assert mlstm_window.FORWARD is today
+
+
+def test_the_fastest_tiles_are_written_where_they_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "kernel.py"
+    file.write_text("FORWARD = Tiles(rows=1, warps=2)\nBACKWARD = Tiles(rows=1, warps=2)\n")
+    kernel_tiles.write(file, "BACKWARD", mlstm_window.Tiles(rows=16, warps=8))
+    lines = ["FORWARD = Tiles(rows=1, warps=2)", "BACKWARD = Tiles(rows=16, warps=8)"]
+    assert file.read_text().splitlines() == lines
