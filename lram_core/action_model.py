@@ -20,6 +20,8 @@ from lram_core.image_encoder import SMALLEST, ImageEncoder, PictureColumns
 
 TOKENS_PER_TICK = 3
 STATE, RETURN_TO_GO, REWARD = range(TOKENS_PER_TICK)
+ACTION_TOKENS = slice(RETURN_TO_GO, None, TOKENS_PER_TICK)
+"""Those of a window that an action is read off."""
 INPUT_LIMIT = 10.0
 SHARED = ("embed_return", "embed_reward", "embed_norm", "backbone")
 """Parts that do not depend on the layout of observations and actions."""
@@ -241,8 +243,8 @@ class ActionModel(nn.Module):
         """
         tokens = self.tokens(observation, return_to_go, reward)
         starts = None if episode_start is None else reset_mask(episode_start)
-        hidden, state = self.backbone.forward(tokens, starts, state, want_state)
-        return self.logits(hidden[:, RETURN_TO_GO::TOKENS_PER_TICK]), state
+        hidden, state = self.backbone.forward(tokens, starts, state, want_state, ACTION_TOKENS)
+        return self.logits(hidden), state
 
     def tick_tokens(
         self, observation: Tensor, return_to_go: Tensor, last_reward: Tensor | None

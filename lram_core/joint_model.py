@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from lram_core.action_model import (
-    RETURN_TO_GO,
+    ACTION_TOKENS,
     SHARED,
-    TOKENS_PER_TICK,
     ActionModel,
     ModelConfig,
     reset_mask,
@@ -111,8 +110,10 @@ class JointModel(nn.Module):
         starts = [x["start"] for x in batch.values()]
         tokens = torch.cat(parts) if len(parts) > 1 else parts[0]
         start = torch.cat(starts) if len(starts) > 1 else starts[0]
-        hidden, state = self.first.backbone(tokens, reset_mask(start), state, want_state)
-        read = hidden[:, RETURN_TO_GO::TOKENS_PER_TICK].split([len(part) for part in parts])
+        hidden, state = self.first.backbone(
+            tokens, reset_mask(start), state, want_state, ACTION_TOKENS
+        )
+        read = hidden.split([len(part) for part in parts])
         logits = {name: self.select(name).logits(h) for name, h in zip(batch, read, strict=True)}
         return logits, state
 
