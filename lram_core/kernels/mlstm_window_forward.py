@@ -1,7 +1,8 @@
 """The forward kernel of :mod:`lram_core.kernels.mlstm_window`.
 
 A head's table has ``deep`` rows and columns, given as a multiple of ``unit`` for the compiler to
-see how far rows are aligned: of 16 bytes at a time a table is read in a fifth of the time.
+see that rows are aligned, and to read 16 bytes at a time. No token sees the later ones: programs
+whose rows see only the first half of the columns have tiles of that half.
 """
 
 from __future__ import annotations
@@ -48,6 +49,63 @@ def log_weights(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def clear(at, place, there, deep, start: tl.constexpr, end: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Write zeros into the columns that none of some rows sees."""
+    column = start + tl.arange(0, end - start)
+    zeros = tl.zeros((place.shape[0], end - start), dtype=at.dtype.element_ty)
+    mask = there[:, None] & (column < deep)[None, :]
+    tl.store(at + place[:, None] * deep + column[None, :], zeros, mask=mask)
+
+
+@triton.jit
+def _rows(  # type: ignore[no-untyped-def]
+    scores_at,
+    decay_at,
+    input_at,
+    inter_at,
+    overlap_at,
+    segment_at,
+    table_at,
+    share_at,
+    m_at,
+    total_at,
+    length,
+    deep,
+    first,
+    last,
+    scale,
+    eps,
+    heads: tl.constexpr,
+    rows: tl.constexpr,
+    width: tl.constexpr,
+    columns: tl.constexpr,
+):
+    """Some rows of one head's table, of which they see some columns."""
+    head = tl.program_id(0)
+    row = first + tl.arange(0, rows)
+    column = tl.arange(0, width)
+    place, cell, there, whole, near = table_cells(head, row, column, deep, last)
+    scores = tl.load(scores_at + cell, mask=near, other=0.0)
+    log, real, at = log_weights(decay_at, input_at, segment_at, head, row, column, length, heads)
+    log_inter = tl.load(inter_at + at + row, mask=real, other=0.0)
+    m = tl.maximum(tl.max(log, axis=1), log_inter)
+    inter = tl.exp(log_inter - m)
+    weights = tl.exp(log - m[:, None]) * scale
+    weighted = scores.to(tl.float32) * weights
+    total = tl.sum(weighted, axis=1)
+    if overlap_at is not None:
+        total += inter * tl.load(overlap_at + place, mask=real, other=0.0)
+    divisor = tl.maximum(tl.abs(total), tl.exp(-m)) + eps
+    normed = weighted * (1.0 / divisor)[:, None]
+    tl.store(table_at + cell, normed.to(table_at.dtype.element_ty), mask=whole)
+    if width < columns:
+        clear(table_at, place, there, deep, width, columns)
+    tl.store(share_at + place, tl.where(real, inter / divisor, 0.0), mask=there)
+    tl.store(m_at + at + row, m, mask=real)
+    tl.store(total_at + at + row, total, mask=real)
+
+
+@triton.jit
 def window_forward(  # type: ignore[no-untyped-def]
     scores_at,
     decay_at,
@@ -70,25 +128,17 @@ def window_forward(  # type: ignore[no-untyped-def]
 ):
     """Some rows of one head's table."""
     deep = units * unit
-    head = tl.program_id(0)
     first = tl.program_id(1) * rows
-    row = first + tl.arange(0, rows)
-    column = tl.arange(0, columns)
     last = seen_columns(first, deep, unit, rows)
-    place, cell, there, whole, near = table_cells(head, row, column, deep, last)
-    scores = tl.load(scores_at + cell, mask=near, other=0.0)
-    log, real, at = log_weights(decay_at, input_at, segment_at, head, row, column, length, heads)
-    log_inter = tl.load(inter_at + at + row, mask=real, other=0.0)
-    m = tl.maximum(tl.max(log, axis=1), log_inter)
-    inter = tl.exp(log_inter - m)
-    weights = tl.exp(log - m[:, None]) * scale
-    weighted = scores.to(tl.float32) * weights
-    total = tl.sum(weighted, axis=1)
-    if overlap_at is not None:
-        total += inter * tl.load(overlap_at + place, mask=real, other=0.0)
-    divisor = tl.maximum(tl.abs(total), tl.exp(-m)) + eps
-    normed = weighted / divisor[:, None]
-    tl.store(table_at + cell, normed.to(table_at.dtype.element_ty), mask=whole)
-    tl.store(share_at + place, tl.where(real, inter / divisor, 0.0), mask=there)
-    tl.store(m_at + at + row, m, mask=real)
-    tl.store(total_at + at + row, total, mask=real)
+    if last <= columns // 2:
+        _rows(
+            *(scores_at, decay_at, input_at, inter_at, overlap_at, segment_at),
+            *(table_at, share_at, m_at, total_at, length, deep, first, last, scale, eps),
+            *(heads, rows, columns // 2, columns),
+        )
+    else:
+        _rows(
+            *(scores_at, decay_at, input_at, inter_at, overlap_at, segment_at),
+            *(table_at, share_at, m_at, total_at, length, deep, first, last, scale, eps),
+            *(heads, rows, columns, columns),
+        )
