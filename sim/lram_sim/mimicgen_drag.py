@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.mimicgen_rules import TABLE
 from lram_sim.mimicgen_scene import MimicgenScene
-from lram_sim.mimicgen_tasks import TABLE
 from lram_sim.robosuite_motion import CLOSE, Target, pointing_down, rotation_vector
 from lram_sim.robosuite_nut import HANDLE
 

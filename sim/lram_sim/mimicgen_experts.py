@@ -28,9 +28,9 @@ from lram_sim.mimicgen_plans import (
     ThreadPlan,
 )
 from lram_sim.mimicgen_reaching import STRETCH
+from lram_sim.mimicgen_rules import mug_in_drawer, piece_1_seated, pod_in_holder, stacked
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import PEG_TOP
-from lram_sim.mimicgen_tasks import mug_in_drawer, piece_1_seated, pod_in_holder, stacked
 from lram_sim.robosuite_experts import Plan, RobosuiteExpert
 from lram_sim.robosuite_grasp import PickPlacePlan
 from lram_sim.robosuite_motion import CLOSE, OPEN, Mover, Target
