@@ -8,6 +8,7 @@ from __future__ import annotations
 
 CLAIMED: dict[str, tuple[str, ...]] = {
     "mimicgen-panda-osc": (
+        "stack-d0",
         "stack-d1",
         "stack-three-d0",
         "stack-three-d1",
@@ -18,8 +19,10 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "threading-d1",
         "threading-d2",
         "three-piece-assembly-d0",
+        "coffee-d0",
         "coffee-d1",
         "coffee-d2",
+        "mug-cleanup-d0",
         "mug-cleanup-d1",
         "nut-assembly-d0",
     ),
