@@ -162,7 +162,10 @@ def test_runtime_and_batch_use_it_in_place() -> None:
 
 LAUNCH = """
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
+from lram_core.kernels import early
 from lram_core.kernels.mlstm_block import FusedBlock
+
+early.options = lambda device: {"early": True, "launch_pdl": True}  # as there
 
 def launch(width, heads, batch, tokens, dtype, flags):
     block = XLSTM(XLSTMConfig(width, 1, heads)).blocks[0]
