@@ -31,6 +31,7 @@ from lram_ros.process import ros
 from lram_ros.progress import run_with_progress
 from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
 from lram_ros.simulated_cameras import bridge_cameras, contract_with, pictures
+from lram_ros.simulator import check_drawing
 from lram_ros.surroundings import environment, stop_request
 
 BUNDLE = "models/metaworld-ml45"
@@ -101,6 +102,13 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
     contract = load_contract(bundle, of_suite(options.suite))
     check_replaceable(options.out, SUMMARY, "result of 'lram demo'")
+    if options.video:
+        try:
+            check_drawing()
+        except CommandError as error:
+            raise CommandError(f"{error}; --no-video films nothing") from None
+    elif pictures(contract.observation):
+        check_drawing()
     out = options.out.absolute()
     begin = time.monotonic()
     info = RunInfo(

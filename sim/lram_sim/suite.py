@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,7 @@ from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.data.schema import DatasetSchema
 from lram_core.errors import TaskError, listed
 from lram_sim.composuite_names import suite_names as composuite_names
+from lram_sim.drawing import import_mujoco
 from lram_sim.mimicgen_names import suite_names as mimicgen_names
 from lram_sim.robosuite_names import suite_names as robosuite_names
 from lram_sim.topics import SensorTopic, check_topics
@@ -203,6 +205,8 @@ def get_suite(name: str) -> Suite:
         TaskError: there is none of that name (the message lists those there are), or a module that
             it needs is not installed, or another package offers it and it cannot be built.
     """
+    with suppress(ModuleNotFoundError):  # a suite may do without
+        import_mujoco()
     try:
         if name in _SUITES:
             module, attribute, *arguments = _SUITES[name].split(":")
