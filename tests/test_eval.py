@@ -7,18 +7,23 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from click.testing import CliRunner
 
 from lram_core.errors import CommandError, ContractError, TaskError
 from lram_core.policy import Policy
 from lram_core.statistics import bootstrap_interval, wilson_interval
+from lram_sim import commands
 from lram_sim.evaluate import check_writable, evaluate, write_results
-from lram_sim.metaworld import MetaworldSuite, policy_contract
+from lram_sim.metaworld import MetaworldSuite, MetaworldTask, policy_contract
 from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
-from lram_sim.suite import EVALUATION_SEED
+from lram_sim.suite import EVALUATION_SEED, StepResult
 from lram_sim.summaries import Outcome, summaries
 from lram_sim.workers import PolicySource
 
@@ -86,6 +91,40 @@ def test_bundle_rollouts_are_the_same_in_parallel(tiny_bundle: Path) -> None:
     assert outcomes[-1] == Outcome(
         "reach-v3", 78, record.success, record.steps, record.total_reward
     )
+
+
+def in_turn(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
+    """A runner in this process."""
+    yield from map(function, items)
+
+
+def test_an_episode_that_the_simulation_ended_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = MetaworldTask.step
+
+    def break_one(self: MetaworldTask, action: npt.ArrayLike) -> StepResult:
+        if self.seed == 6 and self._steps == 3:
+            self.data.qvel[0] = 1e12
+        return step(self, action)
+
+    def start(self: MetaworldTask, seed: int, reset: Any = MetaworldTask.reset) -> Any:
+        self.seed = seed
+        return reset(self, seed)
+
+    monkeypatch.setattr(MetaworldTask, "step", break_one)
+    monkeypatch.setattr(MetaworldTask, "reset", start)
+    monkeypatch.setattr(commands, "run_parallel", in_turn)
+    out = tmp_path / "results"
+    words = ["--expert", "--tasks", "reach-v3", "--episodes", "2", "--seed", "5", "--out", str(out)]
+    done = CliRunner().invoke(commands.evaluate, words, catch_exceptions=False)
+    reason = "the simulation became unstable (BADQVEL)"
+    told = f"1 of 2 episodes ended early: reach-v3 seed 6: {reason}"
+    assert told in " ".join(done.output.split())
+    assert told in (out / "report.html").read_text()
+    first, second = json.loads((out / "results.json").read_text())["episodes"]
+    assert (first["success"], first["failure"]) == (True, "")
+    assert (second["success"], second["steps"], second["failure"]) == (False, 4, reason)
 
 
 def test_summaries() -> None:

@@ -305,7 +305,8 @@ def _provenance(
 def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path, driver: str) -> None:
     """Raises CommandError if a task gave less than half of what was asked for."""
     failed = [
-        f"{task} ({tally.collected} of {episodes} episodes after {tally.tries} tries)"
+        f"{task} ({tally.collected} of {episodes} episodes after {tally.tries} tries"
+        f"{f'; {tally.told_failures()}' if tally.failures else ''})"
         for task, tally in tallies.items()
         if 2 * tally.collected < episodes
     ]

@@ -232,7 +232,7 @@ def evaluate(
     With --trials: curve.svg, trials.csv (a row a trial) and trials.json.
     """
     from lram_sim import evaluate as evaluation
-    from lram_sim.summaries import summaries
+    from lram_sim.summaries import broken_episodes, summaries
     from lram_sim.tables import evaluation_table, step_progress
 
     if expert == (bundle is not None):
@@ -282,7 +282,8 @@ def evaluate(
     }
     references = reference_returns(found)
     evaluation.write_results(out, outcomes, parameters, references)
-    evaluation_table(summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}")
+    title = f"{subject}, seeds from {listed(seeds)}"
+    evaluation_table(summaries(outcomes, references), title, broken_episodes(outcomes))
 
 
 @click.command()
