@@ -19,7 +19,7 @@ from lram_core.bundle import load_contract
 from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.embodiments import of_suite
-from lram_core.errors import CommandError, LramError, listed
+from lram_core.errors import CommandError, ContractError, LramError, listed
 from lram_core.runtimes import AUTO, check_name
 from lram_core.signals import StopRequest
 from lram_ros.children import Children, ros_arguments
@@ -63,7 +63,8 @@ class DemoOptions:
 
     Attributes:
         bundle: folder of the policy bundle; None for the one that is shipped.
-        suite: which embodiment of the bundle, where it has several.
+        suite: which the bundle must be of; of a bundle with several, which one. Empty: whatever it
+            is of, and ``metaworld`` of several.
         tasks: tasks of the bundle's suite, each ``episodes`` times.
         seed: seed of each task's first episode, the next one higher, and so on.
         max_steps: step limit of an episode; 0 for the task's own.
@@ -76,7 +77,7 @@ class DemoOptions:
 
     out: Path
     bundle: Path | None = None
-    suite: str = SUITE
+    suite: str = ""
     tasks: tuple[str, ...] = TASKS
     episodes: int = EPISODES
     seed: int = SEED
@@ -100,7 +101,12 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     check_name(options.runtime)
     plan = make_plan(options.tasks, options.episodes, options.seed, options.max_steps)
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
-    contract = load_contract(bundle, of_suite(options.suite))
+    contract = load_contract(bundle, of_suite(options.suite or SUITE))
+    if options.suite not in ("", contract.suite):
+        raise ContractError(
+            f"{bundle}: made for the suite '{contract.suite}', found --suite {options.suite}; "
+            "expected a --bundle of that suite"
+        )
     check_replaceable(options.out, SUMMARY, "result of 'lram demo'")
     if options.video:
         try:

@@ -234,6 +234,18 @@ def test_a_bundle_that_is_none(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_bundle_of_another_suite_is_refused_at_once(tmp_path):
+    out = tmp_path / "demo"
+    done = run([*LRAM, "demo", "--suite", "robosuite-panda", "--tasks", "lift", "--out", str(out)])
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "metaworld-ml45: made for the suite 'metaworld', found --suite robosuite-panda; "
+        "expected a --bundle of that suite\n"
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_runtime_is_named_with_what_there_is(tiny_bundle, tmp_path):
     done = run(demo_command(tiny_bundle, tmp_path / "demo", "--runtime", "warp"))
     assert done.returncode == 2
