@@ -17,14 +17,14 @@ import pytest
 from click.testing import CliRunner
 
 from lram_core.data.store import Dataset
-from lram_core.errors import BundleError, CommandError, DataError
+from lram_core.errors import BundleError, CommandError, DataError, TaskError
 from lram_sim import collect as collection
 from lram_sim import commands
 from lram_sim.demonstrate import FACTORS, GIVE_UP, STARTS, Recipe, demonstrate
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask
 from lram_sim.perturb import KINDS, Perturbation, draw
-from lram_sim.suite import EVALUATION_SEED, StepResult
+from lram_sim.suite import EVALUATION_SEED, StepResult, get_suite
 
 SUITE = MetaworldSuite()
 RECIPE = Recipe(episodes=6, seed=500, noise=0.3)
@@ -257,6 +257,38 @@ def test_what_broke_the_simulation_is_told(tmp_path: Path, monkeypatch: pytest.M
     tally = Dataset.open(out).provenance["tasks"]["reach-v3"]
     assert (tally["collected"], tally["tries"]) == (2, 4)
     assert tally["failures"] == {reason: 2}
+
+
+@pytest.mark.parametrize(
+    ("suite", "task"),
+    [
+        ("composuite-panda", "dumbbell-goalwall-push"),
+        ("mimicgen-sawyer", "stack-d0"),
+        ("dmcontrol", "hopper-stand"),
+        ("dmcontrol-hopper", "stand"),
+    ],
+)
+def test_a_task_without_an_expert_leaves_nothing(suite: str, task: str, tmp_path: Path) -> None:
+    found, out = get_suite(suite), tmp_path / "data"
+    with pytest.raises(TaskError, match=f"task '{task}' of suite '{suite}' has no expert that was"):
+        collection.collect(found, [task], RECIPE, out, 1, run=unused)
+    assert list(tmp_path.iterdir()) == []
+
+
+def unused(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
+    raise AssertionError("work was begun")
+    yield
+
+
+def test_a_refusal_of_the_first_work_leaves_nothing(tmp_path: Path) -> None:
+    def refuse(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
+        raise TaskError("no expert")
+        yield
+
+    out = tmp_path / "data"
+    with pytest.raises(TaskError, match="no expert"):
+        collection.collect(SUITE, ["reach-v3"], RECIPE, out, 1, run=refuse)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_roll_in_keeps_the_experts_labels(tiny_bundle: Path, tmp_path: Path) -> None:

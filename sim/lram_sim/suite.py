@@ -308,12 +308,22 @@ def demonstration_return(task: Task) -> float | None:
     return found
 
 
+def check_experts(suite: Suite, tasks: Sequence[str]) -> None:
+    """Raises TaskError if a task has no expert, or none that :func:`check_claimed` lets pass.
+
+    Those that have one are the suite's optional attribute ``claimed``; without it, all.
+    """
+    claimed: Sequence[str] | None = getattr(suite, "claimed", None)
+    for task in tasks if claimed is not None else ():
+        check_claimed(task, suite.name, claimed or ())
+
+
 def check_claimed(task: str, suite: str, claimed: Sequence[str]) -> None:
     """Raises TaskError if a task's expert was not measured to succeed; lists those that were."""
     if task not in claimed:
         raise TaskError(
-            f"task '{task}' of suite '{suite}' has no expert that was measured to "
-            f"succeed in 95 % of the episodes; tasks with one: {listed(claimed)}"
+            f"task '{task}' of suite '{suite}' has no expert that was measured to succeed "
+            f"reliably; tasks with one: {listed(claimed)}"
         )
 
 
