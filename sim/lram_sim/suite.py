@@ -19,6 +19,7 @@ from lram_sim.composuite_names import suite_names as composuite_names
 from lram_sim.drawing import import_mujoco
 from lram_sim.mimicgen_names import suite_names as mimicgen_names
 from lram_sim.robosuite_names import suite_names as robosuite_names
+from lram_sim.suite_families import unknown
 from lram_sim.topics import SensorTopic, check_topics
 
 if TYPE_CHECKING:
@@ -202,8 +203,9 @@ def get_suite(name: str) -> Suite:
     """Return the suite called ``name``.
 
     Raises:
-        TaskError: there is none of that name (the message lists those there are), or a module that
-            it needs is not installed, or another package offers it and it cannot be built.
+        TaskError: there is none of that name (the message names the nearest, and lists those there
+            are), or a module that it needs is not installed, or another package offers it and it
+            cannot be built.
     """
     with suppress(ModuleNotFoundError):  # a suite may do without
         import_mujoco()
@@ -221,7 +223,7 @@ def get_suite(name: str) -> Suite:
         raise TaskError(
             f"suite '{name}' needs the Python module '{error.name}', which is not installed"
         ) from None
-    raise TaskError(f"unknown suite '{name}'; available: {listed(suite_names())}")
+    raise TaskError(unknown(name, suite_names()))
 
 
 def _plugins() -> dict[str, EntryPoint]:
