@@ -23,7 +23,7 @@ from lram_sim import commands
 from lram_sim.evaluate import check_writable, evaluate, write_results
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask, policy_contract
 from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
-from lram_sim.suite import EVALUATION_SEED, StepResult
+from lram_sim.suite import EVALUATION_SEED, StepResult, get_suite, split_name
 from lram_sim.summaries import Outcome, summaries
 from lram_sim.workers import PolicySource
 
@@ -194,6 +194,45 @@ def test_seeds_are_checked() -> None:
         evaluate(SUITE, ["reach-v3"], 5, [10, 14], 1, None)
 
 
+@pytest.mark.parametrize(
+    ("suite", "train", "heldout"),
+    [
+        ("metaworld", "ml45-train", "ml45-test"),
+        ("dmcontrol", "train", "test"),
+        ("dmcontrol-walker", "train", "test"),
+        ("composuite-panda", "train", "heldout"),
+        ("mimicgen-panda-osc", "train", "heldout"),
+        ("darkroom", "train", "test"),
+    ],
+)
+def test_a_split_goes_by_whatever_name_the_suite_has(suite: str, train: str, heldout: str) -> None:
+    found = get_suite(suite)
+    assert (split_name(found, "train"), split_name(found, "heldout")) == (train, heldout)
+    assert set(found.splits[train]).isdisjoint(found.splits[heldout])
+    for own in found.splits:
+        assert own in ("train", "heldout") or split_name(found, own) == own
+
+
+def test_a_suite_without_the_split_lists_those_it_has() -> None:
+    for suite, wanted, there in (
+        ("robosuite-panda", "heldout", "all, pick-place, nut-assembly"),
+        ("composuite-iiwa", "heldout", "all, train, expert, box, "),
+        ("metaworld", "test", "mt10, mt50, ml10-train, ml10-test, ml45-train, ml45-test"),
+    ):
+        message = f"suite '{suite}' has no split '{wanted}'; available: {there}"
+        with pytest.raises(TaskError, match=message):
+            split_name(get_suite(suite), wanted)
+
+
+def test_a_split_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "run_parallel", in_turn)
+    words = ["--expert", "--suite", "dmcontrol-reacher", "--episodes", "1"]
+    words += ["--split", "heldout", "--out", str(tmp_path / "results")]
+    CliRunner().invoke(commands.evaluate, words, catch_exceptions=False)
+    parameters = json.loads((tmp_path / "results" / "results.json").read_text())["parameters"]
+    assert parameters["tasks"] == ["hard"]
+
+
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "lram_core.cli", "eval", *arguments], capture_output=True, text=True
@@ -236,6 +275,8 @@ def test_command_writes_tables(tmp_path: Path) -> None:
         (["--expert", "--tasks", "reach"], "unknown task 'reach'"),
         (["--expert", "--tasks", "reach-v3", "--suite", "atari"], "unknown suite 'atari'"),
         (["--tasks", "reach-v3"], "either --bundle or --expert"),
+        (["--expert"], "either --tasks or --split"),
+        (["--expert", "--tasks", "reach-v3", "--split", "train"], "either --tasks or --split"),
         (["--tasks", "reach-v3", "--bundle", "{empty}"], "{empty}"),
         (
             ["--tasks", "reach-v3", "--bundle", "{tiny}", "--runtime", "warp"],

@@ -46,6 +46,11 @@ _SUITES = {
     **{name: f"lram_sim.mimicgen_suite:MimicgenSuite:{name}" for name in mimicgen_names()},
 }
 """Name → module and class, and what the class is called with."""
+_STANDARD_SPLITS = {
+    "train": ("train", "ml45-train"),
+    "heldout": ("heldout", "test", "ml45-test"),
+}
+"""What is learnt from and what never is → the names that suites have for it."""
 PLUGINS = "lram_sim.suites"
 """Group of entry points by which other packages offer suites: name → class, called with nothing."""
 
@@ -249,6 +254,20 @@ def _from_plugin(point: EntryPoint) -> Suite:
         )
     check_topics(suite.name, suite.topics, suite.observation_fields)
     return suite
+
+
+def split_name(suite: Suite, wanted: str) -> str:
+    """Return what the suite calls a split: ``train`` and ``heldout`` of any, or one of its own.
+
+    Raises:
+        TaskError: it has none of that name; lists those there are.
+    """
+    for name in _STANDARD_SPLITS.get(wanted, (wanted,)):
+        if name in suite.splits:
+            return name
+    raise TaskError(
+        f"suite '{suite.name}' has no split '{wanted}'; available: {listed(suite.splits)}"
+    )
 
 
 def resolve_tasks(suite: Suite, spec: str) -> list[str]:
