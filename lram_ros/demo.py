@@ -31,7 +31,7 @@ from lram_ros.process import ros
 from lram_ros.progress import run_with_progress
 from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
 from lram_ros.simulated_cameras import bridge_cameras, contract_with, pictures
-from lram_ros.simulator import check_drawing
+from lram_ros.simulator import check_drawing, robot_contract
 from lram_ros.surroundings import environment, stop_request
 
 BUNDLE = "models/metaworld-ml45"
@@ -50,7 +50,7 @@ SEED = 1_000_000_000
 
 VIDEO, BAG, LOGS = "episodes.mp4", "bag", "logs"
 CONTRACT = "contract.yaml"
-"""Of a policy that looks through cameras: the suite's with their topics."""
+"""Of a suite whose robot contract is not shipped, or with the topics of a policy's cameras."""
 
 
 class Stopped(Exception):
@@ -184,7 +184,7 @@ def _start(
     children: Children, options: DemoOptions, bundle: Path, contract: PolicyContract, work: Path
 ) -> None:
     """Start the graph's processes; the recorder last, so that it is the last to stop."""
-    robot = find_shared(f"config/{contract.suite.replace('-', '_')}.yaml")
+    robot = robot_contract(contract.suite, work / CONTRACT)
     bridge = {"suite": contract.suite, "mode": options.mode}
     if options.video:
         bridge["video_path"] = str(work / VIDEO)
