@@ -19,6 +19,7 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "threading-d1",
         "threading-d2",
         "three-piece-assembly-d0",
+        "three-piece-assembly-d1",
         "coffee-d0",
         "coffee-d1",
         "coffee-d2",
