@@ -27,6 +27,9 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "mug-cleanup-d1",
         "nut-assembly-d0",
     ),
-    "mimicgen-panda": ("stack-d0",),
+    "mimicgen-panda": (
+        "stack-d0",
+        "threading-d0",
+    ),
 }
 """Suite → tasks."""
