@@ -144,7 +144,7 @@ def test_a_compiled_network_learns_as_any_other_and_goes_on(
                 assert len(graphs) == 1, "steps of one shape are traced once"
         train([data], tmp_path / "b", run, config)
         with (run / "metrics.csv").open() as file:
-            rows[name] = [[r["train_loss"], r["loss"], r["mae"]] for r in csv.DictReader(file)]
+            rows[name] = [[r["train_loss"], r["loss"], r["mae_rad"]] for r in csv.DictReader(file)]
     assert np.array(rows["compiled"], float) == pytest.approx(
         np.array(rows["eager"], float), rel=1e-4
     )
