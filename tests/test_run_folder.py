@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -108,9 +109,18 @@ def test_the_speed_of_the_machine_is_measured_once() -> None:
     assert peak > 1e6
     assert source.startswith("measured")
     assert peak_flops(cpu, False)[0] == peak
+
+
+def test_the_data_share_is_the_waiting_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    clock = SimpleNamespace(perf_counter=lambda: now)
+    monkeypatch.setattr("lram_core.training.speed.time", clock)
     watch = Stopwatch()
     for _ in range(2):
         with watch.waiting():
-            pass
-    assert watch.steps == 2
-    assert 0 <= watch.data_share <= 1
+            now += 1.0
+        now += 3.0
+    assert (watch.steps, watch.seconds, watch.data_share) == (2, 8.0, 0.25)
+    watch.restart()
+    now += 1.0
+    assert (watch.steps, watch.seconds, watch.data_share) == (0, 1.0, 0.0)
