@@ -140,6 +140,19 @@ def test_every_node_and_interface_has_its_place():
         assert path.read_text().rstrip() in text
 
 
+def test_guides_stand_under_how_to_and_the_exported_file_under_reference():
+    text = (ROOT / "docs" / "index.md").read_text()
+    trees = dict(re.findall(r"^:caption: (.*)\n((?:\S+\n)+)```", text, re.MULTILINE))
+    guides = {f"howto/{path.stem}" for path in (ROOT / "docs" / "howto").glob("*.md")}
+    assert guides < set(trees["How to"].split())
+    assert "export" in trees["Reference"].split()
+    (row,) = re.findall(r"^\| \*\*How to\*\* \| (.*) \|$", text, re.MULTILINE)
+    linked = set(re.findall(r"\]\(([^)]+)\.md\)", row))
+    assert linked == set(trees["How to"].split())
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"(docs/{guide}.md)" in readme for guide in guides)
+
+
 def test_every_training_setting_is_explained():
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", settings.page(), re.MULTILINE))
     assert list(rows) == [each.name for each in dataclasses.fields(RunSettings)]
