@@ -94,8 +94,11 @@ class TrainConfig:
         tracker: where the metrics go besides ``metrics.csv``.
         wandb_project: project of Weights & Biases, where that is the tracker.
         rollout_every: steps between two rollouts in simulation; 0 for none.
-        rollout_suite: suite of the tasks to roll out.
-        rollout_tasks: comma-separated tasks and splits to roll out.
+        rollout_suite: suite to roll out in, or several with commas between them: those of the
+            embodiments that the score is to be over.
+        rollout_tasks: comma-separated tasks and splits to roll out. With several suites,
+            ``suite:task`` is of one alone, and a task without a suite of each. The score is the
+            mean over all tasks.
         rollout_episodes: episodes of each of these tasks.
         rollout_workers: processes that roll out; 1 for the trainer's own.
         keep: which weights the bundle gets: the ``last`` ones, or those of the ``best`` rollouts.
