@@ -188,7 +188,9 @@ class MLSTMLayer(nn.Module):
         """As :meth:`forward`, by kernels; no gradient goes through ``past``, old or new."""
         cell = self.mlstm_cell
         with torch.no_grad():
-            new_past = u[:, 1 - CONV_WIDTH :, : u.shape[-1] // 2].to(cell.igate.weight.dtype)
+            # A copy, as a view would keep all of u, and torch.compile would seek its gradient.
+            new_past = u[:, 1 - CONV_WIDTH :, : u.shape[-1] // 2]
+            new_past = new_past.to(cell.igate.weight.dtype, copy=True)
             if segment is not None:
                 kept = segment[:, 1 - CONV_WIDTH :] == segment[:, -1:]
                 new_past = new_past * kept.unsqueeze(-1)
