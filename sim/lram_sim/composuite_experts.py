@@ -277,9 +277,9 @@ class ComposuiteExpert:
 
     def _dragged(self, q: Array, grip: Grip, patience: int) -> list[Array] | None:
         """Return the path on which the object in the hand gets to its goal without rising."""
-        if not self._planner.clear(q, grip):
-            return None
         heights = self._seen[2] + _CLEARANCE, _ALLOWED
+        if heights[0] > _ALLOWED or not self._planner.clear(q, grip):
+            return None
         drag = Drag(self._planner, grip, heights, np.random.default_rng(patience))
         return drag.path(q, np.array(GOALS["push"][:2]), patience)
 
