@@ -17,9 +17,8 @@ import numpy as np
 import torch
 
 from benchmarks.output import write_json
-from benchmarks.stages import Scores, add_options, collect, learn, score
+from benchmarks.stages import Scores, add_options, collect, learn, score, training_of
 from lram_core.backbones import size_options
-from lram_core.machine import machine_name
 from lram_core.statistics import bootstrap_interval
 from lram_core.training.config import TrainConfig
 
@@ -38,6 +37,7 @@ DOMAINS: dict[str, tuple[tuple[str, ...], float]] = {
     "dmcontrol": (("cartpole-swingup", "reacher-easy", "point_mass-easy"), 0.2),
 }
 """Suite → its tasks, and the perturbation of its demonstrations."""
+JOINT = "joint"
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -55,13 +55,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
         for name in args.domains
     }
-    subjects = {name: [name] for name in args.domains} | {"joint": args.domains}
-    models = []
+    subjects = {name: [name] for name in args.domains} | {JOINT: args.domains}
+    models, machine = [], ""
     for label, parts in subjects.items():
+        if label not in args.models:
+            continue
         config = TrainConfig(
             backbone_options=size_options("xlstm", args.size),
             batch=args.streams * len(parts),
             steps=args.steps,
+            minutes=args.minutes,
             spread=3.0,
             held_out=0.05,
             device=args.device,
@@ -69,13 +72,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             compile=args.compile,
         )
         metrics = learn([data[name] for name in parts], work / label, config)
-        scores = {
-            name: score(work / label, name, tasks[name], args.evaluations, args.workers)
-            for name in parts
-        }
+        machine = training_of(work / label)["machine"]
+        scores = (
+            {}
+            if args.train_only
+            else {
+                name: score(work / label, name, tasks[name], args.evaluations, args.workers)
+                for name in parts
+            }
+        )
         models.append({"model": label, "metrics": metrics, "scores": scores})
     return {
-        "machine": machine_name(),
+        "machine": machine,
         "size": args.size,
         "steps": args.steps,
         "streams": args.streams,
@@ -92,7 +100,7 @@ def mean(scores: Scores) -> tuple[float, float, float]:
 
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's table ``domains``."""
-    joint = next(m for m in report["models"] if m["model"] == "joint")
+    joint = next(m for m in report["models"] if m["model"] == JOINT)
     lines = [
         f"{report['machine']}; {report['size']}, {report['steps']} steps of {report['streams']} × "
         "50 ticks a domain. Success at unseen starts, in DMControl the return as a share of the "
@@ -123,12 +131,16 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--domains", nargs="+", choices=list(DOMAINS), default=list(DOMAINS))
+    every = [*DOMAINS, JOINT]
+    parser.add_argument("--models", nargs="+", choices=every, default=every, help="train these")
     parser.add_argument("--tasks", type=int, default=None, help="only so many a domain")
     parser.add_argument("--long-episodes", type=int, default=30, help="of DMControl")
     add_options(parser, "domains", episodes=200, steps=2000, streams=5)
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     report = run(args)
+    if args.train_only:
+        return
     if args.json:
         write_json(report, args.json)
     for text in markdown(report).values():

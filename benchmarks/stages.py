@@ -1,6 +1,8 @@
 """Stages of a study: data sets, models, evaluations, each done once.
 
-What is there already is not done again, so that a study which was cut off goes on.
+What is there already is not done again, so that a study which was cut off goes on. Training needs
+no simulator, so it can be done on another machine, with the data brought there and the bundles
+brought back.
 """
 
 from __future__ import annotations
@@ -11,12 +13,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from lram_core.bundle import CONFIG
 from lram_core.training.config import TrainConfig
 from lram_core.training.train import train
-from lram_sim.evaluate import evaluate
-from lram_sim.suite import get_suite, reference_returns
-from lram_sim.workers import PolicySource
 
 UNSEEN_SEED = 1_100_000_000
 Scores = dict[str, list[float]]
@@ -35,6 +36,8 @@ def add_options(
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="where to train: cpu, cuda or auto")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--minutes", type=float, default=0.0, help="stop training then")
+    parser.add_argument("--train-only", action="store_true", help="evaluate nothing")
     parser.add_argument("--work", type=Path, default=Path("runs") / work)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
 
@@ -61,10 +64,20 @@ def learn(data: Sequence[Path], folder: Path, config: TrainConfig) -> dict[str, 
     return found
 
 
+def training_of(folder: Path) -> dict[str, Any]:
+    """Return what the bundle in ``folder/bundle`` tells of its training."""
+    told: dict[str, Any] = json.loads((folder / "bundle" / CONFIG).read_text())["training"]
+    return told
+
+
 def score(
     folder: Path, suite_name: str, tasks: Sequence[str], episodes: int, workers: int
 ) -> Scores:
     """Roll the bundle of ``folder`` out at starts that no demonstration has."""
+    from lram_sim.evaluate import evaluate
+    from lram_sim.suite import get_suite, reference_returns
+    from lram_sim.workers import PolicySource
+
     file = folder / f"score-{suite_name}.json"
     known: Scores = json.loads(file.read_text()) if file.exists() else {}
     missing = [task for task in tasks if len(known.get(task, ())) != episodes]

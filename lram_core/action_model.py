@@ -20,6 +20,8 @@ from lram_core.image_encoder import SMALLEST, ImageEncoder, PictureColumns
 
 TOKENS_PER_TICK = 3
 STATE, RETURN_TO_GO, REWARD = range(TOKENS_PER_TICK)
+ACTION_TOKENS = slice(RETURN_TO_GO, None, TOKENS_PER_TICK)
+"""Those of a window that an action is read off."""
 INPUT_LIMIT = 10.0
 SHARED = ("embed_return", "embed_reward", "embed_norm", "backbone")
 """Parts that do not depend on the layout of observations and actions."""
@@ -106,21 +108,29 @@ class InputNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
 
-    def set(self, values: Tensor | MappedRows, columns: Tensor | None = None) -> None:
-        """Take the statistics of ``values`` (N, size), or of some ``columns`` of more.
+    def set(self, *values: Tensor | MappedRows, columns: Tensor | None = None) -> None:
+        """Take the statistics of all ``values`` (N, size), or of some ``columns`` of more.
 
         Constant inputs keep a std of 1.
         """
-        if isinstance(values, MappedRows):
-            std, mean = values.std_mean(columns)
-        else:
-            chosen = values if columns is None else values[:, columns.to(values.device)]
-            std, mean = torch.std_mean(chosen.double(), dim=0, correction=0)
+        rows = torch.tensor([len(each) for each in values], dtype=torch.float64).unsqueeze(-1)
+        parts = [_std_mean(each, columns) for each in values]
+        stds, means = (torch.stack(each) for each in zip(*parts, strict=True))
+        share = (rows / rows.sum()).to(means.device)
+        mean = (share * means).sum(0)
+        std = (share * (stds**2 + (means - mean) ** 2)).sum(0).sqrt()
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         return ((x - self.mean) / self.std).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+
+
+def _std_mean(values: Tensor | MappedRows, columns: Tensor | None) -> tuple[Tensor, Tensor]:
+    if isinstance(values, MappedRows):
+        return values.std_mean(columns)
+    chosen = values if columns is None else values[:, columns.to(values.device)]
+    return torch.std_mean(chosen.double(), dim=0, correction=0)
 
 
 def reset_mask(episode_start: Tensor) -> Tensor:
@@ -233,8 +243,8 @@ class ActionModel(nn.Module):
         """
         tokens = self.tokens(observation, return_to_go, reward)
         starts = None if episode_start is None else reset_mask(episode_start)
-        hidden, state = self.backbone.forward(tokens, starts, state, want_state)
-        return self.logits(hidden[:, RETURN_TO_GO::TOKENS_PER_TICK]), state
+        hidden, state = self.backbone.forward(tokens, starts, state, want_state, ACTION_TOKENS)
+        return self.logits(hidden), state
 
     def tick_tokens(
         self, observation: Tensor, return_to_go: Tensor, last_reward: Tensor | None

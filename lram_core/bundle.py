@@ -25,7 +25,7 @@ from lram_core.contract import FORMAT_VERSION, PolicyContract, pictures
 from lram_core.data.files import atomic_folder, atomic_path, check_replaceable, sha256
 from lram_core.embodiments import Choice, Contracts
 from lram_core.errors import BundleError, listed
-from lram_core.joint_model import JointModel, configs_from_dict
+from lram_core.joint_model import JointModel, model_from_dict
 from lram_core.version import PACKAGE, version
 
 CONTRACT, CONFIG, WEIGHTS, CARD = "policy.yaml", "config.json", "model.safetensors", "README.md"
@@ -168,9 +168,9 @@ def load_joint_bundle(path: Path | str) -> tuple[JointModel, dict[str, PolicyCon
     folder = _folder(path)
     contracts = load_contracts(folder)
     model_config, checksum, _ = _config(folder)
-    shapes = configs_from_dict(model_config, list(contracts), str(folder / CONFIG))
+    model = model_from_dict(model_config, list(contracts), str(folder / CONFIG))
     for name, contract in contracts.items():
-        _check_sizes(shapes[name], contract, str(folder))
+        _check_sizes(model.select(name).config, contract, str(folder))
     found = sha256(folder / WEIGHTS)
     if found != checksum:
         raise BundleError(
@@ -181,7 +181,6 @@ def load_joint_bundle(path: Path | str) -> tuple[JointModel, dict[str, PolicyCon
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise BundleError(f"{folder / WEIGHTS}: unreadable ({_line(error)})") from None
-    model = JointModel.create(shapes)
     expected = model.weights()
     wrong = [
         f"{name} is {tuple(weights[name].shape) if name in weights else 'missing'}, "

@@ -40,8 +40,9 @@ def mlstm_chunk(
     state: CellState | None,
     segment: Tensor | None = None,
     want_state: bool = True,
+    reads: slice | None = None,
 ) -> tuple[Tensor, CellState | None]:
-    """Advance the memory by S tokens and read it at each of them.
+    """Advance the memory by S tokens and read it at each of them, or at R of them.
 
     Args:
         q, k, v: queries, keys, values (B, NH, S, DH).
@@ -51,44 +52,56 @@ def mlstm_chunk(
         segment: number of episode starts at or before each token, (B, S). A token reads only
             tokens of its own segment, and ``state`` only in segment 0. None: no episode starts.
         want_state: whether the state after the last token is computed.
+        reads: the R tokens at which the memory is read, as in ``q[:, :, reads]``; None for all S.
 
     Returns:
-        Reads (B, NH, S, DH), and the state after the last token, or None.
+        What is read (B, NH, R, DH), and the state after the last token, or None.
     """
     k = k / math.sqrt(q.shape[-1])
     decay = torch.cumsum(F.logsigmoid(forget_gate), dim=-1)
-    log_intra = decay.unsqueeze(-1) - decay.unsqueeze(-2) + input_gate.unsqueeze(-2)
     visible = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).tril()
     log_inter = decay if state is None else decay + state.m.unsqueeze(-1)
     if segment is not None:
         visible = visible & (segment.unsqueeze(-1) == segment.unsqueeze(-2)).unsqueeze(1)
         log_inter = log_inter.masked_fill((segment > 0).unsqueeze(1), -math.inf)
+    of_read, inter_of_read = decay, log_inter
+    if reads is not None:
+        q, visible = q[:, :, reads], visible[..., reads, :]
+        of_read, inter_of_read = decay[..., reads], log_inter[..., reads]
+    log_intra = of_read.unsqueeze(-1) - decay.unsqueeze(-2) + input_gate.unsqueeze(-2)
     log_intra = log_intra.masked_fill(~visible, -math.inf)
 
     # The result does not depend on the stabiliser, so no gradient needs to pass through it.
-    m = torch.maximum(log_intra.amax(-1), log_inter).detach()
+    m = torch.maximum(log_intra.amax(-1), inter_of_read).detach()
     weights = (q @ k.transpose(-1, -2)) * torch.exp(log_intra - m.unsqueeze(-1))
     numerator, overlap = weights @ v, weights.sum(-1)
     if state is not None:
-        inter = torch.exp(log_inter - m)
+        inter = torch.exp(inter_of_read - m)
         numerator = numerator + inter.unsqueeze(-1) * (q @ state.C)
         overlap = overlap + inter * (q @ state.n.unsqueeze(-1)).squeeze(-1)
-    reads = numerator / (torch.maximum(overlap.abs(), torch.exp(-m)) + EPS).unsqueeze(-1)
+    read = numerator / (torch.maximum(overlap.abs(), torch.exp(-m)) + EPS).unsqueeze(-1)
     if not want_state:
-        return reads, None
+        return read, None
+    if reads is not None:  # the last token need not be one of those
+        log = _written_log(decay, input_gate, segment)
+        m = torch.maximum(log.amax(-1, keepdim=True), log_inter[..., -1:]).detach()
     written = written_weights(decay, input_gate, m, segment)
-    return reads, next_state(written, k, v, log_inter, m, state)
+    return read, next_state(written, k, v, log_inter, m, state)
 
 
 def written_weights(decay: Tensor, input_gate: Tensor, m: Tensor, segment: Tensor | None) -> Tensor:
     """Return what each token weighs in the state after the last one, (B, NH, S).
 
-    decay: cumulated log forget gates. m: stabilisers of the tokens.
+    decay: cumulated log forget gates. m: stabilisers of the tokens, of which the last one counts.
     """
+    return torch.exp(_written_log(decay, input_gate, segment) - m[..., -1:])
+
+
+def _written_log(decay: Tensor, input_gate: Tensor, segment: Tensor | None) -> Tensor:
     log = decay[..., -1:] - decay + input_gate
     if segment is not None:
         log = log.masked_fill((segment != segment[:, -1:]).unsqueeze(1), -math.inf)
-    return torch.exp(log - m[..., -1:])
+    return log
 
 
 def next_state(
@@ -99,7 +112,8 @@ def next_state(
     Args:
         written: see :func:`written_weights`. k: keys, scaled. v: values.
         log_inter: log weight of the old state at each token (B, NH, S).
-        m: stabilisers of the tokens. state: the old state; None for an empty memory.
+        m: stabilisers of the tokens, of which the last one counts.
+        state: the old state; None for an empty memory.
     """
     weighted = written.unsqueeze(-1) * k
     added = weighted.transpose(-1, -2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from benchmarks import kernel_tiles, kernels
 from lram_core.accelerators import SWITCH
-from lram_core.kernels import mlstm_window
+from lram_core.kernels import mlstm_output, mlstm_window
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -56,3 +58,26 @@ def test_tiles_that_change_the_result_or_do_not_run_are_told() -> None:
     assert str(found[2][1]) != "1.0"
     assert found[3] == (32, "out of resource")
     assert mlstm_window.FORWARD is today
+
+
+def test_some_kernels_by_name() -> None:
+    every = kernel_tiles.kernels(2, 20, 64, 2, DEVICE, torch.float32)
+    assert kernel_tiles.chosen(every, None) == every
+    name = "mlstm_window.BACKWARD"
+    (kernel,) = kernel_tiles.chosen(every, [name])
+    assert kernel.name == name
+    # Other tiles, other partial sums, the same result: all that is compared is written.
+    some = kernel._replace(changes=[{"rows": 16}, {"rows": 32}])
+    assert [result for _, result in kernel_tiles.attempts(some, lambda _: 1.0)] == [1.0] * 3
+    with pytest.raises(ValueError, match=r"no kernel is called mlstm\.X; there are mlstm_inputs"):
+        kernel_tiles.chosen(every, ["mlstm.X", name])
+
+
+def test_the_fastest_tiles_are_written_where_they_are_read(tmp_path: Path) -> None:
+    tiles = mlstm_output.Tiles(values=640, warps=1, registers=None, programs=1188)
+    assert kernel_tiles.written(tiles) == "Tiles(values=640, warps=1, programs=1188)"
+    file = tmp_path / "kernel.py"
+    file.write_text("FORWARD = Tiles(rows=1, warps=2)\nBACKWARD = Tiles(rows=1, warps=2)\n")
+    kernel_tiles.write(file, "BACKWARD", mlstm_window.Tiles(rows=16, warps=8))
+    lines = ["FORWARD = Tiles(rows=1, warps=2)", "BACKWARD = Tiles(rows=16, warps=8)"]
+    assert file.read_text().splitlines() == lines

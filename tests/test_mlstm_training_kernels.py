@@ -5,7 +5,7 @@ By Triton's interpreter on a CPU, chosen in ``conftest.py``, where there is no G
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from lram_core import accelerators
+from lram_core.backbones import mlstm_block
 from lram_core.backbones.mlstm_block import MLSTMLayer
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
 from lram_core.kernels import mlstm_inputs as inputs_module
@@ -36,9 +37,6 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     tiles = inputs_module.Tiles(rows=16, channels=32, warps=4, span=64, programs=1)
     for name in ("FORWARD", "CONV_GRADIENT", "INPUTS_GRADIENT", "WEIGHTS_GRADIENT"):
         monkeypatch.setattr(inputs_module, name, tiles)
-    tiles = output_module.Tiles(values=512, warps=4, programs=4)
-    for name in ("FORWARD", "BACKWARD"):
-        monkeypatch.setattr(output_module, name, tiles)
 
 
 def config(layers: int = 1) -> XLSTMConfig:
@@ -165,9 +163,14 @@ def test_a_program_ends_with_the_channels_where_its_tiles_fit() -> None:
     check(dict(zip("cqkvg", got, strict=True)), dict(zip("cqkvg", want, strict=True)))
 
 
-@pytest.mark.parametrize("length", [7, 20])
-@pytest.mark.usefixtures("small_tiles")
-def test_output_equals_the_reference(layer: MLSTMLayer, length: int) -> None:
+# Several rows at a time, and a single one, whose sums are scalars.
+@pytest.mark.parametrize(("length", "values"), [(7, 512), (20, 512), (20, 40)])
+def test_output_equals_the_reference(
+    monkeypatch: pytest.MonkeyPatch, layer: MLSTMLayer, length: int, values: int
+) -> None:
+    tiles = output_module.Tiles(values=values, warps=1, programs=4)
+    for name in ("FORWARD", "BACKWARD"):
+        monkeypatch.setattr(output_module, name, tiles)
     shape = (BATCH, HEADS, length, INNER // HEADS)
     reads = torch.randn(shape, device=DEVICE, requires_grad=True)
     conv = torch.randn(BATCH, length, INNER, device=DEVICE, requires_grad=True)
@@ -233,6 +236,21 @@ def test_counted_in_the_utilisation(layer: MLSTMLayer) -> None:
     assert counter.get_total_flops() == expected + folding
 
 
+def close_for_their_size(found: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
+    # On a GPU sums are in another order; weights this far from their start make much of it.
+    close = 1e-3 if DEVICE == "cuda" else 1e-4
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=close * (b.abs().max().item() + 1e-3), rtol=0)
+
+
+def shaken_stack(layers: int) -> XLSTM:
+    """The same in every run: some draws make more of a rounding than others."""
+    torch.manual_seed(5)
+    stack = XLSTM(config(layers))
+    shaken(stack)
+    return stack.to(DEVICE)
+
+
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerators, "_on_gpu", lambda x: True)
 
@@ -242,9 +260,7 @@ def test_a_stack_uses_them_and_equals_itself(
     monkeypatch: pytest.MonkeyPatch, segment: Tensor | None
 ) -> None:
     """Outputs, gradients and the state, and that gradient steps and windows follow each other."""
-    stack = XLSTM(config(layers=2))
-    shaken(stack)
-    stack.to(DEVICE)
+    stack = shaken_stack(layers=2)
     x = torch.randn(BATCH, 20, WIDTH, device=DEVICE, requires_grad=True)
     starts = None
     if segment is not None:
@@ -259,14 +275,33 @@ def test_a_stack_uses_them_and_equals_itself(
     monkeypatch.setenv(accelerators.SWITCH, "off")
     want = run()
     on_a_gpu(monkeypatch)
-    assert_same = torch.testing.assert_close
     for a, b in zip(run(), want, strict=True):
         assert torch.equal(a, b)  # still off
     monkeypatch.delenv(accelerators.SWITCH)
-    for a, b in zip(run(), want, strict=True):
-        # On a GPU sums are in another order; weights this far from their start make much of it.
-        close = 1e-3 if DEVICE == "cuda" else 1e-4
-        assert_same(a, b, atol=close * (b.abs().max().item() + 1e-3), rtol=0)
+    close_for_their_size(run(), want)
+
+
+@pytest.mark.parametrize("surrounded", [True, False])
+def test_reads_of_some_tokens_are_those_of_all(
+    monkeypatch: pytest.MonkeyPatch, surrounded: bool
+) -> None:
+    """With the kernels around the memory, and with the window's alone."""
+    on_a_gpu(monkeypatch)
+    if not surrounded:
+        monkeypatch.setattr(mlstm_block, "mlstm_surroundings", lambda *_: None)
+    stack = shaken_stack(layers=2)
+    x = torch.randn(BATCH, 20, WIDTH, device=DEVICE, requires_grad=True)
+    starts = torch.diff(segment_of(20), prepend=torch.zeros_like(segment_of(20)[:, :1])).bool()
+    reads = slice(1, None, 3)
+
+    def run(*reads: slice) -> list[Tensor]:
+        hidden, state = stack(x, starts, None, True, *reads)
+        hidden = hidden if reads else hidden[:, 1::3]
+        grads = torch.autograd.grad(weighted([hidden, state["1.C"]]), [x, *stack.parameters()])
+        return [hidden, *state.values(), *grads]
+
+    for a, b in zip(run(reads), run(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5 * (b.abs().max().item() + 1e-3), rtol=0)
 
 
 def test_who_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,16 +330,13 @@ def test_compiled_as_a_whole(monkeypatch: pytest.MonkeyPatch, layer: MLSTMLayer)
         operators.extend(str(node.target) for node in graph.graph.nodes)
         return torch._dynamo.lookup_backend("aot_eager")(graph, _)
 
-    stack = XLSTM(config())
-    shaken(stack)
-    stack.to(DEVICE)
+    stack = shaken_stack(layers=1)
     x = torch.randn(BATCH, 20, WIDTH, device=DEVICE, requires_grad=True)
     want = torch.autograd.grad(stack(x)[0].square().sum(), [x, *stack.parameters()])
     compiled = torch.compile(stack, backend=backend, fullgraph=True)
     got = torch.autograd.grad(compiled(x)[0].square().sum(), [x, *stack.parameters()])
     assert any("lram.mlstm_inputs" in name for name in operators)
-    for a, b in zip(got, want, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    close_for_their_size(got, want)
 
 
 LAUNCH = """

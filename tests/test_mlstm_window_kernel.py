@@ -18,7 +18,7 @@ from lram_core.testing import roughened
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH, HEADS, SIZE = 2, 3, 20
-CLOSE = {"atol": 1e-4, "rtol": 1e-4} if DEVICE == "cuda" else {"atol": 2e-5, "rtol": 2e-5}
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}  # of gradients up to 100; the reference is as far from float64
 
 
 def drawn(length: int) -> tuple[list[torch.Tensor], CellState]:
@@ -141,4 +141,4 @@ for state, starts in ((None, segment), (memory, None)):
 
 
 def test_they_compile_for_an_h200_without_one(tmp_path: Path) -> None:
-    assert compiled_kernels(LAUNCH, tmp_path) == ["_forward", "_backward"] * 2
+    assert compiled_kernels(LAUNCH, tmp_path) == ["window_forward", "window_backward"] * 2

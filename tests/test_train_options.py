@@ -56,8 +56,7 @@ def gradients(
     model, average = (
         JointModel.create({d.name: d.shape(config) for d in domains}) for _ in range(2)
     )
-    for domain in domains:
-        set_input_norms(model.select(domain.name), domain.arrays)
+    set_input_norms(model, domains)
     trainee = Trainee(
         model,
         average,

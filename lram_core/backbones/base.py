@@ -30,6 +30,7 @@ class Backbone(nn.Module):
         reset_mask: Tensor | None = None,
         state: State | None = None,
         want_state: bool = True,
+        reads: slice | None = None,
     ) -> tuple[Tensor, State]:
         """Run S tokens from ``state``: training and prefill.
 
@@ -40,9 +41,12 @@ class Backbone(nn.Module):
             state: state before the first token; None for the initial one.
             want_state: False where nothing follows, as in training on windows that stand alone:
                 the state is not computed.
+            reads: the R tokens whose hidden state is wanted, as in ``tokens[:, reads]``; None for
+                all S. Of the others the last block computes only what later tokens, or the state,
+                need.
 
         Returns:
-            Hidden (B, S, d_model) and the state after the last token, empty if not wanted.
+            Hidden (B, R, d_model) and the state after the last token, empty if not wanted.
         """
         raise NotImplementedError
 

@@ -80,9 +80,18 @@ class Mixer(nn.Module):
         nn.init.uniform_(self.dt_proj.weight, -(config.dt_rank**-0.5), config.dt_rank**-0.5)
 
     def forward(
-        self, x: Tensor, past: Tensor, ssm: Tensor, segment: Tensor | None
+        self,
+        x: Tensor,
+        past: Tensor,
+        ssm: Tensor,
+        segment: Tensor | None,
+        reads: slice | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        x, z = self.in_proj(x).chunk(2, dim=-1)
+        if reads is None:
+            x, z = self.in_proj(x).chunk(2, dim=-1)
+        else:
+            w_x, w_z = self.in_proj.weight.chunk(2)
+            x, z = F.linear(x, w_x), F.linear(x[:, reads], w_z)
         x, past = causal_conv(self.conv1d, x, past, segment)
         x = F.silu(x)
         rank = self.config.dt_rank
@@ -101,6 +110,8 @@ class Mixer(nn.Module):
                 segment,
                 self.config.chunk_size,
             )
+            if reads is not None:
+                x, y = x[:, reads], y[:, reads]
             y = torch.addcmul(y, x, self.D)
         return self.out_proj(y * F.silu(z)), past, ssm
 
@@ -114,10 +125,15 @@ class Block(nn.Module):
         self.mixer = Mixer(config)
 
     def forward(
-        self, x: Tensor, past: Tensor, ssm: Tensor, segment: Tensor | None
+        self,
+        x: Tensor,
+        past: Tensor,
+        ssm: Tensor,
+        segment: Tensor | None,
+        reads: slice | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y, past, ssm = self.mixer(self.norm(x), past, ssm, segment)
-        return x + y, past, ssm
+        y, past, ssm = self.mixer(self.norm(x), past, ssm, segment, reads)
+        return (x if reads is None else x[:, reads]) + y, past, ssm
 
 
 class Mamba(Backbone):
@@ -149,6 +165,7 @@ class Mamba(Backbone):
         reset_mask: Tensor | None = None,
         state: State | None = None,
         want_state: bool = True,
+        reads: slice | None = None,
     ) -> tuple[Tensor, State]:
         if state is None:
             state = self.init_state(tokens.shape[0], tokens.device)
@@ -156,7 +173,11 @@ class Mamba(Backbone):
         new: State = {}
         x = tokens
         for layer, block in enumerate(self.layers):
-            x, past, ssm = block(x, state[f"{layer}.conv"], state[f"{layer}.ssm"], segment)
+            last = reads is not None and layer == len(self.layers) - 1
+            x, past, ssm = block(
+                *(x, state[f"{layer}.conv"], state[f"{layer}.ssm"], segment),
+                *([reads] if last else []),
+            )
             new[f"{layer}.conv"], new[f"{layer}.ssm"] = past, ssm
         return self.norm_f(x), new if want_state else {}
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lram_core.accelerators import mlstm_surroundings, mlstm_window
+from lram_core.accelerators import kernels_for, mlstm_surroundings, mlstm_window
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
 from lram_core.mlstm import CellState, mlstm_chunk
@@ -43,6 +43,7 @@ class Cell(nn.Module):
         state: CellState | None,
         segment: Tensor | None,
         want_state: bool = True,
+        reads: slice | None = None,
     ) -> tuple[Tensor, CellState | None]:
         # Gates and memory stay in float32 even under autocast: in bfloat16 the stabiliser rounds
         # and the error grows with the episode.
@@ -51,8 +52,8 @@ class Cell(nn.Module):
             i, f = self._gates(q.to(dtype), k.to(dtype), v.to(dtype))
             heads = (self.config.num_heads, self.config.head_size)
             q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
-            reads, state = self.read(q, k, v, i, f, state, segment, want_state)
-            return self.outnorm(reads.transpose(1, 2).flatten(-2)), state
+            read, state = self.read(q, k, v, i, f, state, segment, want_state, reads)
+            return self.outnorm(read.transpose(1, 2).flatten(-2)), state
 
     def read(
         self,
@@ -64,18 +65,21 @@ class Cell(nn.Module):
         state: CellState | None,
         segment: Tensor | None,
         want_state: bool,
+        reads: slice | None = None,
     ) -> tuple[Tensor, CellState | None]:
         """Advance the memory chunk by chunk, see :func:`lram_core.mlstm.mlstm_chunk`.
 
-        q, k, v may have rows of zeros after the last token, and the reads may.
+        q, k, v may have rows of zeros after the last token, and what is returned may, unless
+        ``reads`` says which of the tokens' reads are wanted.
         """
         length = i.shape[2]
-        reads = []
+        found = []
         chunk, size, rows = mlstm_chunk, self.config.chunk_size, length
         if (window := mlstm_window(i, length)) is not None:
             (chunk, size), rows = window, q.shape[2]
         else:
             q, k, v = q.to(i.dtype), k.to(i.dtype), v.to(i.dtype)
+        places = range(rows) if reads is None else range(length)[reads]
         for start in range(0, length, size):
             # Rows of zeros after the last token, where there are any, go with the last chunk.
             part = slice(start, start + size if start + size < length else rows)
@@ -83,12 +87,14 @@ class Cell(nn.Module):
             if segment is not None:
                 before = segment[:, start - 1 : start] if start else 0
                 seg = segment[:, part] - before
+            wanted = [] if reads is None or window else [_within(places, part)]
             read, state = chunk(
                 q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
-                state, seg, want_state or start + size < length,
+                state, seg, want_state or start + size < length, *wanted,
             )  # fmt: skip
-            reads.append(read)
-        return torch.cat(reads, dim=2) if len(reads) > 1 else reads[0], state
+            found.append(read)
+        read = torch.cat(found, dim=2) if len(found) > 1 else found[0]
+        return read if reads is None or window is None else read[:, :, :length][:, :, reads], state
 
     def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return input and forget gate pre-activations (B, NH, S) in one product per input.
@@ -100,6 +106,12 @@ class Cell(nn.Module):
         gates = gates + F.linear(k, weights[1]) + F.linear(v, weights[2])
         i, f = gates.transpose(1, 2).chunk(2, dim=1)
         return i, f
+
+
+def _within(places: range, part: slice) -> slice:
+    """Return which of a part's tokens are at some places of the whole, counted from its first."""
+    inside = [place - part.start for place in places if part.start <= place < part.stop]
+    return slice(inside[0], inside[-1] + 1, places.step) if inside else slice(0)
 
 
 class MLSTMLayer(nn.Module):
@@ -140,19 +152,26 @@ class MLSTMLayer(nn.Module):
         state: CellState | None,
         segment: Tensor | None,
         want_state: bool = True,
+        reads: slice | None = None,
     ) -> tuple[Tensor, Tensor, CellState | None]:
-        u = self.proj_up(x)
         cell = self.mlstm_cell
-        heads = cell.config.num_heads
-        if (kernels := mlstm_surroundings(u, self.learnable_skip, heads)) is not None:
-            return self._fused(u, past, state, segment, want_state, *kernels)
-        x, z = u.chunk(2, dim=-1)
+        if reads is None or kernels_for(x):
+            u = self.proj_up(x)
+            heads = cell.config.num_heads
+            if (kernels := mlstm_surroundings(u, self.learnable_skip, heads)) is not None:
+                return self._fused(u, past, state, segment, want_state, reads, *kernels)
+            x, z = u.chunk(2, dim=-1)
+            z = z if reads is None else z[:, reads]
+        else:
+            w_x, w_z = self.proj_up.weight.chunk(2)
+            x, z = F.linear(x, w_x), F.linear(x[:, reads], w_z)
         if past is None:
             past = self.learnable_skip.new_zeros(len(x), CONV_WIDTH - 1, x.shape[-1])
         conv, past = self.conv1d(x, past, segment)
         conv = F.silu(conv)
         q, k, v = self.q_proj(conv), self.k_proj(conv), self.v_proj(x)
-        read, state = cell(q, k, v, state, segment, want_state)
+        read, state = cell(q, k, v, state, segment, want_state, reads)
+        conv = conv if reads is None else conv[:, reads]
         return self.proj_down((read + self.learnable_skip * conv) * F.silu(z)), past, state
 
     def _fused(
@@ -162,13 +181,16 @@ class MLSTMLayer(nn.Module):
         state: CellState | None,
         segment: Tensor | None,
         want_state: bool,
+        reads: slice | None,
         mlstm_inputs: Callable[..., Any],
         mlstm_output: Callable[..., Tensor],
     ) -> tuple[Tensor, Tensor, CellState | None]:
         """As :meth:`forward`, by kernels; no gradient goes through ``past``, old or new."""
         cell = self.mlstm_cell
         with torch.no_grad():
-            new_past = u[:, 1 - CONV_WIDTH :, : u.shape[-1] // 2].to(cell.igate.weight.dtype)
+            # A copy, as a view would keep all of u, and torch.compile would seek its gradient.
+            new_past = u[:, 1 - CONV_WIDTH :, : u.shape[-1] // 2]
+            new_past = new_past.to(cell.igate.weight.dtype, copy=True)
             if segment is not None:
                 kept = segment[:, 1 - CONV_WIDTH :] == segment[:, -1:]
                 new_past = new_past * kept.unsqueeze(-1)
@@ -181,14 +203,14 @@ class MLSTMLayer(nn.Module):
                 cell.config.num_heads,
             )
             i, f = inputs.gates.chunk(2, dim=1)
-            reads, state = cell.read(
+            read, state = cell.read(
                 *(inputs.q, inputs.k, inputs.v, i, f, state, segment, want_state)
             )
             out = mlstm_output(
-                *(reads.to(u.dtype), cell.outnorm.weight, self.learnable_skip),
+                *(read.to(u.dtype), cell.outnorm.weight, self.learnable_skip),
                 *(inputs.conv, u, inputs.link),
             )
-        return self.proj_down(out), new_past, state
+        return self.proj_down(out if reads is None else out[:, reads]), new_past, state
 
 
 class MLSTMBlock(nn.Module):
@@ -210,11 +232,17 @@ class MLSTMBlock(nn.Module):
         }
 
     def forward(
-        self, x: Tensor, state: State | None, segment: Tensor | None, want_state: bool = True
+        self,
+        x: Tensor,
+        state: State | None,
+        segment: Tensor | None,
+        want_state: bool = True,
+        reads: slice | None = None,
     ) -> tuple[Tensor, State]:
         """As the stack's, of one block; ``state`` is None at an episode's start."""
         past = cell = None
         if state is not None:
             past, cell = state["conv"], CellState(state["C"], state["n"], state["m"])
-        y, past, cell = self.xlstm(self.xlstm_norm(x), past, cell, segment, want_state)
+        y, past, cell = self.xlstm(self.xlstm_norm(x), past, cell, segment, want_state, reads)
+        x = x if reads is None else x[:, reads]
         return x + y, {} if cell is None else {"conv": past, **cell._asdict()}

@@ -102,7 +102,12 @@ class SLSTMLayer(nn.Module):
         self.group_norm = ResidualNorm(size, heads)
 
     def forward(
-        self, x: Tensor, past: Tensor, state: ScalarState, segment: Tensor | None
+        self,
+        x: Tensor,
+        past: Tensor,
+        state: ScalarState,
+        segment: Tensor | None,
+        reads: slice | None = None,
     ) -> tuple[Tensor, Tensor, ScalarState]:
         conv, past = self.conv1d(x, past, segment)
         conv = F.silu(conv)
@@ -110,7 +115,7 @@ class SLSTMLayer(nn.Module):
         # and `igate` is the forget gate.
         gates = (self.fgate(conv), self.igate(conv), self.zgate(x), self.ogate(x))
         read, state = self.slstm_cell(torch.stack(gates, dim=-2), state, segment)
-        return self.group_norm(read), past, state
+        return self.group_norm(read if reads is None else read[:, reads]), past, state
 
 
 class GatedFFN(nn.Module):
@@ -158,7 +163,12 @@ class SLSTMBlock(nn.Module):
         cell.slstm_cell.reset_parameters(layer / max(1, config.num_layers - 1))
 
     def forward(
-        self, x: Tensor, state: State | None, segment: Tensor | None, want_state: bool = True
+        self,
+        x: Tensor,
+        state: State | None,
+        segment: Tensor | None,
+        want_state: bool = True,
+        reads: slice | None = None,
     ) -> tuple[Tensor, State]:
         """As the stack's, of one block; ``state`` is None at an episode's start."""
         if state is None:
@@ -168,7 +178,7 @@ class SLSTMBlock(nn.Module):
                 for name, shape in self.state_shapes.items()
             }
         cell = ScalarState(*(state[name] for name in ScalarState._fields))
-        y, past, cell = self.xlstm(self.xlstm_norm(x), state["conv"], cell, segment)
-        x = x + y
+        y, past, cell = self.xlstm(self.xlstm_norm(x), state["conv"], cell, segment, reads)
+        x = y + (x if reads is None else x[:, reads])
         x = x + self.ffn(self.ffn_norm(x))
         return x, {"conv": past, **cell._asdict()} if want_state else {}

@@ -83,22 +83,38 @@ class Block(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(
-        self, x: Tensor, old: tuple[Tensor, Tensor] | None, visible: Tensor
+        self,
+        x: Tensor,
+        old: tuple[Tensor, Tensor] | None,
+        visible: Tensor,
+        reads: slice | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run S tokens, which see some of the ``old`` keys and values (B, NH, W, DH) and theirs.
 
-        x (B, S, D), visible (B, 1, S, W + S) bool → x, and the tokens' keys and values.
+        x (B, S, D), visible (B, 1, R, W + S) bool → x (B, R, D), and the keys and values of all S.
+        ``reads`` as the stack's.
         """
-        q, k, v = self.project(x)
+        q, k, v = self.project(x, reads)
         keys, values = k, v
         if old is not None:
             keys, values = (torch.cat([a.to(b), b], 2) for a, b in zip(old, (k, v), strict=True))
         read = F.scaled_dot_product_attention(q, keys, values, attn_mask=visible)
-        return self.finish(x, read), k, v
+        return self.finish(x if reads is None else x[:, reads], read), k, v
 
-    def project(self, x: Tensor) -> list[Tensor]:
-        """x (B, S, D) → queries, keys, values (B, NH, S, DH)."""
-        parts = self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
+    def project(self, x: Tensor, reads: slice | None = None) -> list[Tensor]:
+        """x (B, S, D) → queries (B, NH, R, DH) of those read, keys, values (B, NH, S, DH)."""
+        x = self.attention_norm(x)
+        if reads is None:
+            parts = self.qkv(x).chunk(3, dim=-1)
+        else:
+            size = x.shape[-1]
+            (w_q, w_kv), (b_q, b_kv) = (
+                p.split([size, 2 * size]) for p in (self.qkv.weight, self.qkv.bias)
+            )
+            parts = (
+                F.linear(x[:, reads], w_q, b_q),
+                *F.linear(x, w_kv, b_kv).chunk(2, dim=-1),
+            )
         return [part.unflatten(-1, self.heads).transpose(1, 2) for part in parts]
 
     def finish(self, x: Tensor, read: Tensor) -> Tensor:
@@ -141,6 +157,7 @@ class Transformer(Backbone):
         reset_mask: Tensor | None = None,
         state: State | None = None,
         want_state: bool = True,
+        reads: slice | None = None,
     ) -> tuple[Tensor, State]:
         fresh = state is None  # nothing is cached: nothing of it is attended to
         if state is None:
@@ -158,7 +175,10 @@ class Transformer(Backbone):
         x = self._placed(tokens, numbers)
         for layer, block in enumerate(self.blocks):
             old = None if fresh else (state[f"{layer}.k"], state[f"{layer}.v"])
-            x, k, v = block(x, old, visible)
+            if reads is not None and layer == len(self.blocks) - 1:
+                x, k, v = block(x, old, visible[:, :, reads], reads)
+            else:
+                x, k, v = block(x, old, visible)
             if want_state:
                 new[f"{layer}.k"] = refilled(state[f"{layer}.k"], k, numbers)
                 new[f"{layer}.v"] = refilled(state[f"{layer}.v"], v, numbers)

@@ -112,6 +112,7 @@ class XLSTM(Backbone):
         reset_mask: Tensor | None = None,
         state: State | None = None,
         want_state: bool = True,
+        reads: slice | None = None,
     ) -> tuple[Tensor, State]:
         segment = segments(reset_mask)
         new: State = {}
@@ -119,6 +120,7 @@ class XLSTM(Backbone):
         for layer, block in enumerate(self.blocks):
             names = block.state_shapes
             before = None if state is None else {n: state[f"{layer}.{n}"] for n in names}  # type: ignore[union-attr]
-            x, after = block(x, before, segment, want_state)
+            last = reads is not None and layer == len(self.blocks) - 1
+            x, after = block(x, before, segment, want_state, *([reads] if last else []))
             new.update({f"{layer}.{name}": value for name, value in after.items()})
         return self.post_blocks_norm(x), new

@@ -1,11 +1,16 @@
 """The mLSTM over the tokens of a control tick, as one kernel that updates the memory in place.
 
-A program owns some columns of one head's matrix memory: it reads them once, takes the reads of all
-tokens from them and writes them back, which is the least traffic there can be. Gates and
-normalisers are small; every program of a head works them out for itself.
+A program owns some columns of one head's matrix memory. It reads all of them at once, so that
+enough bytes are on their way, advances them token by token in registers and writes them back,
+which is the least traffic there can be. Gates and normalisers are small; every program of a head
+works them out for itself.
 
-The arithmetic is that of :func:`lram_core.mlstm.mlstm_chunk`, in float32.
+The arithmetic is the recurrence that :func:`lram_core.mlstm.mlstm_chunk` is the parallel form of,
+in float32.
 """
+
+# mypy: disable-error-code="assignment, var-annotated"
+# Tuples grow in a kernel's unrolled loops.
 
 from __future__ import annotations
 
@@ -19,9 +24,11 @@ from torch import Tensor
 from lram_core.mlstm import EPS, CellState
 
 MAX_TOKENS = 4
-_ROWS = 32  # of the memory handled at a time
-_COLUMNS = (64, 32, 16)
-_ENOUGH_PROGRAMS = 128
+_ROWS = 128  # of a tile
+_COLUMNS = (64, 32, 16, 8)  # 8 fill a sector of memory
+_PROGRAM_CELLS = 10240  # of the memory, in registers: 40 a thread
+_REGISTERS = 128  # a thread: two programs of eight warps a multiprocessor
+_PROGRAMS = 128  # for 132 multiprocessors
 
 
 class FusedMLSTM:
@@ -33,6 +40,8 @@ class FusedMLSTM:
     Args:
         active: (B,) bool, read at each call: where it is False the memory stays as it was, and
             reads, ``n`` and ``m`` are of no meaning. None: all are active.
+
+    The gates may be partial sums (B, NH, S, P), to be added up.
     """
 
     def __init__(self, active: Tensor | None = None) -> None:
@@ -56,29 +65,37 @@ class FusedMLSTM:
         q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
         reads = q.new_empty(batch, tokens, heads, size).transpose(1, 2)
         n, m = torch.empty_like(state.n), torch.empty_like(state.m)
+        i, f = (
+            (gate if gate.ndim == 4 else gate.unsqueeze(-1)) for gate in (input_gate, forget_gate)
+        )
         columns = _columns(batch * heads, size)
+        rows = min(_ROWS, triton.next_power_of_2(size))
         _advance[(batch * heads, triton.cdiv(size, columns))](
-            *(q, k, v, input_gate, forget_gate, reads),
+            *(q, k, v, i, f, reads),
             *(state.C, state.n, state.m, n, m),
             *(None if segment is None else segment.contiguous(), self._active),
             *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3]),
-            *(*input_gate.stride(), *forget_gate.stride(), *reads.stride()[:3]),
+            *(*i.stride(), *f.stride(), *reads.stride()[:3]),
             heads=heads,
             size=size,
             tokens=tokens,
-            padded=triton.next_power_of_2(tokens),
-            rows=_ROWS,
+            parts=i.shape[-1],
+            padded_parts=triton.next_power_of_2(i.shape[-1]),
+            rows=rows,
             columns=columns,
             scale=1 / math.sqrt(size),
             eps=EPS,
+            num_warps=8 if rows == _ROWS else 4,
+            maxnreg=_REGISTERS,
         )
         return reads, CellState(C=state.C, n=n, m=m)
 
 
 def _columns(heads: int, size: int) -> int:
-    """The widest tile that still gives a large GPU enough programs."""
+    """The widest tile that fits a program and still gives a large GPU enough programs."""
     for columns in _COLUMNS:
-        if heads * triton.cdiv(size, columns) >= _ENOUGH_PROGRAMS:
+        enough = heads * triton.cdiv(size, columns) >= _PROGRAMS
+        if enough and size * columns <= _PROGRAM_CELLS:
             return columns
     return _COLUMNS[-1]
 
@@ -110,16 +127,19 @@ def _advance(  # type: ignore[no-untyped-def]
     i_b,
     i_h,
     i_s,
+    i_p,
     f_b,
     f_h,
     f_s,
+    f_p,
     r_b,
     r_h,
     r_s,
     heads: tl.constexpr,
     size: tl.constexpr,
     tokens: tl.constexpr,
-    padded: tl.constexpr,
+    parts: tl.constexpr,
+    padded_parts: tl.constexpr,
     rows: tl.constexpr,
     columns: tl.constexpr,
     scale: tl.constexpr,
@@ -129,81 +149,94 @@ def _advance(  # type: ignore[no-untyped-def]
     b = head // heads
     h = head % heads
     tile = tl.program_id(1)
-    token = tl.arange(0, padded)
-    real = token < tokens
     column = tile * columns + tl.arange(0, columns)
     inside = column < size
+    part = tl.arange(0, padded_parts)
+    counted = part < parts
+    chunks: tl.constexpr = (size + rows - 1) // rows
 
-    # What each token, and the old state, weigh in each read and in the new state.
-    i = tl.load(i_at + b * i_b + h * i_h + token * i_s, mask=real, other=0.0)
-    f = tl.load(f_at + b * f_b + h * f_h + token * f_s, mask=real, other=0.0)
-    old_m = tl.load(m_at + head)
-    # log(sigmoid(f)) with log1p(x) = log(1 + x) + what rounding 1 + x lost: gates near 1 would
-    # otherwise drift over an episode.
-    x = tl.exp(-tl.abs(f))
-    log_f = tl.minimum(f, 0.0) - (tl.log(1.0 + x) - ((1.0 + x) - 1.0 - x) / (1.0 + x))
-    visible = token[:, None] >= token[None, :]
-    decay = tl.sum(tl.where(visible, log_f[None, :], 0.0), axis=1)
-    log_inter = decay + old_m
-    if segment_at is not None:
-        segment = tl.load(segment_at + b * tokens + token, mask=real, other=-1)
-        visible = visible & (segment[:, None] == segment[None, :])
-        log_inter = tl.where(segment > 0, float("-inf"), log_inter)
-    log_intra = decay[:, None] - decay[None, :] + i[None, :]
-    log_intra = tl.where(visible, log_intra, float("-inf"))
-    m = tl.maximum(tl.max(log_intra, axis=1), log_inter)
-    inter = tl.exp(log_inter - m)
-    intra = tl.exp(log_intra - m[:, None])
-    last = token == tokens - 1
-    kept = tl.sum(tl.where(last, inter, 0.0), axis=0)
-    written = tl.sum(tl.where(last[:, None], intra, 0.0), axis=0)
-
+    # All loads come first: a compiler moves none of them past a sum or a store.
+    memory_at = C_at + head.to(tl.int64) * size * size + column[None, :]
+    Cs = ()
+    ns = ()
+    for c in tl.static_range(chunks):
+        row = c * rows + tl.arange(0, rows)
+        known = row < size
+        whole = known[:, None] & inside[None, :]
+        Cs += (tl.load(memory_at + row[:, None] * size, mask=whole, other=0.0),)
+        ns += (tl.load(n_at + head * size + row, mask=known, other=0.0),)
+    m = tl.load(m_at + head)
     active = True
     if active_at is not None:
         active = tl.load(active_at + b) != 0
+    i_parts = ()
+    f_parts = ()
+    segments = ()
+    vs = ()
+    for t in tl.static_range(tokens):
+        i_place = i_at + b * i_b + h * i_h + t * i_s + part * i_p
+        f_place = f_at + b * f_b + h * f_h + t * f_s + part * f_p
+        i_parts += (tl.load(i_place, mask=counted, other=0.0),)
+        f_parts += (tl.load(f_place, mask=counted, other=0.0),)
+        v_place = v_at + b * v_b + h * v_h + t * v_s + column
+        vs += (tl.load(v_place, mask=inside, other=0.0),)
+        if segment_at is not None:
+            segments += (tl.load(segment_at + b * tokens + t),)
 
-    cell = real[:, None] & inside[None, :]
-    v = tl.load(
-        v_at + b * v_b + h * v_h + token[:, None] * v_s + column[None, :], mask=cell, other=0.0
-    )
-    # Summed over the rows after the loop: a sum takes a barrier.
-    memories = tl.zeros((padded, rows, columns), dtype=tl.float32)
-    scores = tl.zeros((padded, padded, rows), dtype=tl.float32)
-    overlaps = tl.zeros((padded, rows), dtype=tl.float32)
-    for start in range(0, size, rows):
-        row = start + tl.arange(0, rows)
+    # How much of the memory a token keeps, how much of itself it writes.
+    keeps = ()
+    writes = ()
+    floors = ()
+    for t in tl.static_range(tokens):
+        i = tl.sum(i_parts[t], axis=0)
+        f = tl.sum(f_parts[t], axis=0)
+        # log(sigmoid(f)) with log1p(x) = log(1 + x) + what rounding 1 + x lost: gates near 1 would
+        # otherwise drift over an episode.
+        x = tl.exp(-tl.abs(f))
+        log_keep = tl.minimum(f, 0.0) - (tl.log(1.0 + x) - ((1.0 + x) - 1.0 - x) / (1.0 + x)) + m
+        if segment_at is not None:
+            before = 0
+            if t > 0:
+                before = segments[t - 1]
+            log_keep = tl.where(segments[t] == before, log_keep, float("-inf"))
+        m = tl.maximum(log_keep, i)
+        keeps += (tl.exp(log_keep - m),)
+        writes += (tl.exp(i - m),)
+        floors += (tl.exp(-m),)
+
+    memories = ()
+    overlaps = ()
+    for t in tl.static_range(tokens):
+        memory = tl.zeros((rows, columns), dtype=tl.float32)
+        overlap = tl.zeros((rows,), dtype=tl.float32)
+        new_Cs = ()
+        new_ns = ()
+        for c in tl.static_range(chunks):
+            row = c * rows + tl.arange(0, rows)
+            known = row < size
+            q = tl.load(q_at + b * q_b + h * q_h + t * q_s + row, mask=known, other=0.0)
+            k = tl.load(k_at + b * k_b + h * k_h + t * k_s + row, mask=known, other=0.0)
+            share = k * scale * writes[t]
+            C = keeps[t] * Cs[c] + share[:, None] * vs[t][None, :]
+            n = keeps[t] * ns[c] + share
+            memory += q[:, None] * C
+            overlap += q * n
+            new_Cs += (C,)
+            new_ns += (n,)
+        Cs = new_Cs
+        ns = new_ns
+        memories += (memory,)
+        overlaps += (overlap,)
+
+    for c in tl.static_range(chunks):
+        row = c * rows + tl.arange(0, rows)
         known = row < size
-        here = real[:, None] & known[None, :]
-        q = tl.load(
-            q_at + b * q_b + h * q_h + token[:, None] * q_s + row[None, :], mask=here, other=0.0
-        )
-        k = tl.load(
-            k_at + b * k_b + h * k_h + token[:, None] * k_s + row[None, :], mask=here, other=0.0
-        )
-        k = k * scale
-        n = tl.load(n_at + head * size + row, mask=known, other=0.0)
-        block = C_at + head.to(tl.int64) * size * size + row[:, None] * size + column[None, :]
         whole = known[:, None] & inside[None, :]
-        C = tl.load(block, mask=whole, other=0.0)
-        memories += q[:, :, None] * C[None, :, :]
-        scores += q[:, None, :] * k[None, :, :]
-        overlaps += q * n[None, :]
-        share = written[:, None] * k
-        C = kept * C + tl.sum(share[:, :, None] * v[:, None, :], axis=0)
-        tl.store(block, C, mask=whole & active)
-        tl.store(
-            new_n_at + head * size + row,
-            kept * n + tl.sum(share, axis=0),
-            mask=known & (tile == 0),
-        )
-    weights = tl.sum(scores, axis=2) * intra
-    memory = inter[:, None] * tl.sum(memories, axis=1)
-    memory += tl.sum(weights[:, :, None] * v[None, :, :], axis=1)
-    overlap = inter * tl.sum(overlaps, axis=1) + tl.sum(weights, axis=1)
-    divisor = tl.maximum(tl.abs(overlap), tl.exp(-m)) + eps
-    tl.store(
-        reads_at + b * r_b + h * r_h + token[:, None] * r_s + column[None, :],
-        memory / divisor[:, None],
-        mask=cell,
-    )
-    tl.store(new_m_at + head, tl.sum(tl.where(last, m, 0.0), axis=0), mask=tile == 0)
+        tl.store(memory_at + row[:, None] * size, Cs[c], mask=whole & active)
+        tl.store(new_n_at + head * size + row, ns[c], mask=known & (tile == 0))
+    tl.store(new_m_at + head, m, mask=tile == 0)
+    for t in tl.static_range(tokens):
+        memory = tl.sum(memories[t], axis=0)
+        divisor = tl.maximum(tl.abs(tl.sum(overlaps[t], axis=0)), floors[t]) + eps
+        r_place = reads_at + b * r_b + h * r_h + t * r_s + column
+        tl.store(r_place, memory / divisor, mask=inside)

@@ -45,10 +45,10 @@ class Tiles(NamedTuple):
     programs: int = 0
 
 
-FORWARD = Tiles(rows=64, channels=64, warps=8, registers=128, span=512)
-CONV_GRADIENT = Tiles(rows=64, channels=32, warps=4)
-INPUTS_GRADIENT = Tiles(rows=64, channels=32, warps=4, programs=2560)
-WEIGHTS_GRADIENT = Tiles(rows=64, channels=64, warps=8, stages=2, programs=528)
+FORWARD = Tiles(rows=64, channels=64, warps=4, registers=128, span=512)
+CONV_GRADIENT = Tiles(rows=64, channels=64, warps=4, registers=128)
+INPUTS_GRADIENT = Tiles(rows=64, channels=32, warps=2, programs=2560)
+WEIGHTS_GRADIENT = Tiles(rows=64, channels=64, warps=4, stages=3, programs=528)
 
 
 class Inputs(NamedTuple):

@@ -179,13 +179,16 @@ def inputs_gradient(  # type: ignore[no-untyped-def]
         at = (sequence * inner * deep + s * size)[:, None] + across[None, :]
         gates = dgates_at + row[:, None] * (2 * heads) + gate[None, :]
         dgates = tl.load(gates, mask=real[:, None] & counted[None, :], other=0.0)
-        dx = tl.dot(tl.load(dv_at + at, mask=cell, other=0.0), wv, input_precision=precision)
+        # The large loads follow each other, as the products wait for theirs.
+        dv = tl.load(dv_at + at, mask=cell, other=0.0)
+        x = tl.load(u_at + row[:, None] * (2 * inner) + channel[None, :], mask=cell, other=0.0)
+        at = dy_at + row[:, None] * inner + channel[None, :]
+        dy = tl.load(at, mask=cell, other=0.0)
+        dx = tl.dot(dv, wv, input_precision=precision)
         dx = tl.dot(dgates.to(kind), of_x, dx, input_precision=precision)
 
-        at = u_at + row[:, None] * (2 * inner) + channel[None, :]
-        x = tl.load(at, mask=cell, other=0.0).to(tl.float32)
-        at = dy_at + row[:, None] * inner + channel[None, :]
-        dy = tl.load(at, mask=cell, other=0.0).to(tl.float32)
+        x = x.to(tl.float32)
+        dy = dy.to(tl.float32)
         sum_bias += _folded(dy, fold)
         sum_3 += _folded(dy * x, fold)
         from_y = tl.load(taps_at + 3 * inner + channel, mask=inside, other=0.0)[None, :] * dy

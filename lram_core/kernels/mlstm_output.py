@@ -30,8 +30,8 @@ class Tiles(NamedTuple):
     programs: int = 0
 
 
-FORWARD = Tiles(values=2048, warps=4)
-BACKWARD = Tiles(values=2048, warps=4, registers=128, programs=1056)
+FORWARD = Tiles(values=4096, warps=2)
+BACKWARD = Tiles(values=640, warps=1, programs=1188)
 
 
 def mlstm_output(

@@ -13,14 +13,16 @@ from typing import NamedTuple
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
+from lram_core.kernels.mlstm_window_backward import window_backward
+from lram_core.kernels.mlstm_window_forward import window_forward
 from lram_core.mlstm import EPS, CellState, next_state, written_weights
 
 MAX_TOKENS = 256
+_VECTOR = 8  # bfloat16 values of one load
 
 
 class Tiles(NamedTuple):
@@ -30,8 +32,8 @@ class Tiles(NamedTuple):
     warps: int
 
 
-FORWARD = Tiles(rows=8, warps=4)
-BACKWARD = Tiles(rows=16, warps=8)
+FORWARD = Tiles(rows=8, warps=2)
+BACKWARD = Tiles(rows=8, warps=2)
 
 
 def mlstm_window(
@@ -91,7 +93,7 @@ def _window(
     q, k, v = (x.contiguous().flatten(0, 1) for x in (q, k, v))
     scores = torch.bmm(q, k.transpose(1, 2))
     table, share, m, total = _outputs(scores, decay)
-    _forward[(batch * heads, triton.cdiv(deep, FORWARD.rows))](
+    window_forward[(batch * heads, triton.cdiv(deep, FORWARD.rows))](
         *(scores, decay.contiguous(), input_gate.contiguous(), log_inter.contiguous()),
         *(_contiguous(overlap), _contiguous(segment), table, share, m, total),
         **_sizes(decay, deep, size, FORWARD),
@@ -140,9 +142,11 @@ def _gradient(
     q, k, v, dreads = (x.contiguous().flatten(0, 1) for x in (q, k, v, dreads))
     dtable = torch.bmm(dreads, v.transpose(1, 2))
     dscores = torch.empty_like(dtable)
-    rows, columns, dinter = (torch.empty_like(m) for _ in range(3))
+    rows, dinter = torch.empty_like(m), torch.empty_like(m)
+    blocks = triton.cdiv(shape[2], BACKWARD.rows)
+    columns = m.new_empty(*m.shape[:2], blocks, m.shape[2])
     doverlap = torch.empty_like(dshare, memory_format=torch.contiguous_format)
-    _backward[(len(q),)](
+    window_backward[(len(q), blocks)](
         *(scores, dtable, decay.contiguous(), input_gate.contiguous(), log_inter.contiguous()),
         *(_contiguous(overlap), _contiguous(segment), m, total, dshare.contiguous()),
         *(dscores, rows, columns, dinter, doverlap),
@@ -150,6 +154,7 @@ def _gradient(
     )
     dq, dk = torch.bmm(dscores, k), torch.bmm(dscores.transpose(1, 2), q)
     dv = torch.bmm(table.transpose(1, 2), dreads)
+    columns = columns.sum(2)
     return dq.view(shape), dk.view(shape), dv.view(shape), rows - columns, columns, dinter, doverlap
 
 
@@ -179,147 +184,15 @@ def _contiguous(x: Tensor | None) -> Tensor | None:
 
 
 def _sizes(decay: Tensor, deep: int, size: int, tiles: Tiles) -> dict[str, int | float]:
+    unit = math.gcd(deep, _VECTOR)
     return {
         "length": decay.shape[2],
-        "deep": deep,
+        "units": deep // unit,
         "heads": decay.shape[1],
+        "unit": unit,
         "rows": tiles.rows,
         "num_warps": tiles.warps,
         "columns": max(16, triton.next_power_of_2(deep)),
         "scale": 1 / math.sqrt(size),
         "eps": EPS,
     }
-
-
-@triton.jit
-def _weights(  # type: ignore[no-untyped-def]
-    decay_at, input_at, segment_at, head, row, column, length, heads: tl.constexpr
-):
-    """Log weights of some rows of a head's table, and which of them count."""
-    at = head.to(tl.int64) * length
-    real = row < length
-    there = column < length
-    visible = real[:, None] & there[None, :] & (column[None, :] <= row[:, None])
-    if segment_at is not None:
-        own = (head // heads).to(tl.int64) * length
-        of_row = tl.load(segment_at + own + row, mask=real, other=-1)
-        of_column = tl.load(segment_at + own + column, mask=there, other=-2)
-        visible = visible & (of_row[:, None] == of_column[None, :])
-    of_row = tl.load(decay_at + at + row, mask=real, other=0.0)
-    of_column = tl.load(decay_at + at + column, mask=there, other=0.0)
-    entered = tl.load(input_at + at + column, mask=there, other=0.0)
-    log = of_row[:, None] - of_column[None, :] + entered[None, :]
-    return tl.where(visible, log, float("-inf")), visible, real, at
-
-
-@triton.jit
-def _forward(  # type: ignore[no-untyped-def]
-    scores_at,
-    decay_at,
-    input_at,
-    inter_at,
-    overlap_at,
-    segment_at,
-    table_at,
-    share_at,
-    m_at,
-    total_at,
-    length,
-    deep,
-    scale,
-    eps,
-    heads: tl.constexpr,
-    rows: tl.constexpr,
-    columns: tl.constexpr,
-):
-    head = tl.program_id(0)
-    row = tl.program_id(1) * rows + tl.arange(0, rows)
-    column = tl.arange(0, columns)
-    log, visible, real, at = _weights(
-        decay_at, input_at, segment_at, head, row, column, length, heads
-    )
-    log_inter = tl.load(inter_at + at + row, mask=real, other=0.0)
-    m = tl.maximum(tl.max(log, axis=1), log_inter)
-    inter = tl.exp(log_inter - m)
-    place = head.to(tl.int64) * deep + row
-    cell = place[:, None] * deep + column[None, :]
-    scores = tl.load(scores_at + cell, mask=visible, other=0.0).to(tl.float32)
-    weighted = scores * (tl.exp(log - m[:, None]) * scale)
-    total = tl.sum(weighted, axis=1)
-    if overlap_at is not None:
-        total += inter * tl.load(overlap_at + place, mask=real, other=0.0)
-    divisor = tl.maximum(tl.abs(total), tl.exp(-m)) + eps
-    there = row < deep
-    whole = there[:, None] & (column < deep)[None, :]
-    normed = weighted / divisor[:, None]
-    tl.store(table_at + cell, normed.to(table_at.dtype.element_ty), mask=whole)
-    tl.store(share_at + place, tl.where(real, inter / divisor, 0.0), mask=there)
-    tl.store(m_at + at + row, m, mask=real)
-    tl.store(total_at + at + row, total, mask=real)
-
-
-@triton.jit
-def _backward(  # type: ignore[no-untyped-def]
-    scores_at,
-    dtable_at,
-    decay_at,
-    input_at,
-    inter_at,
-    overlap_at,
-    segment_at,
-    m_at,
-    total_at,
-    dshare_at,
-    dscores_at,
-    rows_at,
-    columns_at,
-    dinter_at,
-    doverlap_at,
-    length,
-    deep,
-    scale,
-    eps,
-    heads: tl.constexpr,
-    rows: tl.constexpr,
-    columns: tl.constexpr,
-):
-    """One head; sums of the log weights' gradients along rows, and along columns."""
-    head = tl.program_id(0)
-    column = tl.arange(0, columns)
-    along = tl.zeros((columns,), dtype=tl.float32)
-    for first in range(0, deep, rows):
-        row = first + tl.arange(0, rows)
-        log, visible, real, at = _weights(
-            decay_at, input_at, segment_at, head, row, column, length, heads
-        )
-        log_inter = tl.load(inter_at + at + row, mask=real, other=0.0)
-        m = tl.load(m_at + at + row, mask=real, other=0.0)
-        total = tl.load(total_at + at + row, mask=real, other=1.0)
-        place = head.to(tl.int64) * deep + row
-        there = row < deep
-        dshare = tl.load(dshare_at + place, mask=real, other=0.0)
-        inter = tl.exp(log_inter - m)
-        least = tl.exp(-m)
-        divisor = tl.maximum(tl.abs(total), least) + eps
-        cell = place[:, None] * deep + column[None, :]
-        weights = tl.exp(log - m[:, None]) * scale
-        scores = tl.load(scores_at + cell, mask=visible, other=0.0).to(tl.float32)
-        dnormed = tl.load(dtable_at + cell, mask=visible, other=0.0).to(tl.float32)
-        weighted = scores * weights
-        ddivisor = tl.sum(dnormed * weighted, axis=1) + dshare * inter
-        ddivisor = -ddivisor / (divisor * divisor)
-        sign = tl.where(total > 0.0, 1.0, -1.0)
-        dtotal = tl.where(tl.abs(total) > least, sign * ddivisor, 0.0)
-        dweighted = tl.where(visible, dnormed / divisor[:, None] + dtotal[:, None], 0.0)
-        whole = there[:, None] & (column < deep)[None, :]
-        dscores = dweighted * weights
-        tl.store(dscores_at + cell, dscores.to(dscores_at.dtype.element_ty), mask=whole)
-        dlog = dweighted * weighted
-        along += tl.sum(dlog, axis=0)
-        tl.store(rows_at + at + row, tl.sum(dlog, axis=1), mask=real)
-        dinter = dshare / divisor
-        if overlap_at is not None:
-            dinter += dtotal * tl.load(overlap_at + place, mask=real, other=0.0)
-            tl.store(doverlap_at + place, tl.where(real, dtotal * inter, 0.0), mask=there)
-        tl.store(dinter_at + at + row, dinter * inter, mask=real)
-    tl.store(columns_at + head.to(tl.int64) * length + column, along, mask=column < length)

@@ -81,7 +81,7 @@ class StaticTick:
         self._active = torch.ones(slots, dtype=torch.bool, device=device) if flags else None
         self.state: State = self._model.init_state(slots, device)
         if device.type == "cuda":
-            use_kernels(self._model, self._active)
+            use_kernels(self._model, slots, self._active)
         self._stream = None
         if device.type == "cuda":
             # It does not wait for the default stream, on which all of the above was queued.
@@ -180,18 +180,24 @@ def advanced(
     return model.advance(model.tick_tokens(observation, to_go, last), state, in_place=True)
 
 
-def use_kernels(model: ActionModel, active: Tensor | None) -> None:
-    """Let fused kernels run the mLSTM blocks, their memories updated in place, where Triton is.
+def use_kernels(model: ActionModel, slots: int, active: Tensor | None) -> None:
+    """Let fused kernels run a tick of an xLSTM, its memories updated in place, where Triton is.
 
     Args:
         model: changed.
+        slots: N.
         active: (N,) bool, read at every tick: slots whose memory is to be updated; None for all.
     """
     if not isinstance(model.backbone, XLSTM) or importlib.util.find_spec("triton") is None:
         return
+    from lram_core.kernels.action_model import FusedHead, FusedNorm, FusedTokens
     from lram_core.kernels.mlstm_block import FusedBlock
 
     blocks = model.backbone.blocks
     for layer, block in enumerate(blocks):
         if isinstance(block, MLSTMBlock):
             blocks[layer] = FusedBlock(block, active)
+    model.backbone.post_blocks_norm = FusedNorm(model.backbone.post_blocks_norm)  # type: ignore[assignment]
+    model.head = FusedHead(model.head)  # type: ignore[assignment]
+    if FusedTokens.takes(model, slots):
+        model.tick_tokens = FusedTokens(model)  # type: ignore[method-assign]

@@ -222,6 +222,7 @@ def _train_command(training: dict[str, Any]) -> str:
         if name in changed:
             words += [f"--{name}", str(changed.pop(name))]
     words += ["--freeze-shared"] if changed.pop("freeze_shared", False) else []
+    words += ["--share-alike"] if changed.pop("share_alike", False) else []
     words += ["--out", training["out"]]
     return shlex.join([*words, *(f"{key}={json.dumps(v)}" for key, v in changed.items())])
 

@@ -113,6 +113,9 @@ def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Comma
     default=None,
 )
 @_option("freeze_shared", "With --init: train only each embodiment's own embedding and head.")
+@_option(
+    "share_alike", "Embodiments with the same fields share embedding, head and statistics, too."
+)
 @_option("mix", "What counts the same in training.")
 @_option("spread", "Spread each label over the bins beside it: standard deviation in bins.")
 @_option("seed")

@@ -55,6 +55,9 @@ class TrainConfig:
             that it does not have get embeddings, heads and statistics of their own.
         freeze_shared: do not train what embodiments share, see
             :class:`lram_core.joint_model.JointModel`.
+        share_alike: embodiments with the same observation and action fields share their embedding,
+            head and input statistics too. Their observation must tell which one it is of, where
+            that matters.
         mix: what counts the same, one of MIXES: every embodiment (inside it, every tick), every
             tick, every dataset or every task.
         ema: decay of the weights' running average, which is what the bundle gets; 0 for none.
@@ -94,6 +97,7 @@ class TrainConfig:
     optimizer: Literal["adamw", "muon"] = "muon"
     init: str = ""
     freeze_shared: bool = False
+    share_alike: bool = False
     mix: Mix = "embodiment"
     lr: Positive = 5e-3
     lr_end: NotNegative = 1e-6

@@ -156,6 +156,18 @@ def load_domains(
     ]
 
 
+def twins(domains: list[Domain], config: TrainConfig) -> dict[str, str]:
+    """Return embodiment name → an earlier one with the same fields; none, unless asked for."""
+    found: dict[str, str] = {}
+    if config.share_alike:
+        first: dict[Hashable, str] = {}
+        for domain in domains:
+            fields = domain.schema.observation, domain.schema.action
+            if first.setdefault(fields, domain.name) != domain.name:
+                found[domain.name] = first[fields]
+    return found
+
+
 def apportion(shares: list[float], total: int) -> list[int]:
     """Share ``total`` out in whole numbers, at least one each, as close to ``shares`` as that is.
 

@@ -26,6 +26,7 @@ class Origin:
         training: how it was trained.
         kept, new, dropped: embodiments that go on with their own weights and statistics, that
             begin with random ones on the shared backbone, and that are in the earlier bundle only.
+            A twin of one that goes on does so too.
     """
 
     bundle: Path
@@ -52,31 +53,38 @@ def start_from(model: JointModel, domains: list[Domain], bundle: Path) -> Origin
     theirs, ours = (_without_sizes(each.first) for each in (other, model))
     if theirs != ours:
         raise CommandError(f"{bundle} cannot be continued: it is {theirs}, this run is {ours}")
-    for domain in domains:
-        member = model.select(domain.name)
+    set_input_norms(model, domains)
+    owners = {domain.name: model.owner(domain.name) for domain in domains}
+    going_on: set[str] = set()
+    for domain in reversed(domains):  # of twins, the first one's weights are taken
         if domain.name in contracts:
             _check_layout(domain, contracts[domain.name], bundle)
+            member = model.select(domain.name)
             member.load_state_dict(other.select(domain.name).state_dict())
-        else:
-            set_input_norms(member, domain.arrays)
+            going_on.add(owners[domain.name])
     for name in SHARED:
         getattr(model.first, name).load_state_dict(getattr(other.first, name).state_dict())
     names = [domain.name for domain in domains]
     return Origin(
         bundle=bundle,
         training=dict(json.loads((bundle / CONFIG).read_text())["training"]),
-        kept=[name for name in names if name in contracts],
-        new=[name for name in names if name not in contracts],
+        kept=[name for name in names if owners[name] in going_on],
+        new=[name for name in names if owners[name] not in going_on],
         dropped=[name for name in contracts if name not in names],
     )
 
 
-def set_input_norms(model: ActionModel, arrays: TrainingArrays) -> None:
-    """Take the input statistics of the training data into the model."""
-    columns = model.others if model.config.pictures else None
-    model.observation_norm.set(arrays.observations, columns)
-    model.return_norm.set(arrays.returns_to_go.unsqueeze(-1))
-    model.reward_norm.set(arrays.rewards.unsqueeze(-1))
+def set_input_norms(model: JointModel, domains: list[Domain]) -> None:
+    """Take the input statistics of the training data into the model, of twins those of all."""
+    data: dict[str, list[TrainingArrays]] = {}
+    for domain in domains:
+        data.setdefault(model.owner(domain.name), []).append(domain.arrays)
+    for name, arrays in data.items():
+        member = model.select(name)
+        columns = member.others if member.config.pictures else None
+        member.observation_norm.set(*(each.observations for each in arrays), columns=columns)
+        member.return_norm.set(*(each.returns_to_go.unsqueeze(-1) for each in arrays))
+        member.reward_norm.set(*(each.rewards.unsqueeze(-1) for each in arrays))
 
 
 def freeze_shared(model: JointModel) -> None:

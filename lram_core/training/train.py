@@ -24,7 +24,7 @@ from lram_core.machine import machine_name
 from lram_core.training.card import SPLIT, model_card
 from lram_core.training.checkpoint import Trainee
 from lram_core.training.config import TrainConfig
-from lram_core.training.domains import Domain, load_domains
+from lram_core.training.domains import Domain, load_domains, twins
 from lram_core.training.memory import told_of_memory
 from lram_core.training.optimizers import learning_rate, make_optimizers, set_learning_rate
 from lram_core.training.parallel import (
@@ -115,11 +115,12 @@ class _Training:
         if rollouts:
             rollouts.check(self.contracts)
         self.shapes = {domain.name: domain.shape(config) for domain in self.domains}
-        model = JointModel.create(self.shapes).to(device)
+        self.twins = twins(self.domains, config)
+        model = self._new_model().to(device)
         self.origin = self._start(model)
         if config.freeze_shared:
             freeze_shared(model)
-        average = JointModel.create(self.shapes).to(device)
+        average = self._new_model().to(device)
         average.load_weights(model.weights())
         if processes.main:
             open_run(run, config, data, {d.name: d.schema for d in self.domains})
@@ -186,14 +187,17 @@ class _Training:
     def _start(self, model: JointModel) -> Origin | None:
         if self.config.init:
             return start_from(model, self.domains, Path(self.config.init))
-        for domain in self.domains:
-            set_input_norms(model.select(domain.name), domain.arrays)
+        set_input_norms(model, self.domains)
         return None
+
+    def _new_model(self) -> JointModel:
+        return JointModel.create(self.shapes, self.twins)
 
     def _introduction(self) -> list[str]:
         told = [self.origin.describe()] if self.origin else []
         if len(self.domains) > 1:
             told += [domain.describe() for domain in self.domains]
+            told += [f"{name} shares all with {other}" for name, other in self.twins.items()]
         if self.processes.count > 1:
             told.append(f"{self.processes.count} processes, {self.config.parallel}")
         return told
@@ -229,7 +233,7 @@ class _Training:
     def _whole_average(self) -> JointModel:
         """The running average as one model on the CPU; all processes must call it."""
         weights = {n: whole(v).detach().cpu() for n, v in self.trainee.average.weights().items()}
-        model = JointModel.create(self.shapes)
+        model = self._new_model()
         model.load_weights(weights)
         return model.eval()
 
