@@ -15,7 +15,7 @@ _PAST_OBSTACLES: dict[str, dict[str, str]] = {
         "hollowbox-goalwall": "pickplace shelf trashcan",
         "box-objectdoor": "pickplace push trashcan",
         "hollowbox-objectdoor": "pickplace push shelf trashcan",
-        "box-objectwall": "push",
+        "box-objectwall": "push trashcan",
         "hollowbox-objectwall": "pickplace trashcan",
         "plate-objectwall": "pickplace",
     },
@@ -26,7 +26,7 @@ _PAST_OBSTACLES: dict[str, dict[str, str]] = {
         "box-objectdoor": "pickplace push shelf trashcan",
         "hollowbox-objectdoor": "pickplace push shelf trashcan",
         "box-objectwall": "pickplace push",
-        "hollowbox-objectwall": "pickplace trashcan",
+        "hollowbox-objectwall": "pickplace push trashcan",
         "plate-objectwall": "pickplace",
     },
     "jaco": {
