@@ -115,7 +115,7 @@ class ComposuiteTask(RobosuiteTask):
 
     def __init__(self, name: str, suite: ComposuiteSuite) -> None:
         self.name = name
-        self.suite, self._claimed = suite.name, suite.splits["expert"]
+        self.suite, self._claimed = suite.name, suite.claimed
         self.arm, self.mode = suite.arm, "joint"
         self.observation_fields = suite.observation_fields
         self.action_fields = suite.action_fields
@@ -180,6 +180,11 @@ class ComposuiteSuite:
         )
 
     @property
+    def claimed(self) -> tuple[str, ...]:
+        """The tasks whose expert was measured to succeed."""
+        return CLAIMED.get(self.robot, ())
+
+    @property
     def splits(self) -> Mapping[str, list[str]]:
         """``all``; ``train`` and ``heldout`` (Panda with an object's wall); those with an
         ``expert``; and by component."""
@@ -188,7 +193,7 @@ class ComposuiteSuite:
         found = {"all": tasks, "train": [task for task in tasks if task not in held_out]}
         if held_out:
             found["heldout"] = held_out
-        found["expert"] = list(CLAIMED.get(self.robot, ()))
+        found["expert"] = list(self.claimed)
         for index, names in enumerate((OBJECTS, OBSTACLES, OBJECTIVES)):
             for name in names:
                 found[name] = [task for task in tasks if split_task(task)[index] == name]
