@@ -15,7 +15,7 @@ _PAST_OBSTACLES: dict[str, dict[str, str]] = {
         "hollowbox-goalwall": "pickplace shelf trashcan",
         "box-objectdoor": "pickplace push trashcan",
         "hollowbox-objectdoor": "pickplace push shelf trashcan",
-        "box-objectwall": "push trashcan",
+        "box-objectwall": "pickplace push trashcan",
         "hollowbox-objectwall": "pickplace trashcan",
         "plate-objectwall": "pickplace",
     },
