@@ -22,6 +22,7 @@ from benchmarks import (
     batch_throughput,
     control_loop,
     domains,
+    expert_rates_table,
     fault_tables,
     in_context,
     int8_agreement,
@@ -63,6 +64,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "pairs": (pairs.markdown, None),
     "domains": (domains.markdown, None),
     "backbones": (backbones_report.markdown, backbones_report.plot),
+    "expert_rates": (expert_rates_table.markdown, None),
     "in_context": (in_context.markdown, in_context.plot),
     "training": (training_table.markdown, None),
 }

@@ -23,7 +23,7 @@ Rates = dict[str, dict[str, list[int | None]]]
 """Suite → task → ticks of each episode's success, None for a failure, in the order of the seeds."""
 
 
-class _Attempt(ExpertPolicy):
+class Attempt(ExpertPolicy):
     """The expert, whether it claims the task or not."""
 
     def __init__(self, task: Task) -> None:
@@ -72,7 +72,7 @@ def measure(suite: Suite, name: str, episodes: int, file: RateFile) -> list[int 
     if len(found) < episodes:
         task = suite.make(name)
         try:
-            policy = _Attempt(task)
+            policy = Attempt(task)
             for index in range(len(found), episodes):
                 found.append(run_episode(task, policy, EVALUATION_SEED + index).success_step)
                 file.save()

@@ -14,9 +14,10 @@ from robosuite.models.tasks import ManipulationTask
 from robosuite.utils.mjcf_utils import new_body, new_element, new_geom, new_joint
 
 from lram_sim.mimicgen_names import split_task
+from lram_sim.mimicgen_rules import TABLE
 from lram_sim.mimicgen_shapes import Body, Part
 from lram_sim.mimicgen_starts import draw
-from lram_sim.mimicgen_tasks import SPECS, TABLE
+from lram_sim.mimicgen_tasks import SPECS
 
 _GAP = 0.001
 """Height (m) over the table at which bodies start."""

@@ -11,25 +11,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lram_sim.mimicgen_names import split_task
-from lram_sim.mimicgen_plans import (
-    STRETCH,
+from lram_sim.mimicgen_drag import Freeing
+from lram_sim.mimicgen_hand_plans import (
     ClosePlan,
     LidPlan,
+    OpenPlan,
+)
+from lram_sim.mimicgen_names import split_task
+from lram_sim.mimicgen_plans import (
+    FirstPegPlan,
     MugPlan,
     NeighbourlyStack,
-    OpenPlan,
     PegPlan,
     PodPlan,
     SeatPlan,
     ThreadPlan,
 )
+from lram_sim.mimicgen_reaching import STRETCH
+from lram_sim.mimicgen_rules import mug_in_drawer, piece_1_seated, pod_in_holder, stacked
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import PEG_TOP
-from lram_sim.mimicgen_tasks import mug_in_drawer, piece_1_seated, pod_in_holder, stacked
 from lram_sim.robosuite_experts import Plan, RobosuiteExpert
 from lram_sim.robosuite_grasp import PickPlacePlan
-from lram_sim.robosuite_motion import OPEN, Mover, Target
+from lram_sim.robosuite_motion import CLOSE, OPEN, Mover, Target
 
 if TYPE_CHECKING:
     from lram_sim.mimicgen_suite import MimicgenTask
@@ -64,7 +68,7 @@ class StagedPlan:
     def __init__(self, scene: MimicgenScene, stages: list[Stage]) -> None:
         self._scene, self._stages = scene, stages
         self._index, self._plan = -1, None  # type: tuple[int, Plan | None]
-        self._until = -np.inf
+        self._until, self._leave = -np.inf, OPEN
 
     def target(self) -> Target:
         """Return where the hand should be now."""
@@ -75,10 +79,12 @@ class StagedPlan:
         if index != self._index:
             if self._index >= 0:
                 self._until = hand[2] + _RISE
+                self._leave = getattr(self._plan, "leave", OPEN)
             self._index, self._plan = index, None
         if hand[2] < self._until:
-            up = hand + np.array([0.0, 0.0, 0.1 if self._scene.opening() > 0.6 else 0.0])
-            return Target(up, turn.reshape(3, 3).copy(), OPEN)
+            ready = self._leave == CLOSE or self._scene.opening() > 0.6
+            up = hand + np.array([0.0, 0.0, 0.1 if ready else 0.0])
+            return Target(up, turn.reshape(3, 3).copy(), self._leave)
         self._until = -np.inf
         if self._plan is None:
             self._plan = self._stages[index].plan()
@@ -108,7 +114,11 @@ def _stages(task: MimicgenTask) -> list[Stage]:
         ]
     if kind == "square":
         peg = bodies["peg"]
-        return [last(lambda: PegPlan(scene, "square", bodies["nut"], peg, PEG_TOP))]
+        freeing = Freeing(scene, "nut", "peg")
+        return [
+            Stage(freeing.plan, freeing.done),
+            last(lambda: PegPlan(scene, "square", bodies["nut"], peg, PEG_TOP)),
+        ]
     if kind == "threading":
         return [last(lambda: ThreadPlan(scene))]
     if kind == "three-piece-assembly":
@@ -133,7 +143,7 @@ def _stages(task: MimicgenTask) -> list[Stage]:
     if kind == "nut-assembly":
         return [
             Stage(
-                lambda: PegPlan(scene, "square", bodies["square_nut"], bodies["square_peg"]),
+                lambda: FirstPegPlan(scene, "square", bodies["square_nut"], bodies["square_peg"]),
                 lambda: task.signal("place_square"),
             ),
             last(lambda: PegPlan(scene, "round", bodies["round_nut"], bodies["round_peg"])),

@@ -1,46 +1,49 @@
-"""The MimicGen tasks: bodies, starts, success rules and subtasks, as tables. Needs no simulator.
+"""The MimicGen tasks: bodies, starts, rules and subtasks, as tables. Needs no simulator.
 
-Ranges, horizons and what counts as solved are those of Mandlekar et al. 2023; the rules are put in
-terms of this package's shapes. x, y and the turn about z are relative to the middle of the table.
+Ranges and horizons are those of Mandlekar et al. 2023. x, y and the turn about z are relative to
+the middle of the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from lram_sim.mimicgen_rules import (
+    Rule,
+    assembled,
+    coffee_ready,
+    drawer_open,
+    grasp,
+    in_bin,
+    nut_on_peg,
+    on_its_peg,
+    piece_1_seated,
+    stacked,
+    stacked_three,
+    threaded,
+    tidied,
+)
 from lram_sim.mimicgen_shapes import (
     BASE,
     CABINET,
     CUBES,
-    DRAWER_FLOOR,
-    DRAWER_HALF,
-    FOOT_TOP,
     MACHINE,
     MUG,
     NEEDLE,
-    NEEDLE_TIP,
     NUT,
     PEG,
     PIECE_1,
     PIECE_2,
     POD,
-    RING_HEIGHT,
-    RING_RADIUS,
-    SOCKET_FLOOR,
     TRIPOD,
     Body,
 )
-from lram_sim.mimicgen_world import World
 from lram_sim.subtasks import SUCCESS, Subtask
 
-TABLE = 0.8
-"""Height (m) of the table's top."""
 _PI = float(np.pi)
-
-Rule = Callable[[World], bool]
 
 
 @dataclass(frozen=True)
@@ -79,105 +82,6 @@ class Spec:
     environment: str = ""
 
 
-def stacked(world: World) -> bool:
-    """Cube A lies on cube B: off the table, touching it, and let go."""
-    return _on(world, "cube_a", "cube_b")
-
-
-def stacked_three(world: World) -> bool:
-    """Cube A lies on cube B and cube C on cube A, both let go."""
-    return stacked(world) and _on(world, "cube_c", "cube_a")
-
-
-def nut_on_peg(world: World) -> bool:
-    """The nut is within 3 cm of the peg along both axes, below 5 cm, and the hand has left it."""
-    way = np.abs(world.position("nut") - world.position("peg"))
-    low = world.position("nut")[2] < TABLE + 0.05
-    return bool(max(way[:2]) < 0.03 and low and world.left("nut"))
-
-
-def threaded(world: World) -> bool:
-    """The needle goes through the ring, from either side, its tip at least 2 cm beyond."""
-    ring = world.position("tripod") + world.axes("tripod") @ np.array([0.0, 0.0, RING_HEIGHT])
-    along, needle = world.axes("tripod")[:, 0], world.axes("needle")[:, 0]
-    steep = float(along @ needle)
-    if abs(steep) < 0.8:
-        return False
-    # Where the needle's axis cuts the ring's plane, and how far behind the tip that is.
-    cut = float(along @ (ring - world.position("needle"))) / steep
-    aside = np.linalg.norm(world.position("needle") + cut * needle - ring)
-    return bool(aside < RING_RADIUS and -0.04 < cut < NEEDLE_TIP - 0.02)
-
-
-def piece_1_seated(world: World) -> bool:
-    """The first piece stands in the base's socket: within 6 mm aside and 5 mm in height."""
-    return _seated(world, "piece_1", "base", SOCKET_FLOOR)
-
-
-def assembled(world: World) -> bool:
-    """The first piece stands in the base, the second one on its pin, and both are let go."""
-    seated = piece_1_seated(world) and _seated(world, "piece_2", "piece_1", FOOT_TOP)
-    return seated and not world.held("piece_1") and not world.held("piece_2")
-
-
-def pod_in_holder(world: World) -> bool:
-    """The pod stands in the machine's holder: within 8 mm aside and 5 mm in height."""
-    x, y, z = world.inside("pod", "holder")
-    return bool(np.hypot(x, y) < 0.008 and abs(z) < 0.005 and world.upright("pod"))
-
-
-def coffee_ready(world: World) -> bool:
-    """The pod stands in the holder and the lid is within 15 degrees of closed."""
-    return pod_in_holder(world) and world.joint() < np.deg2rad(15.0)
-
-
-def drawer_open(world: World) -> bool:
-    """The drawer is out by more than 11 cm."""
-    return world.joint() > 0.11
-
-
-def mug_in_drawer(world: World) -> bool:
-    """The mug's middle is over the drawer's floor, lower than the drawer's walls, and let go."""
-    x, y, z = world.inside("mug", "drawer")
-    within = abs(x) < DRAWER_HALF[0] and abs(y) < DRAWER_HALF[1]
-    return bool(within and abs(z - DRAWER_FLOOR) < 0.05 and not world.held("mug"))
-
-
-def tidied(world: World) -> bool:
-    """The mug is in the drawer and the drawer is within 1 cm of closed."""
-    return mug_in_drawer(world) and world.joint() < 0.01
-
-
-def _on(world: World, upper: str, lower: str) -> bool:
-    above = world.position(upper)[2] > world.position(lower)[2] + 0.02
-    return bool(above and world.touching(upper, lower) and not world.held(upper))
-
-
-def _seated(world: World, name: str, other: str, height: float) -> bool:
-    x, y, z = world.inside(name, other)
-    return bool(np.hypot(x, y) < 0.006 and abs(z - height) < 0.005 and world.upright(name))
-
-
-def _grasp(name: str, least: float = 0.0) -> Rule:
-    """The object is held, its origin higher than ``least`` (m) over the table."""
-    return lambda world: world.held(name) and bool(world.position(name)[2] > TABLE + least)
-
-
-def _on_its_peg(nut: str, peg: str) -> Rule:
-    def rule(world: World) -> bool:
-        way = np.abs(world.position(nut) - world.position(peg))
-        return bool(max(way[:2]) < 0.03 and world.position(nut)[2] < 0.87 and world.left(nut))
-
-    return rule
-
-
-def _in_bin(name: str) -> Rule:
-    """In the second bin, whose floor begins at y = 0, and let go."""
-    return lambda world: bool(
-        world.position(name)[1] > 0.03 and world.position(name)[2] < 0.9 and world.left(name)
-    )
-
-
 def _names(bodies: tuple[Body, ...]) -> dict[str, str]:
     return {body.name: body.name for body in bodies}
 
@@ -205,7 +109,7 @@ SPECS: dict[str, Spec] = {
         stacked,
         _names(CUBES[:2]),
         (Subtask("cube_a", "grasp_a", symmetry=4), Subtask("cube_b", SUCCESS, symmetry=4)),
-        {"grasp_a": _grasp("cube_a", 0.025)},
+        {"grasp_a": grasp("cube_a", 0.025)},
         CUBES[:2],
         {"d0": _cubes(0.08, 2), "d1": _cubes(0.2, 2)},
     ),
@@ -220,9 +124,9 @@ SPECS: dict[str, Spec] = {
             Subtask("cube_a", SUCCESS, symmetry=4),
         ),
         {
-            "grasp_a": _grasp("cube_a", 0.025),
+            "grasp_a": grasp("cube_a", 0.025),
             "stack_a": stacked,
-            "grasp_c": _grasp("cube_c", 0.025),
+            "grasp_c": grasp("cube_c", 0.025),
         },
         CUBES,
         {"d0": _cubes(0.1, 3), "d1": _cubes(0.2, 3)},
@@ -232,7 +136,7 @@ SPECS: dict[str, Spec] = {
         nut_on_peg,
         _names((NUT, PEG)),
         (Subtask("nut", "grasp"), Subtask("peg", SUCCESS, symmetry=4)),
-        {"grasp": _grasp("nut", 0.02)},
+        {"grasp": grasp("nut", 0.02)},
         (PEG, NUT),
         {
             "d0": {
@@ -248,7 +152,7 @@ SPECS: dict[str, Spec] = {
         threaded,
         _names((NEEDLE, TRIPOD)),
         (Subtask("needle", "grasp"), Subtask("tripod", SUCCESS)),
-        {"grasp": _grasp("needle", 0.03)},
+        {"grasp": grasp("needle", 0.03)},
         (TRIPOD, NEEDLE),
         {
             "d0": {
@@ -276,9 +180,9 @@ SPECS: dict[str, Spec] = {
             Subtask("piece_1", SUCCESS, symmetry=4),
         ),
         {
-            "grasp_1": _grasp("piece_1", 0.01),
+            "grasp_1": grasp("piece_1", 0.01),
             "seat_1": lambda world: piece_1_seated(world) and not world.held("piece_1"),
-            "grasp_2": _grasp("piece_2", 0.01),
+            "grasp_2": grasp("piece_2", 0.01),
         },
         (BASE, PIECE_1, PIECE_2),
         {
@@ -292,7 +196,7 @@ SPECS: dict[str, Spec] = {
         coffee_ready,
         {"pod": "pod", "machine": "machine", "holder": "holder", "lid": "lid"},
         (Subtask("pod", "grasp", symmetry=0), Subtask("machine", SUCCESS)),
-        {"grasp": _grasp("pod", 0.01)},
+        {"grasp": grasp("pod", 0.01)},
         (MACHINE, POD),
         {
             "d0": {
@@ -315,7 +219,7 @@ SPECS: dict[str, Spec] = {
         tidied,
         {"mug": "mug", "drawer": "drawer"},
         (Subtask("drawer", "open"), Subtask("mug", "grasp"), Subtask("drawer", SUCCESS)),
-        {"open": drawer_open, "grasp": _grasp("mug", 0.01)},
+        {"open": drawer_open, "grasp": grasp("mug", 0.01)},
         (CABINET, MUG),
         {
             "d0": {"cabinet": Range((0.0, 0.0), (0.3, 0.3)), "mug": _MUG},
@@ -339,9 +243,9 @@ SPECS: dict[str, Spec] = {
             Subtask("round_peg", SUCCESS, symmetry=0),
         ),
         {
-            "grasp_square": _grasp("square_nut", 0.04),
-            "place_square": _on_its_peg("square_nut", "square_peg"),
-            "grasp_round": _grasp("round_nut", 0.04),
+            "grasp_square": grasp("square_nut", 0.04),
+            "place_square": on_its_peg("square_nut", "square_peg"),
+            "grasp_round": grasp("round_nut", 0.04),
         },
         environment="NutAssembly",
     ),
@@ -357,8 +261,8 @@ SPECS: dict[str, Spec] = {
                 Subtask("bin", f"place_{name}" if index < len(_GROCERIES) - 1 else SUCCESS),
             )
         ),
-        {f"grasp_{name}": _grasp(name, 0.1) for name in _GROCERIES}
-        | {f"place_{name}": _in_bin(name) for name in _GROCERIES},
+        {f"grasp_{name}": grasp(name, 0.1) for name in _GROCERIES}
+        | {f"place_{name}": in_bin(name) for name in _GROCERIES},
         environment="PickPlace",
     ),
 }

@@ -162,7 +162,8 @@ def effort(inverse: InverseKinematics, start: Array, target: Target, stretch: fl
         q = inverse.solve(q, target)
     cost = 20.0 * inverse.miss(q, target) + float(np.abs(q - start).max())
     if stretch < 1.0:
-        cost += 100.0 * max(0.0, inverse.reach.needed(target.position) - stretch)
+        stretched = inverse.reach.needed(target.position, target.turn)
+        cost += 100.0 * max(0.0, stretched - stretch)
     return cost
 
 

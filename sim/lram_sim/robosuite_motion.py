@@ -35,7 +35,7 @@ _POSTURE = 0.1
 """Share of the way back to the posture of the start that a spare joint takes in an iteration."""
 _AHEAD = 3.0
 """Ticks that a stretching arm looks ahead."""
-_LONG, _MOST_LEAN = 0.955, 0.35
+_LONG, _MOST_LEAN = 0.965, 0.35
 """Share of an arm's length beyond which its hand leans, and by how much (rad) at most."""
 _LEANT = 0.97
 """Share of its length to which an arm may be stretched whose hand may lean."""
@@ -132,11 +132,12 @@ class InverseKinematics:
         home: posture that a redundant arm is drawn to.
 
     Attributes:
+        home: as given.
         reach: of the arm.
     """
 
     def __init__(self, scene: Scene, home: Array) -> None:
-        self._scene, self._home = scene, home
+        self._scene, self.home = scene, home
         self._data = mujoco.MjData(scene.model)  # to try positions in
         nv = scene.model.nv
         self._jacp, self._jacr = np.zeros((3, nv)), np.zeros((3, nv))
@@ -185,7 +186,7 @@ class InverseKinematics:
             # What does not move the hand draws the arm back to a good posture; the last iterations
             # are left to the target alone.
             posture = _POSTURE if index < _ITERATIONS // 2 else 0.0
-            spare = free * (self._home - q) * posture
+            spare = free * (self.home - q) * posture
             moves = inverse @ (left - part @ spare) + spare
             stuck = ((q >= high - _MARGIN) & (moves > 0)) | ((q <= low + _MARGIN) & (moves < 0))
             if not stuck.any():
@@ -225,20 +226,31 @@ class Reach:
             for place in (hand, scene.data.xanchor[self._wrist])
         )
         ahead = out[:2] / np.linalg.norm(out[:2])
-        # Of the wrist from the hand at the start, where it points down: outwards and up.
-        self._wrist_offset = float((wrist - out)[:2] @ ahead), float((wrist - out)[2])
+        # Of the wrist from a hand that points down: outwards and up. A start is a bit leant.
+        back, up = float((wrist - out)[:2] @ ahead), float((wrist - out)[2])
+        down = scene.data.site_xmat[scene.grip_site].reshape(3, 3)[:, 2]
+        lean = float(np.arctan2(down[:2] @ ahead, -down[2]))
+        c, s = np.cos(lean), np.sin(lean)
+        self._wrist_offset = back * c + up * s, up * c - back * s
         self._length: float | None = None
 
     def _way(self, data: Any) -> Array:
         way: Array = data.xanchor[self._wrist] - data.xanchor[self._shoulder]
         return way
 
-    def needed(self, place: Array) -> float:
-        """Return how far a hand that points down at ``place`` (3,) stretches the arm; 1 is all."""
+    def needed(self, place: Array, turn: Array) -> float:
+        """Return how far a hand at ``place`` (3,) stretches the arm; 1 is all.
+
+        Args:
+            place: of the grip site, m.
+            turn: (3, 3) its rotation; its z axis points out of the hand, about down.
+        """
         out = place - self._scene.data.xanchor[self._shoulder]
         back, up = self._wrist_offset
         away = float(np.hypot(out[0], out[1]))
-        return float(np.hypot(away + back, out[2] + up) / self._longest)
+        s = float(turn[:2, 2] @ out[:2]) / max(1e-9, away)
+        c = -float(turn[2, 2])
+        return float(np.hypot(away + back * c - up * s, out[2] + back * s + up * c) / self._longest)
 
     def leaning(self, place: Array) -> Array:
         """Return the rotation (3, 3) of a hand at ``place`` (3,) that leans no more than it must.

@@ -10,7 +10,7 @@ from lram_sim.robosuite_scene import Scene
 
 Array = npt.NDArray[np.float64]
 
-_HANDLE = {"square": 0.058, "round": 0.064}
+HANDLE = {"square": 0.058, "round": 0.064}
 """Distance (m) of the grasp from the nut's middle, along its x axis."""
 PEG_HALF = 0.1
 """Half the height (m) of robosuite's pegs."""
@@ -35,7 +35,7 @@ class NutPlan(InsertPlan):
         above: float = PEG_HALF,
     ) -> None:
         square = kind == "square"
-        hold = np.array([_HANDLE[kind], 0.0, 0.0])
+        hold = np.array([HANDLE[kind], 0.0, 0.0])
         super().__init__(scene, nut, hold, ways=4 if square else 12, any_turn=not square)
         peg = scene.objects[1] if peg is None else peg
         assert peg is not None
