@@ -78,7 +78,7 @@ def one_model(args: argparse.Namespace, data: Path, label: str, width: int, seed
         "seed": seed,
         "parameters": sum(p.numel() for p in load_bundle(folder / "bundle")[0].parameters()),
         "loss": metrics["loss"],
-        "mae": metrics["mae"],
+        "mae_m": metrics["mae_m"],
         "wins": wins,
         "episodes": args.evaluations,
     }

@@ -60,6 +60,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "learn_from_bag": (learn_from_bag.markdown, None),
     "scale_plan": (scale_plan.markdown, None),
     "robosuite_lockstep": (lockstep.markdown, None),
+    "domains_lockstep": (lockstep.markdown, None),
     "simulation": (simulation.markdown, None),
     "pairs": (pairs.markdown, None),
     "domains": (domains.markdown, None),

@@ -6,11 +6,11 @@ a policy trained on normalised centimetres writes it.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 
 from lram_core.errors import ContractError, listed
+from lram_core.units import split_unit
 
 # Dimension → unit → what one of it is in the dimension's SI unit, which is the first.
 TABLE: dict[str, dict[str, float]] = {
@@ -50,11 +50,7 @@ def parse_unit(text: str) -> Unit:
     Raises:
         ContractError: it is not in the table; the message lists what is.
     """
-    head, _, tail = text.strip().partition(" ")
-    scale, name = 1.0, text.strip()
-    if tail:
-        with contextlib.suppress(ValueError):  # `N m`: the space belongs to the name
-            scale, name = float(head), tail.strip()
+    scale, name = split_unit(text)
     name = _SPELLINGS.get(name, name)
     if name not in _NAMES or not (math.isfinite(scale) and scale > 0):
         raise ContractError(f"unit '{text}' is unknown; known are {listed(_NAMES)}")

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from lram_core.data.files import sha256
 from lram_core.data.store import Dataset
-from lram_core.errors import BundleError, CommandError, DataError, TaskError
+from lram_core.errors import BundleError, CommandError, ContractError, DataError, TaskError
 from lram_sim import collect as collection
 from lram_sim import commands
+from lram_sim.cameras import Cameras
 from lram_sim.demonstrate import FACTORS, GIVE_UP, STARTS, Recipe, demonstrate
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask
@@ -233,6 +235,28 @@ def test_what_was_collected_is_kept_when_an_expert_fails(
         assert len(Dataset.open(out).episodes) == 50
     # One chunk told that the task is broken; its other chunks were not tried.
     assert len(tasks["bad"].resets) <= GIVE_UP * STARTS * len(FACTORS)
+
+
+def test_a_worker_without_the_roll_ins_bundle_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
+    weights = sha256(tiny_bundle / "model.safetensors")
+    assert collection._policy(collection.RollIn(str(tiny_bundle), weights), "metaworld")
+    for folder, told, found in (
+        (tiny_bundle, "0" * 64, "another one"),
+        (tmp_path / "none", weights, "none"),
+    ):
+        with pytest.raises(BundleError, match=f"on the worker's machine .*found {found}"):
+            collection._policy(collection.RollIn(str(folder), told), "metaworld")
+
+
+def test_a_roll_in_must_see_the_pictures_that_are_collected(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    recipe, cameras = Recipe(1, 0, 0.0, 1.0), Cameras.parse(["corner2:16x16"])
+    with pytest.raises(ContractError, match=r"looks at \(none\), --camera gives camera_corner2"):
+        collection.collect(
+            SUITE, ["reach-v3"], recipe, tmp_path / "x", 1, tiny_bundle, cameras=cameras
+        )
+    assert not list(tmp_path.glob("x*"))
 
 
 def test_what_broke_the_simulation_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import mujoco
 import numpy as np
 import pytest
 
 from lram_sim.composuite_drag import Drag
-from lram_sim.composuite_grasps import WIDTHS, lowest
-from lram_sim.composuite_planner import Grip, Planner, Pose
+from lram_sim.composuite_grasps import WIDTHS, grasps, lowest
+from lram_sim.composuite_planner import Grip, Planner, Pose, length
 from lram_sim.composuite_shapes import THINGS
 from lram_sim.composuite_suite import ComposuiteSuite, ComposuiteTask
 from lram_sim.robosuite_control import rotation
+from lram_sim.suite import EVALUATION_SEED
 
 TASKS = {"panda": "box-objectwall-trashcan", "jaco": "dumbbell-none-push"}
 
@@ -77,6 +80,53 @@ def test_a_path_leads_around_a_wall(tasks: dict[str, ComposuiteTask]) -> None:
     for first, last in zip([a, *path], path, strict=False):
         for share in np.linspace(0, 1, 50):
             assert planner.clear(first + share * (last - first))
+
+
+def test_where_the_time_runs_out_a_path_gets_shorter(tasks: dict[str, ComposuiteTask]) -> None:
+    """From behind the wall to above the trashcan, by random trees, and still touching nothing."""
+    task = tasks["panda"]
+    task.reset(3)
+    planner = Planner(task.scene)
+    down = planner.hand(planner.home).turn
+    places = ((0.12, -0.26, 0.95), (0.1, 0.18, 1.1))
+    a, b = (planner.reach(planner.home, Pose(np.array(place), down)) for place in places)
+    assert a is not None
+    assert b is not None
+    path = planner._tree(a, b, None)
+    assert path is not None
+    short = planner.shortest(a, path)
+    np.testing.assert_array_equal(short[-1], b)
+    assert np.abs(b - a).max() <= length(a, short) < length(a, path)
+    for first, last in pairwise([a, *short]):
+        assert planner.straight(first, last)
+
+
+def test_odd_grasps_reach_what_the_usual_ones_do_not(tasks: dict[str, ComposuiteTask]) -> None:
+    """In the corner behind the wall the arm's links are in the way of the usual ones."""
+    task = tasks["panda"]
+    task.reset(EVALUATION_SEED + 14)
+    expert = task.attempt()
+    planner = expert._planner
+    planner.begin(0)
+    planner.watch(WIDTHS["box"])
+    place, turn = expert._place()
+    found = {odd: expert._approaches(planner.now(), place, turn, odd) for odd in (False, True)}
+    assert not found[False]
+    assert found[True]
+    usual, odd = (grasps("box", place, turn, odd) for odd in (False, True))
+    assert len(odd) > 2 * len(usual)
+
+
+def test_what_lies_too_high_is_not_dragged(tasks: dict[str, ComposuiteTask]) -> None:
+    task = tasks["jaco"]
+    task.reset(3)
+    expert = task.attempt()
+    planner = expert._planner
+    planner.begin(0)
+    grip = Grip(np.zeros(3), planner.hand(planner.home).turn.T)
+    assert planner.clear(planner.home, grip)
+    expert._seen = np.array([0.1, -0.26, 0.892])
+    assert expert._dragged(planner.home, grip, 60) is None
 
 
 def test_a_dragged_object_stays_low(tasks: dict[str, ComposuiteTask]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -12,11 +13,13 @@ import pytest
 import yaml
 
 from lram_core.errors import ContractError
+from lram_core.training.config import TrainConfig
+from lram_core.training.settings import RunSettings
 from lram_ros.robot_contract import RobotContract
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
-from reference_pages import contract_schema, interfaces, parameters, python_api  # noqa: E402
+from reference_pages import contract_schema, interfaces, parameters, python_api, settings  # noqa: E402
 
 SOUND = {
     "README.md": "# Top\n\n[A page](docs/page.md#a-heading-with-code), [a file](robot.yaml).\n",
@@ -135,6 +138,40 @@ def test_every_node_and_interface_has_its_place():
     for path in [*(ROOT / "msg").iterdir(), *(ROOT / "srv").iterdir()]:
         assert f"### {path.stem}" in text
         assert path.read_text().rstrip() in text
+
+
+def test_guides_stand_under_how_to_and_the_exported_file_under_reference():
+    text = (ROOT / "docs" / "index.md").read_text()
+    trees = dict(re.findall(r"^:caption: (.*)\n((?:\S+\n)+)```", text, re.MULTILINE))
+    guides = {f"howto/{path.stem}" for path in (ROOT / "docs" / "howto").glob("*.md")}
+    assert guides < set(trees["How to"].split())
+    assert "export" in trees["Reference"].split()
+    (row,) = re.findall(r"^\| \*\*How to\*\* \| (.*) \|$", text, re.MULTILINE)
+    linked = set(re.findall(r"\]\(([^)]+)\.md\)", row))
+    assert linked == set(trees["How to"].split())
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"(docs/{guide}.md)" in readme for guide in guides)
+
+
+def test_every_training_setting_is_explained():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", settings.page(), re.MULTILINE))
+    assert list(rows) == [each.name for each in dataclasses.fields(RunSettings)]
+    for name, row in rows.items():
+        kind, _default, _option, meaning = row.split(" | ")
+        assert kind, name
+        assert len(meaning.split()) >= 2, name
+    assert rows["lr_end"].startswith("number, ≥ 0 | `1e-06` |  | learning rate that")
+    assert rows["betas"].startswith("list, each: number, 0 … 1 | `0.9, 0.99` |")
+    assert rows["batch"].startswith("integer, ≥ 1 | `16` | `--batch` | parallel streams")
+    assert rows["keep"].startswith("`last`, `best` | `last` |  | ")
+    assert rows["lr"].startswith("number, > 0 | ")
+
+
+def test_a_setting_without_an_explanation_fails_the_manual(monkeypatch):
+    text = TrainConfig.__doc__.replace("        clip: ", "        clipped: ")
+    monkeypatch.setattr(TrainConfig, "__doc__", text)
+    with pytest.raises(LookupError, match="'clip', 'clipped'"):
+        settings.page()
 
 
 def test_public_modules_exist():

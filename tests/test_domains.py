@@ -76,9 +76,15 @@ def test_one_model_learns_both_and_resumes_number_for_number(
     assert [int(row["step"]) for row in rows] == [40, 80, 120]
     for name in (ARM, LIFT):
         assert whole[f"{name}/loss"] < float(rows[0][f"{name}/loss"]) < np.log(32) + 0.3
-        assert whole[f"{name}/mae"] > 0
     assert whole["loss"] == pytest.approx((whole[f"{ARM}/loss"] + whole[f"{LIFT}/loss"]) / 2)
-    assert "mae" not in whole, "units differ"
+    errors = (f"{ARM}/mae_rad", f"{LIFT}/mae_m_per_s", f"{LIFT}/mae_1")
+    assert [name for name in whole if "mae" in name] == list(errors), "none overall: units differ"
+    assert min(whole[name] for name in errors) > 0
+    units = ("rad", "m/s", "(gripper)")
+    told = [f"{whole[name]:.3g} {unit}" for name, unit in zip(errors, units, strict=True)]
+    card = (tmp_path / "whole" / "README.md").read_text()
+    assert f" | {told[0]} |\n" in card
+    assert f" | {told[1]}, {told[2]} |\n" in card
 
     class Cut(Exception):
         pass

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from lram_core.cli import cli
 from lram_core.data.store import Dataset
 from lram_core.errors import CommandError, LramError, TaskError
 from lram_sim import collect as collection
@@ -151,6 +153,16 @@ def test_a_dataset_is_the_same_though_a_worker_was_killed(tmp_path, monkeypatch,
     assert local == far
 
 
+def test_a_roll_in_finds_its_bundle_from_another_folder(tmp_path, monkeypatch, head, tiny_bundle):
+    """The workers run where ``ray start`` was, not where the command is."""
+    monkeypatch.chdir(tiny_bundle.parent)
+    cluster, suite = RayCluster(head[1], "metaworld"), get_suite("metaworld")
+    recipe, near = Recipe(1, 0, 0.0, 1.0), Path(tiny_bundle.name)
+    tallies = collect(suite, ["reach-v3"], recipe, tmp_path / "out", 1, near, run=cluster)
+    assert tallies["reach-v3"].collected == 1
+    assert Dataset.open(tmp_path / "out").provenance["roll_in_bundle"] == str(near)
+
+
 def test_an_evaluation_is_the_same_though_a_worker_was_killed(monkeypatch, head, cluster):
     monkeypatch.setattr(evaluation, "CHUNK", 1)
     suite, killer = get_suite("dmcontrol"), Killer(head[0])
@@ -192,6 +204,22 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "error: no Ray cluster at '127.0.0.1:1'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "collect darkroom --histories --tasks train --episodes 2 --ray local --out out",
+        "eval --suite darkroom --bundle . --tasks test --trials 2 --ray local --out out",
+    ],
+)
+def test_what_runs_in_one_process_is_refused_with_ray(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, words.split())
+    assert done.exit_code == 2
+    assert "--ray " in done.output
+    assert "in one process" in " ".join(done.output.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_ray_the_message_says_what_to_install(monkeypatch):

@@ -192,8 +192,11 @@ def test_description_and_joint_states_give_the_simulated_pose(
 ) -> None:
     suite = get_suite(f"robosuite-{robot}")
     text = suite.robot_description()
-    for address in re.findall(r'filename="file://([^"]+)"', text):
-        assert Path(address).is_file()
+    meshes = re.findall(r'<mesh filename="([^"]+)"', text)
+    assert meshes
+    for address in meshes:
+        assert address.startswith("file:///")
+        assert Path(address.removeprefix("file://")).is_file()
     task = suite.make("lift")
     task.reset(3)
     for action in wander(8, 15):

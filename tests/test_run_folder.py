@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -73,13 +74,13 @@ def test_the_revision_of_a_checkout_and_whether_it_has_changes(tmp_path: Path) -
     assert git_revision(tmp_path / "elsewhere" / "module.py") is None
 
 
-def test_metrics_after_the_checkpoint_are_dropped_and_columns_may_be_new(tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_text("step,loss\n2,0.5\n4,0.4\n6,0.3\n")
+def test_metrics_after_the_checkpoint_are_dropped_and_columns_may_differ(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss,mae\n2,0.5,0.1\n4,0.4,0.2\n6,0.3,0\n")
     metrics = MetricsFile(tmp_path, ("step", "loss", "mfu"), 4)
     metrics.write(6, {"loss": 0.25, "mfu": 0.125, "unknown": 1.0})
     metrics.close()
     assert (tmp_path / "metrics.csv").read_text().split() == [
-        "step,loss,mfu", "2,0.5,", "4,0.4,", "6,0.25,0.125",
+        "step,loss,mfu,mae", "2,0.5,,0.1", "4,0.4,,0.2", "6,0.25,0.125,",
     ]  # fmt: skip
     rows = read_metrics(tmp_path)
     assert [row["loss"] for row in rows] == [0.5, 0.4, 0.25]
@@ -108,9 +109,18 @@ def test_the_speed_of_the_machine_is_measured_once() -> None:
     assert peak > 1e6
     assert source.startswith("measured")
     assert peak_flops(cpu, False)[0] == peak
+
+
+def test_the_data_share_is_the_waiting_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    clock = SimpleNamespace(perf_counter=lambda: now)
+    monkeypatch.setattr("lram_core.training.speed.time", clock)
     watch = Stopwatch()
     for _ in range(2):
         with watch.waiting():
-            pass
-    assert watch.steps == 2
-    assert 0 <= watch.data_share <= 1
+            now += 1.0
+        now += 3.0
+    assert (watch.steps, watch.seconds, watch.data_share) == (2, 8.0, 0.25)
+    watch.restart()
+    now += 1.0
+    assert (watch.steps, watch.seconds, watch.data_share) == (0, 1.0, 0.0)

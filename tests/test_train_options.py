@@ -31,6 +31,7 @@ from lram_core.training.start import set_input_norms
 from lram_core.training.step import next_parts, take_step
 from lram_core.training.train import train
 from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.training_rollouts import JointRollouts, make
 
 CPU = torch.device("cpu")
 CONFIG = replace(
@@ -144,7 +145,7 @@ def test_a_compiled_network_learns_as_any_other_and_goes_on(
                 assert len(graphs) == 1, "steps of one shape are traced once"
         train([data], tmp_path / "b", run, config)
         with (run / "metrics.csv").open() as file:
-            rows[name] = [[r["train_loss"], r["loss"], r["mae"]] for r in csv.DictReader(file)]
+            rows[name] = [[r["train_loss"], r["loss"], r["mae_rad"]] for r in csv.DictReader(file)]
     assert np.array(rows["compiled"], float) == pytest.approx(
         np.array(rows["eager"], float), rel=1e-4
     )
@@ -218,11 +219,67 @@ def test_rollouts_in_the_simulator(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / ".candidate").exists()
 
 
+def test_rollouts_of_several_embodiments_score_all_their_tasks(tmp_path: Path) -> None:
+    """Real episodes in the suite of each; the mean over all tasks chooses the weights."""
+    suites = ["dmcontrol-cartpole", "dmcontrol-reacher"]
+    for name in suites:
+        small_dataset(tmp_path / name, schema=dataset_schema(get_suite(name)))
+    config = replace(CONFIG, steps=2, rollout_every=2, rollout_episodes=1, keep="best")
+    config = replace(config, rollout_suite=", ".join(suites))
+    config = replace(config, rollout_tasks="dmcontrol-cartpole:balance,dmcontrol-reacher:all")
+    run = tmp_path / "run"
+    metrics = train([tmp_path / name for name in suites], tmp_path / "b", run, config)
+    with (run / "rollouts.csv").open() as file:
+        scores = {row["task"]: float(row["success"]) for row in csv.DictReader(file)}
+    assert list(scores) == [
+        "dmcontrol-cartpole:balance", "dmcontrol-reacher:easy", "dmcontrol-reacher:hard"
+    ]  # fmt: skip
+    assert scores["dmcontrol-cartpole:balance"] > 0
+    assert metrics["success"] == pytest.approx(sum(scores.values()) / 3, rel=1e-4)
+    assert list(load_joint_bundle(run / "best")[1]) == suites
+
+
+@pytest.mark.parametrize(
+    ("suites", "tasks", "chosen"),
+    [
+        ("metaworld", "reach-v3", {"metaworld": ["reach-v3"]}),
+        ("metaworld", "metaworld:reach-v3", {"metaworld": ["reach-v3"]}),
+        (
+            "robosuite-panda, robosuite-ur5e,",
+            "lift,robosuite-ur5e:stack",
+            {"robosuite-panda": ["lift"], "robosuite-ur5e": ["lift", "stack"]},
+        ),
+    ],
+)
+def test_a_task_is_of_every_suite_or_of_the_one_it_names(
+    suites: str, tasks: str, chosen: dict[str, list[str]]
+) -> None:
+    found = make(suites, tasks, 1, 1)
+    each = found.each if isinstance(found, JointRollouts) else (found,)
+    assert {one.suite.name: one.tasks for one in each} == chosen
+    assert isinstance(found, JointRollouts) == (len(chosen) > 1)
+
+
 def test_rollouts_that_cannot_be_are_named_before_training(tmp_path: Path, data: Path) -> None:
     roll = replace(CONFIG, rollout_every=2, rollout_tasks="reach-v3")
     for config, error, message in (
         (roll, ContractError, "does not fit: suite: the bundle has testing, the suite metaworld"),
         (replace(roll, rollout_tasks="reach"), TaskError, "unknown task 'reach'"),
+        (replace(roll, rollout_suite=","), TaskError, "no suite to roll out in; available: "),
+        (
+            replace(roll, rollout_tasks="meta:reach-v3"),
+            TaskError,
+            r"'meta:reach-v3': the suite 'meta' is none of those in rollout_suite \(metaworld\)",
+        ),
+        (
+            replace(
+                roll,
+                rollout_suite="metaworld,dmcontrol-reacher",
+                rollout_tasks="metaworld:reach-v3",
+            ),
+            TaskError,
+            "no task of the suite 'dmcontrol-reacher'; expected one as dmcontrol-reacher:TASK",
+        ),
         (replace(roll, rollout_tasks=""), CommandError, "rollout_every needs rollout_tasks"),
         (replace(CONFIG, keep="best"), CommandError, "keep 'best' chooses by rollouts"),
     ):

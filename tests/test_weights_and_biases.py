@@ -114,7 +114,7 @@ def test_a_run_that_was_cut_off_goes_on_as_the_same_run(
     with (run / "metrics.csv").open() as file:
         known = list(csv.DictReader(file))
     for row, line in zip([*rows, *later], known, strict=True):
-        for name in ("loss", "train_loss", "mae", "lr"):
+        for name in ("loss", "train_loss", "mae_rad", "lr"):
             assert row[name] == pytest.approx(float(line[name]), rel=1e-3), name
 
 

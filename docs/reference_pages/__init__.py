@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reference_pages import command_line, contract_schema, interfaces, parameters, python_api
+from reference_pages import (
+    command_line,
+    contract_schema,
+    interfaces,
+    parameters,
+    python_api,
+    settings,
+)
 
 PAGES = {
     "cli.md": command_line.page,
     "contract.md": contract_schema.page,
     "interfaces.md": interfaces.page,
     "parameters.md": parameters.page,
+    "settings.md": settings.page,
     **python_api.pages(),
 }
 """File → function that returns its text."""

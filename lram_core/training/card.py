@@ -16,6 +16,7 @@ from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_path
 from lram_core.embodiments import Contracts
 from lram_core.errors import DataError, listed
+from lram_core.training.action_errors import describe_errors
 from lram_core.training.config import TrainConfig
 from lram_core.training.run_folder import read_metrics
 
@@ -54,7 +55,7 @@ def model_card(contracts: Contracts, training: dict[str, Any], measured: str = "
 {measured}
 ## Training
 
-{_phases(training)}
+{_phases(training, every)}
 {tables}"""
 
 
@@ -66,7 +67,7 @@ def _embodiments(contracts: list[PolicyContract], training: dict[str, Any]) -> s
         f"| {c.action_size} | {len(c.target_returns) - 1} | {known[c.suite]['episodes']} "
         f"| {known[c.suite]['share']:.3f} | "
         + " | ".join(f"{metrics[f'{c.suite}/{name}']:.4g}" for name in _METRICS)
-        + " |"
+        + f" | {describe_errors(c.action, metrics, f'{c.suite}/')} |"
         for c in contracts
     )
     return f"""| embodiment | robot, gripper | control rate | observation values | action values \
@@ -76,7 +77,7 @@ def _embodiments(contracts: list[PolicyContract], training: dict[str, Any]) -> s
 """
 
 
-_METRICS = ("loss", "accuracy", "mae")
+_METRICS = ("loss", "accuracy")
 
 
 def _contract(contract: PolicyContract) -> str:
@@ -148,8 +149,11 @@ def loss_curves(run_folders: list[Path]) -> str:
     return buffer.getvalue()
 
 
-def _phases(training: dict[str, Any]) -> str:
-    """Describe a training and, before it, the one it continued."""
+def _phases(training: dict[str, Any], contracts: list[PolicyContract]) -> str:
+    """Describe a training and, before it, the one it continued.
+
+    ``contracts`` are the bundle's; an earlier training may have been of other embodiments.
+    """
     earlier = training["continues"]
     metrics, config = training["metrics"], training["config"]
     collected = set(earlier["paths"]) if earlier else set()
@@ -168,13 +172,16 @@ def _phases(training: dict[str, Any]) -> str:
     streams = config["batch"] * config.get("accumulate", 1) * training.get("processes", 1)
     held_out = "Nothing was held out."
     if not math.isnan(metrics["loss"]):
-        error = f", mean absolute error {metrics['mae']:.4f}" if "mae" in metrics else ""
+        # Those of several embodiments are in their table.
+        own = [c for c in contracts if c.suite in training.get("embodiments", ())] or contracts
+        error = describe_errors(own[0].action, metrics)
+        error = f", mean absolute error {error}" if error else ""
         held_out = (
             f"Held out: loss {metrics['loss']:.3f}, perplexity {metrics['perplexity']:.2f}, "
             f"right bin {metrics['accuracy']:.3f}{error}."
         )
     return (
-        (_phases(earlier) if earlier else "")
+        (_phases(earlier, contracts) if earlier else "")
         + f"""```sh
 {text}
 ```

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import click
 import yaml
-from annotated_types import Ge, Gt, Le
 from click.core import ParameterSource
-from pydantic.fields import FieldInfo
 
 from lram_core.backbones import BACKBONES, SIZES
-from lram_core.training.config import TrainConfig
+from lram_core.training.declarations import declared
 from lram_core.training.settings import (
     DEFAULT_SIZE,
     DEFAULTS,
@@ -26,30 +24,19 @@ from lram_core.training.settings import (
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_TYPES = get_type_hints(TrainConfig, include_extras=True)
 
 
 def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Command], Command]:
     """Return the option of a setting: its name, type, range and default are the setting's."""
-    declared = _TYPES[name]
-    notes: tuple[Any, ...] = getattr(declared, "__metadata__", ())
-    kind = declared.__origin__ if notes else declared
-    bounds = [bound for note in notes if isinstance(note, FieldInfo) for bound in note.metadata]
+    told = declared(name)
     derived: dict[str, Any] = {"default": getattr(DEFAULTS, name), "show_default": True}
-    if kind is bool:
+    if told.kind is bool:
         derived = {"is_flag": True}
-    elif get_origin(kind) is Literal:
-        derived["type"] = click.Choice(get_args(kind))
-    elif bounds:
-        limits: dict[str, Any] = {}
-        for bound in bounds:
-            if isinstance(bound, Gt):
-                limits |= {"min": bound.gt, "min_open": True}
-            elif isinstance(bound, Ge):
-                limits["min"] = bound.ge
-            elif isinstance(bound, Le):
-                limits["max"] = bound.le
-        derived["type"] = (click.IntRange if kind is int else click.FloatRange)(**limits)
+    elif told.choices:
+        derived["type"] = click.Choice(told.choices)
+    elif told.limited:
+        limits: dict[str, Any] = {"min": told.low, "max": told.high, "min_open": told.above}
+        derived["type"] = (click.IntRange if told.kind is int else click.FloatRange)(**limits)
     return click.option(f"--{name.replace('_', '-')}", help=text, **derived | given)
 
 

@@ -35,48 +35,72 @@ class TrainConfig:
     cosine decay, no weight decay on biases, norms and embeddings, gradient clipping, no dropout.
     The types are checked where settings are read, by :mod:`lram_core.training.settings`.
 
+    Each setting is explained once, here: the manual's table of settings is made of this text.
+
     Attributes:
-        backbone, backbone_options: see :mod:`lram_core.backbones`.
-        bins: bins an action dimension. spread: standard deviation of a label's bell curve over
-            them, in bins; 0 for one-hot labels, see :func:`lram_core.training.batch.spread_loss`.
-        batch: parallel streams of one pass. context: ticks a window.
-        span, stride: episodes of one task's history that a state is carried over, taken every
-            ``stride`` episodes, see :class:`lram_core.data.stream.Spans`. With a span above 1
-            nothing is held out: a history has no episode to spare.
+        backbone: sequence model: ``xlstm``, ``mamba`` or ``transformer``, see
+            :mod:`lram_core.backbones`.
+        backbone_options: shape of the backbone, such as ``d_model`` and ``num_layers``; those of
+            the size, where ``lram train`` is given one.
+        bins: bins an action dimension; of discrete actions at least their number.
+        spread: standard deviation of a label's bell curve over the bins, in bins; 0 for one-hot
+            labels, see :func:`lram_core.training.batch.spread_loss`.
+        batch: parallel streams of one pass.
+        context: ticks a window.
+        span: episodes of one task's history that a state is carried over, see
+            :class:`lram_core.data.stream.Spans`. Above 1 nothing is held out: a history has no
+            episode to spare.
+        stride: with a span above 1, take one episode of the history in so many.
         accumulate: passes, of other streams each, whose gradients make one optimiser step: as a
             batch so many times as large, in the memory of one.
         carry_state: go on from a window's state in the next one; otherwise every window begins
             with the initial state.
-        steps: optimiser steps. minutes: stop (with the schedule's end) when this much time is
-            used; 0 for no limit.
-        optimizer: ``adamw`` or ``muon``, see :mod:`lram_core.training.optimizers`.
-        lr, lr_end, warmup, weight_decay, clip, betas: of the optimiser and its schedule.
+        steps: optimiser steps.
+        minutes: stop (with the schedule's end) when this much time is used; 0 for no limit.
+        optimizer: ``adamw``, or ``muon`` for the large matrices of the backbone with AdamW for
+            the rest, see :mod:`lram_core.training.optimizers`.
         init: bundle with the same backbone to start from; empty for random weights. Embodiments
             that it does not have get embeddings, heads and statistics of their own.
         freeze_shared: do not train what embodiments share, see
-            :class:`lram_core.joint_model.JointModel`.
+            :class:`lram_core.joint_model.JointModel`. Needs ``init``.
         share_alike: embodiments with the same observation and action fields share their embedding,
             head and input statistics too. Their observation must tell which one it is of, where
             that matters.
-        mix: what counts the same, one of MIXES: every embodiment (inside it, every tick), every
-            tick, every dataset or every task.
-        ema: decay of the weights' running average, which is what the bundle gets; 0 for none.
+        mix: what counts the same: every embodiment (inside it, every tick), every tick, every
+            dataset or every task.
+        lr: learning rate at its highest, after the warm-up.
+        lr_end: learning rate that the cosine decay ends at.
+        warmup: steps over which the learning rate rises linearly.
+        weight_decay: decoupled weight decay of the matrices, as a factor on the learning rate.
+            Biases, norms and embeddings do not decay.
+        clip: largest norm of the gradient of all weights; a larger one is scaled down to it.
+        betas: decay rates of AdamW's running means of the gradient and of its square.
+        ema: decay a step of the weights' running average, which is what the bundle gets and what
+            is validated; less in the first steps, and 0 for the weights themselves.
         held_out: fraction of each task's episodes kept for validation.
-        return_jitter: see :func:`lram_core.data.stream.window_stream`.
+        return_jitter: standard deviation of the offset on an episode's return-to-go, in scaled
+            units, see :func:`lram_core.data.stream.window_stream`.
         target_quantile: quantile of a task's demonstrated returns to ask for in control.
         seed: of initialisation and batches.
-        device: ``cpu``, ``cuda`` or ``auto``. bf16: autocast on a GPU (the recurrence stays in
-            float32). bf16_cpu: on a CPU too.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        bf16: bfloat16 products on a GPU; the recurrence stays in float32.
+        bf16_cpu: bfloat16 products on a CPU, too.
         compile: compile the network with ``torch.compile``.
         parallel: of several processes, started by ``torchrun``: ``ddp`` or ``fsdp``, see
             :mod:`lram_core.training.parallel`.
-        evaluate_every, evaluation_windows: validation interval in steps, and its size.
-        checkpoint_every: interval in steps.
-        tracker: where the metrics go besides ``metrics.csv``: ``tensorboard``, ``wandb`` or
-            ``none``. wandb_project: of Weights & Biases.
-        rollout_every: interval in steps of rollouts in simulation; 0 for none.
-        rollout_suite: of the tasks. rollout_tasks: comma-separated tasks and splits.
-        rollout_episodes: a task. rollout_workers: processes; 1 for this one.
+        evaluate_every: steps between two validations.
+        evaluation_windows: batches of windows that a validation looks at, of each embodiment.
+        checkpoint_every: steps between two checkpoints.
+        tracker: where the metrics go besides ``metrics.csv``.
+        wandb_project: project of Weights & Biases, where that is the tracker.
+        rollout_every: steps between two rollouts in simulation; 0 for none.
+        rollout_suite: suite to roll out in, or several with commas between them: those of the
+            embodiments that the score is to be over.
+        rollout_tasks: comma-separated tasks and splits to roll out. With several suites,
+            ``suite:task`` is of one alone, and a task without a suite of each. The score is the
+            mean over all tasks.
+        rollout_episodes: episodes of each of these tasks.
+        rollout_workers: processes that roll out; 1 for the trainer's own.
         keep: which weights the bundle gets: the ``last`` ones, or those of the ``best`` rollouts.
     """
 

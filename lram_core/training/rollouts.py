@@ -29,7 +29,10 @@ class Rollouts(Protocol):
         ...
 
     def measure(self, bundle: Path) -> dict[str, float]:
-        """Return task → success rate, or return as a share of the task's reference return."""
+        """Return task → success rate, or return as a share of the task's reference return.
+
+        Of several suites, a task is called ``suite:task``.
+        """
         ...
 
 
@@ -38,7 +41,7 @@ def load_rollouts(config: TrainConfig) -> Rollouts | None:
 
     Raises:
         CommandError: the settings contradict each other, or the simulator is not installed.
-        TaskError: unknown suite or task.
+        TaskError: unknown suite or task, or a suite without a task.
     """
     if not config.rollout_every:
         if config.keep == "best":
@@ -47,7 +50,7 @@ def load_rollouts(config: TrainConfig) -> Rollouts | None:
     if not config.rollout_tasks:
         raise CommandError(
             "rollout_every needs rollout_tasks: comma-separated tasks and splits of the suite "
-            f"{config.rollout_suite}"
+            f"{config.rollout_suite}; of several suites, suite:task is of one alone"
         )
     module, name = MAKER.split(":")
     try:

@@ -154,7 +154,10 @@ def git_revision(package: Path = Path(__file__)) -> dict[str, Any] | None:
 
 
 class MetricsFile:
-    """``metrics.csv``; rows after ``step`` are dropped, since they will be written again."""
+    """``metrics.csv``; rows after ``step`` are dropped, since they will be written again.
+
+    Columns that the file of an earlier release has besides are kept, behind the others.
+    """
 
     def __init__(self, run: Path, columns: tuple[str, ...], step: int) -> None:
         file = run / METRICS
@@ -162,6 +165,8 @@ class MetricsFile:
         if file.exists():
             with file.open(newline="") as source:
                 rows = [row for row in csv.DictReader(source) if row.get("step", "").isdigit()]
+        if rows:
+            columns = (*columns, *(name for name in rows[0] if name and name not in columns))
         with atomic_path(file) as temporary, temporary.open("w", newline="") as target:
             writer = csv.DictWriter(target, columns, restval="", extrasaction="ignore")
             writer.writeheader()

@@ -33,8 +33,9 @@ class RunSettings(TrainConfig):
     """Everything that ``lram train`` is told.
 
     Attributes:
-        data: dataset folders. out: bundle to write. run: run folder; empty for
-            ``runs/train/<bundle's name>``.
+        data: dataset folders; of several suites, one model for all of them.
+        out: bundle to write.
+        run: run folder; empty for ``runs/train/<bundle's name>``.
         size: name of a size, see :func:`lram_core.backbones.size_options`; ``backbone_options``
             replace or join those of the size.
     """

@@ -10,20 +10,24 @@ import torch
 from lram_core.backbones import State
 from lram_core.data.stream import window_stream
 from lram_core.joint_model import JointModel
+from lram_core.training.action_errors import error_units, mean_errors
 from lram_core.training.batch import action_loss, autocast, gather
 from lram_core.training.config import TrainConfig
 from lram_core.training.domains import Domain
 
-METRICS = ("loss", "perplexity", "accuracy", "mae")
 OVERALL = ("loss", "perplexity", "accuracy")
-"""The mean absolute error has each embodiment's own units."""
+"""Errors of actions have each embodiment's own units."""
 
 
 def metric_names(domains: list[Domain]) -> tuple[str, ...]:
     """Return the names of what :func:`validate_all` measures, in order."""
     if len(domains) == 1:
-        return METRICS
-    return (*OVERALL, *(f"{domain.name}/{name}" for domain in domains for name in METRICS))
+        return _metrics(domains[0])
+    return (*OVERALL, *(f"{domain.name}/{name}" for domain in domains for name in _metrics(domain)))
+
+
+def _metrics(domain: Domain) -> tuple[str, ...]:
+    return (*OVERALL, *error_units(domain.schema.action))
 
 
 def brief(metrics: dict[str, float]) -> dict[str, float]:
@@ -37,8 +41,9 @@ def validate_all(
     """Measure every embodiment on its held-out episodes.
 
     Returns:
-        :data:`METRICS` of the only embodiment; of several, each one's as ``<embodiment>/<metric>``
-        and :data:`OVERALL`, weighted as the training loss is. NaN where nothing is held out.
+        What :func:`validate` measures of the only embodiment; of several, each one's as
+        ``<embodiment>/<metric>`` and :data:`OVERALL`, weighted as the training loss is. NaN where
+        nothing is held out.
     """
     each = {domain.name: validate(model, domain, config, device) for domain in domains}
     if len(domains) == 1:
@@ -63,12 +68,15 @@ def validate(
     """Measure one embodiment on held-out episodes, the state carried as in control.
 
     Returns:
-        ``loss`` (cross-entropy), ``perplexity``, ``accuracy`` (right bin) and ``mae`` (mean
-        absolute error of the decoded action, in action units).
+        ``loss`` (cross-entropy), ``perplexity``, ``accuracy`` (right bin) and the mean absolute
+        errors of the decoded action, one for each unit, see
+        :mod:`lram_core.training.action_errors`.
     """
+    fields = domain.schema.action
     if not domain.validation:
-        return dict.fromkeys(METRICS, math.nan)
-    totals = torch.zeros(3, dtype=torch.float64, device=device)
+        return dict.fromkeys(_metrics(domain), math.nan)
+    totals = torch.zeros(2, dtype=torch.float64, device=device)
+    errors = torch.zeros(len(fields), dtype=torch.float64, device=device)
     count = 0
     state: State | None = None
     low, width = (torch.from_numpy(x).to(device) for x in (domain.codec.low, domain.codec.width))
@@ -82,7 +90,8 @@ def validate(
         decoded = low + (chosen + 0.5) * width
         totals[0] += action_loss(logits, batch["bins"]) * chosen.numel()
         totals[1] += (chosen == batch["bins"]).sum()
-        totals[2] += (decoded - batch["actions"]).abs().sum()
+        errors += (decoded - batch["actions"]).abs().flatten(0, -2).sum(0)
         count += chosen.numel()
-    loss, accuracy, mae = (totals / count).tolist()
-    return {"loss": loss, "perplexity": math.exp(loss), "accuracy": accuracy, "mae": mae}
+    loss, accuracy = (totals / count).tolist()
+    found = {"loss": loss, "perplexity": math.exp(loss), "accuracy": accuracy}
+    return found | mean_errors(fields, (errors / (count / len(fields))).cpu().numpy())

@@ -8,20 +8,23 @@ was, and ends with the same dataset as an uninterrupted one.
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lram_core.data.files import atomic_path, sha256
 from lram_core.data.store import Dataset, merge_parts, pack_part, save_part
-from lram_core.errors import BundleError, CommandError, DataError, LramError, listed
+from lram_core.errors import BundleError, CommandError, ContractError, DataError, LramError, listed
 from lram_sim.cameras import Cameras, draw_once, with_cameras
 from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
 from lram_sim.generate import Sources, described, read_sources
+from lram_sim.rollout import check_contract
 from lram_sim.suite import EVALUATION_SEED, Suite, check_experts, dataset_schema
 from lram_sim.workers import (
     PolicySource,
@@ -33,13 +36,30 @@ from lram_sim.workers import (
     stopping,
 )
 
+if TYPE_CHECKING:
+    from lram_core.policy import Policy
+
 CHUNK, CHUNK_SEEN = 20, 4
 """Episodes of one task in a work item, a second or two of work; and of those with pictures."""
 FORMAT = 1
+WEIGHTS = "model.safetensors"
 _REPLAYED = (
     "segments of demonstrations, moved with their objects and replayed, perturbed; labels are the "
     "clipped actions towards the moved paths"
 )
+
+
+@dataclass(frozen=True)
+class RollIn:
+    """The policy that begins some episodes, for a worker that may be on another machine.
+
+    Attributes:
+        bundle: its folder, absolute: a worker may run in another folder than the command.
+        weights: SHA-256 of its weights, where the command runs.
+    """
+
+    bundle: str
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +71,7 @@ class Work:
     start: int
     stop: int
     recipe: Recipe
-    bundle: str | None
+    roll_in: RollIn | None
     part: Path
     demonstrator: Demonstrator = by_expert
     cameras: Cameras | None = None
@@ -96,12 +116,16 @@ def collect(
             replayed here.
         CommandError: a camera is unknown, or nothing can be drawn.
         TaskError: a task has no expert; or ``sources`` are given and it has no subtasks.
+        BundleError: ``bundle`` is none, or a worker's machine has it not.
+        ContractError: ``bundle`` is not of this suite, or looks at other pictures.
     """
     parameters = _parameters(suite, tasks, recipe, bundle, sources)
     if cameras is not None:
         if sources is not None:
             raise CommandError("cameras show episodes of experts, not segments of demonstrations")
         parameters["cameras"] = cameras.parameters()
+    if bundle is not None:
+        _check_sees_the_same(bundle, suite, cameras)
     driver = "the expert" if sources is None else "the generation from demonstrations"
     if out.exists():
         tallies = _finished(out, parameters)
@@ -117,6 +141,7 @@ def collect(
             list(drawn)
     chunk = CHUNK if cameras is None else CHUNK_SEEN
     parts = _open_parts(out, parameters)
+    roll_in = RollIn(str(bundle.absolute()), parameters["roll_in_weights"]) if bundle else None
     works = [
         Work(
             suite.name,
@@ -124,12 +149,11 @@ def collect(
             start,
             min(start + chunk, recipe.episodes),
             recipe,
-            path,
+            roll_in,
             part,
             demonstrators[task],
             cameras,
         )
-        for path in [str(bundle) if bundle else None]
         for index, task in enumerate(tasks)
         for start in range(0, recipe.episodes, chunk)
         for part in [parts / f"{index:03d}-{start:06d}.npz"]
@@ -188,12 +212,45 @@ def _run_work(work: Work) -> tuple[Work, Tally, bytes]:
         task,
         range(work.start, work.stop),
         work.recipe,
-        cached_policy(PolicySource(work.bundle, suite=work.suite)) if work.bundle else None,
+        _policy(work.roll_in, work.suite) if work.roll_in else None,
         stopping,
         work.demonstrator,
     )
     tally.seconds = time.perf_counter() - begin
     return work, tally, pack_part(episodes, task.observation_fields)
+
+
+def _policy(roll_in: RollIn, suite: str) -> Policy:
+    """Load the policy on a worker. Raises BundleError: it is not here, or is another one."""
+    _check_weights(roll_in)
+    return cached_policy(PolicySource(roll_in.bundle, suite=suite))
+
+
+@lru_cache(maxsize=1)
+def _check_weights(roll_in: RollIn) -> None:
+    file = Path(roll_in.bundle) / WEIGHTS
+    found = "none" if not file.is_file() else "another one"
+    if found == "none" or sha256(file) != roll_in.weights:
+        raise BundleError(
+            f"{roll_in.bundle}: expected the bundle of the roll-in on the worker's machine "
+            f"{platform.node()}, under the same path as where the command runs, found {found}"
+        )
+
+
+def _check_sees_the_same(bundle: Path, suite: Suite, cameras: Cameras | None) -> None:
+    """Raises ContractError unless the policy of a roll-in takes what the experts' episodes show."""
+    contract = PolicySource(str(bundle), suite=suite.name).contract()
+    seen = with_cameras(suite, cameras)
+    check_contract(contract, seen)
+    ours, theirs = (
+        [field.name for field in fields if field.picture]
+        for fields in (seen.observation_fields, contract.observation)
+    )
+    if ours != theirs:
+        raise ContractError(
+            f"{bundle}: a roll-in needs a policy with the pictures that are collected: it looks "
+            f"at {listed(theirs)}, --camera gives {listed(ours)}"
+        )
 
 
 def _write(work: Work, tally: Tally, part: bytes) -> None:
@@ -229,9 +286,9 @@ def _parameters(
         )
     weights = None
     if bundle is not None:
-        file = bundle / "model.safetensors"
+        file = bundle / WEIGHTS
         if not file.is_file():
-            raise BundleError(f"{bundle}: no policy bundle here (model.safetensors is missing)")
+            raise BundleError(f"{bundle}: no policy bundle here ({WEIGHTS} is missing)")
         weights = sha256(file)
     return {
         "format": FORMAT,

@@ -142,6 +142,13 @@ def collect(
     if cameras is not None and histories:
         raise click.UsageError("--camera shows episodes of experts; not with --histories")
     if histories:
+        unused = {"--ray": ray, "--from-demos": from_demos, "--rollin": rollin}
+        for option, value in unused.items():
+            if value is not None:
+                raise click.UsageError(
+                    f"{option} is for episodes of experts; all agents of --histories learn in one "
+                    "process, from nothing"
+                )
         from lram_sim import darkroom_commands
 
         darkroom_commands.collect(found, names, episodes, every, seed, out, tasks)
@@ -248,6 +255,8 @@ def evaluate(
     if trials is not None:
         if bundle is None:
             raise click.UsageError("--trials needs --bundle: an expert has nothing to find out")
+        if ray is not None:
+            raise click.UsageError("--ray does not go with --trials: they run in one process")
         from lram_sim import darkroom_commands
         from lram_sim.trials import Plan
 
@@ -260,7 +269,8 @@ def evaluate(
     evaluation.check_writable(out)
     source, runs_on, cameras = None, None, None
     if bundle is not None:
-        source = PolicySource(str(bundle), device, runtime, precision, suite)
+        # Absolute: a worker of a cluster may run in another folder.
+        source = PolicySource(str(bundle.absolute()), device, runtime, precision, suite)
         runs_on = evaluation.check_policy(source, found)
         cameras = Cameras.of_policy(source.contract().observation)
     with step_progress("evaluating", len(names) * episodes * len(seeds)) as advance:

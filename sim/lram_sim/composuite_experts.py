@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lram_sim.composuite_drag import Drag
 from lram_sim.composuite_grasps import WIDTHS, Grasp, Placement, grasps, placements
 from lram_sim.composuite_names import split_task
-from lram_sim.composuite_planner import Grip, Planner, Pose
+from lram_sim.composuite_planner import Grip, Planner, Pose, length
 from lram_sim.composuite_shapes import GOALS
 from lram_sim.robosuite_env import MAX_EPISODE_STEPS
 
@@ -37,13 +37,17 @@ _SLOWEST = 0.0065
 """Way (rad) that the slowest joint makes in a tick; the fastest makes 0.008."""
 _ROOM = 0.008
 """Distance (m) by which a hollow box passes the bins' rims."""
-_USUAL, _CARRY = 0.0072, 190
-"""Way (rad) made in a tick; number of ticks that are kept for the way with the object."""
-_TRIED, _PLACED = 10, 8
-"""Number of ways to take and to put the object that are looked at before the quickest is used."""
+_USUAL, _CARRY, _SPARE = 0.0072, 190, 90
+"""Way (rad) made in a tick; least number of ticks that are kept for the way with the object, and
+number beyond those of the straight way to where it is put from."""
+_TRIED, _PLACED, _CARRIED = 10, 8, 4
+"""Number of ways to take and to put the object that are looked at before the quickest is used, and
+of those to put it to which a path is planned before one is used that takes too long."""
 _PATIENCE = (60, 200, 600)
 """Growths of a tree for each way to take an object that is dragged around something: all ways get
 the first number before any gets the next."""
+_SAME = 0.005
+"""Way (m) that an object has to move before it is planned for anew where no plan was found."""
 _ALLOWED, _CLEARANCE = 0.893, 0.006
 """Height (m) that the origin of a dragged object stays below, and how far (m) above its rest."""
 
@@ -62,6 +66,7 @@ class ComposuiteExpert:
         self._left = MAX_EPISODE_STEPS
         self._finger = _OPEN
         self._unusual = False
+        self._hopeless = np.full(3, np.inf)
 
     def act(self, observation: Array) -> Array:
         """Return the action for the simulation as it stands, float64 (8,)."""
@@ -127,7 +132,7 @@ class ComposuiteExpert:
     def _enter(self, stage: str, path: list[Array], finger: float) -> None:
         self._stage, self._path, self._finger, self._ticks = stage, path, finger, 0
         self._last = self._planner.now()
-        self._length = _length(self._last, path)
+        self._length = length(self._last, path)
 
     def _place(self) -> tuple[Array, Array]:
         data = self._scene.data
@@ -158,26 +163,42 @@ class ComposuiteExpert:
         place, turn = self._place()
         self._seen = place
         q = planner.now()
-        # Where the usual postures leave no way, others of the same grasps may: an elbow elsewhere.
-        path: list[Array] = []
-        for self._unusual in (False, True):
-            path = self._quickest(q, self._approaches(q, place, turn), place, turn)
-            if path:
-                break
-        if not path and self.objective == "push":
-            path = self._around(q, place, turn)
+        path, ticks = self._taking(q, place, turn, False)
+        # What has been found to be out of reach stays so until it has moved.
+        if ticks > self._left and np.linalg.norm(place - self._hopeless) > _SAME:
+            usual = self._unusual
+            other, fewer = self._taking(q, place, turn, True)
+            if fewer < ticks:
+                path = other
+            else:
+                self._hopeless, self._unusual = place, usual
         if path:
             self._enter("reach", path, _OPEN)
         else:
             self._enter("wait", [planner.home], _OPEN)
 
+    def _taking(self, q: Array, place: Array, turn: Array, odd: bool) -> tuple[list[Array], float]:
+        """Return the path to a usual or an odd grasp and the ticks until the object is put.
+
+        Empty and infinitely many where there is none.
+        """
+        # Where the usual postures leave no way, others of the same grasps may: an elbow elsewhere.
+        approaches: list[tuple[float, list[Array], Grasp]] = []
+        for self._unusual in (False, True):
+            approaches = self._approaches(q, place, turn, odd)
+            path, ticks = self._quickest(q, approaches, place, turn)
+            if path:
+                return path, ticks
+        path = self._around(q, place, turn, approaches) if self.objective == "push" else []
+        return path, 0.0 if path else np.inf
+
     def _approaches(
-        self, q: Array, place: Array, turn: Array
+        self, q: Array, place: Array, turn: Array, odd: bool
     ) -> list[tuple[float, list[Array], Grasp]]:
         """Return joint way (rad), straight end of the way and grasp of each that is clear."""
         planner = self._planner
         found = []
-        for grasp in grasps(self.thing, place, turn):
+        for grasp in grasps(self.thing, place, turn, odd):
             for before in islice(planner.postures(q, grasp.before), None if self._unusual else 1):
                 if not planner.clear(before):
                     continue
@@ -195,9 +216,10 @@ class ComposuiteExpert:
         approaches: list[tuple[float, list[Array], Grasp]],
         place: Array,
         turn: Array,
-    ) -> list[Array]:
-        """Return the path to the grasp with the least way there and on to the goal; else none."""
-        least, best, looked = np.inf, [], 0
+    ) -> tuple[list[Array], float]:
+        """Return the path to the grasp with the least way there and on to the goal, and ticks."""
+        least, looked = np.inf, 0
+        best: tuple[list[Array], list[Array], float] | None = None
         for cost, line, grasp in approaches:
             if cost >= least or looked >= _TRIED:
                 break
@@ -206,23 +228,42 @@ class ComposuiteExpert:
             if more is None or cost + more >= least:
                 continue
             path = self._planner.path(q, line[0])
-            if path is not None and _length(q, path) + more < least:
-                least, best = _length(q, path) + more, self._timely(q, path, line[1:])
-        return best
+            if path is not None and length(q, path) + more < least:
+                least, best = length(q, path) + more, (path, line[1:], more)
+        if best is None:
+            return [], np.inf
+        path, line, more = best
+        more = _SPARE + more / _USUAL
+        path = self._timely(q, path, line, max(_CARRY, more))
+        return path, length(q, path) / _USUAL + more
 
     def _timely(
-        self, q: Array, path: list[Array], line: list[Array], grip: Grip | None = None
+        self,
+        q: Array,
+        path: list[Array],
+        line: list[Array],
+        kept: float,
+        grip: Grip | None = None,
     ) -> list[Array]:
-        """Return path and line after it; the path shortened where the time runs out."""
-        left = self._left if grip else self._left - _CARRY
-        if _length(q, [*path, *line]) / _USUAL > left:
-            path = self._planner.shorter(q, path, grip)
+        """Return path and line after it; the path shortened where less than ``kept`` ticks stay."""
+        for shorter in (self._planner.shorter, self._planner.shortest):
+            if self._in_time(q, [*path, *line], kept):
+                break
+            path = shorter(q, path, grip)
         return [*path, *line]
 
-    def _around(self, q: Array, place: Array, turn: Array) -> list[Array]:
+    def _in_time(self, q: Array, path: list[Array], kept: float = 0.0) -> bool:
+        return length(q, path) / _USUAL <= self._left - kept
+
+    def _around(
+        self,
+        q: Array,
+        place: Array,
+        turn: Array,
+        approaches: list[tuple[float, list[Array], Grasp]],
+    ) -> list[Array]:
         """Return the path to a grasp from which the object can be dragged around the wall."""
         planner, up = self._planner, np.array([0.0, 0.0, self._height()])
-        approaches = self._approaches(q, place, turn)
         for patience in _PATIENCE:
             for _, line, grasp in approaches:
                 lift = planner.line(line[-1], [grasp.pose.moved(up)], self._posture(line[-1]))
@@ -236,9 +277,9 @@ class ComposuiteExpert:
 
     def _dragged(self, q: Array, grip: Grip, patience: int) -> list[Array] | None:
         """Return the path on which the object in the hand gets to its goal without rising."""
-        if not self._planner.clear(q, grip):
-            return None
         heights = self._seen[2] + _CLEARANCE, _ALLOWED
+        if heights[0] > _ALLOWED or not self._planner.clear(q, grip):
+            return None
         drag = Drag(self._planner, grip, heights, np.random.default_rng(patience))
         return drag.path(q, np.array(GOALS["push"][:2]), patience)
 
@@ -251,26 +292,18 @@ class ComposuiteExpert:
         grip = grasp.grip(place, turn)
         if self.thing == "plate" and self.objective == "shelf":
             grip = grasp.settled()  # which leaves less room in the shelf
-        choice = self._placing(line[-1], grip, grasp.pose.turn, place + up)
-        return None if choice is None else choice[0]
+        choices = self._placing(line[-1], grip, grasp.pose.turn, place + up)
+        return choices[0][0] if choices else None
 
     def _placing(
         self, q: Array, grip: Grip, hand: Array, place: Array
-    ) -> tuple[float, Array, list[Array]] | None:
-        """Return way, first joint positions and the line after them, of the quickest placement."""
-        best, count = None, 0
+    ) -> list[tuple[float, Array, list[Array]]]:
+        """Return way, first joint positions and line after them of placements, quickest first."""
         ways = placements(self.objective, self.obstacle, self.thing, grip, hand, place)
-        for placement in ways:
-            line = self._line_to(q, placement, grip)
-            if line is None:
-                continue
-            cost = float(np.abs(line[0] - q).max())
-            if best is None or cost < best[0]:
-                best = cost, line[0], line[1:]
-            count += 1
-            if count >= _PLACED:
-                break
-        return best
+        lines = (self._line_to(q, placement, grip) for placement in ways)
+        found = islice((line for line in lines if line is not None), _PLACED)
+        rows = [(float(np.abs(line[0] - q).max()), line[0], line[1:]) for line in found]
+        return sorted(rows, key=lambda row: row[0])
 
     def _line_to(self, q: Array, placement: Placement, grip: Grip) -> list[Array] | None:
         planner = self._planner
@@ -315,20 +348,30 @@ class ComposuiteExpert:
         q = planner.now()
         self._grip = grip = self._held()
         hand = planner.hand(q).turn
-        choice = self._placing(q, grip, hand, place)
-        if choice is not None:
-            _, first, rest = choice
-            path = [first] if self.objective == "push" else planner.path(q, first, grip)
-            if path is not None:
-                self._enter("carry", self._timely(q, path, rest, grip), _CLOSE)
-                return
-        elif self.objective == "push":
-            for patience in _PATIENCE:
-                dragged = self._dragged(q, grip, patience)
-                if dragged is not None:
-                    self._enter("carry", dragged, _CLOSE)
-                    return
-        self._start()
+        choices = self._placing(q, grip, hand, place)
+        carried = self._carried(q, grip, choices)
+        if not choices and self.objective == "push":
+            dragged = (self._dragged(q, grip, patience) for patience in _PATIENCE)
+            carried = next((path for path in dragged if path is not None), None)
+        if carried is None:
+            self._start()
+        else:
+            self._enter("carry", carried, _CLOSE)
+
+    def _carried(
+        self, q: Array, grip: Grip, choices: list[tuple[float, Array, list[Array]]]
+    ) -> list[Array] | None:
+        """Return the path to the first placement that is reached in time, else to the nearest."""
+        found = []
+        for _, first, rest in choices[:_CARRIED]:
+            path = [first] if self.objective == "push" else self._planner.path(q, first, grip)
+            if path is None:
+                continue
+            whole = self._timely(q, path, rest, 0.0, grip)
+            if self._in_time(q, whole):
+                return whole
+            found.append(whole)
+        return min(found, key=lambda path: length(q, path), default=None)
 
     def _end(self) -> None:
         """The object is where it was to go."""
@@ -342,9 +385,3 @@ class ComposuiteExpert:
         hand = planner.hand(planner.now())
         back = Pose(hand.position - 0.08 * hand.turn[:, 2] + np.array([0, 0, 0.02]), hand.turn)
         self._enter("retreat", planner.line(planner.now(), [back]) or [planner.home], _OPEN)
-
-
-def _length(start: Array, path: list[Array]) -> float:
-    """Return the joint way (rad, of the largest joint in each part) of a path."""
-    points = np.array([start, *path])
-    return float(np.abs(np.diff(points, axis=0)).max(axis=1).sum())

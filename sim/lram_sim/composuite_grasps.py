@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -58,42 +59,64 @@ class Placement:
     poses: tuple[Pose, ...]
 
 
-def grasps(thing: str, place: Array, turn: Array) -> list[Grasp]:
-    """Return the ways to take an object from its pose in the world, the usual ones first."""
+def grasps(thing: str, place: Array, turn: Array, odd: bool = False) -> list[Grasp]:
+    """Return the ways to take an object from its pose in the world, the usual ones first.
+
+    Args:
+        thing: the object.
+        place: (3,) its position, m.
+        turn: (3, 3) its rotation.
+        odd: whether to return many more, for where an obstacle leaves none of the usual ones.
+    """
     yaw = float(np.arctan2(turn[1, 0], turn[0, 0]))
     if thing == "dumbbell":
-        return list(_bar(place))
+        return list(_bar(place, odd))
     if thing == "plate":
-        return list(_rim(place))
-    return list(_above(thing, place, yaw))
+        return list(_rim(place, odd))
+    return list(_above(thing, place, yaw, odd))
 
 
-def _above(thing: str, place: Array, yaw: float) -> Iterator[Grasp]:
+def _above(thing: str, place: Array, yaw: float, odd: bool) -> Iterator[Grasp]:
     hollow = thing == "hollowbox"
-    for tilt in (0.0, 0.45, 0.85):
-        for quarter in range(4):
-            azimuth = yaw + quarter * np.pi / 2
-            turn = _hand(azimuth, np.pi / 2 - tilt)
-            across = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
-            # Of a hollow box one wall is taken, a finger inside.
-            for side in (1, -1) if hollow else (0,):
-                at = place + (0.03 * side * across + 0.05 * _UP if hollow else 0.004 * _UP)
-                yield from _both_ways(at, turn)
-            if tilt == 0.0 and quarter == 1:
-                break
-
-
-def _bar(place: Array) -> Iterator[Grasp]:
-    for down in (0.4, 0.2):
-        for azimuth in np.arange(15) * np.pi / 7.5:
-            turn = _hand(azimuth, down)
-            at = place - 0.008 * _UP + 0.006 * turn[:, 2]
+    # A box turns in the fingers that close on it askew.
+    askew, heights = ((0.0, 0.3, -0.3), (0.004, 0.016)) if odd else ((0.0,), (0.004,))
+    if hollow:
+        heights = (0.05,)
+    ways = product((0.0, 0.25, 0.45, 0.65, 0.85) if odd else (0.0, 0.45, 0.85), range(4))
+    for (tilt, quarter), more, height in product(ways, askew, heights):
+        if tilt == 0.0 and quarter > 1:  # the same with the fingers exchanged
+            continue
+        azimuth = yaw + quarter * np.pi / 2
+        turn = _hand(azimuth + more, np.pi / 2 - tilt)
+        across = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
+        # Of a hollow box one wall is taken, a finger inside.
+        for side in (1, -1) if hollow else (0,):
+            at = place + 0.03 * side * across + height * _UP
             yield from _both_ways(at, turn)
 
 
-def _rim(place: Array) -> Iterator[Grasp]:
-    for down, height in ((0.25, 0.053), (0.45, 0.0515)):
-        for azimuth in np.arange(15) * np.pi / 7.5:
+def _bar(place: Array, odd: bool) -> Iterator[Grasp]:
+    ways: tuple[tuple[float, float], ...] = ((0.4, -0.008), (0.2, -0.008))
+    if odd:
+        ways = (*ways, (0.4, -0.02), (0.6, -0.02), (0.6, -0.008))
+    for down, height in ways:
+        for azimuth in _around(odd):
+            turn = _hand(azimuth, down)
+            at = place + height * _UP + 0.006 * turn[:, 2]
+            yield from _both_ways(at, turn)
+
+
+def _around(odd: bool) -> Array:
+    """Return azimuths (rad), denser where any will do."""
+    return np.arange(30) * np.pi / 15 if odd else np.arange(15) * np.pi / 7.5
+
+
+def _rim(place: Array, odd: bool) -> Iterator[Grasp]:
+    ways: tuple[tuple[float, float], ...] = ((0.25, 0.053), (0.45, 0.0515))
+    if odd:
+        ways = ((0.25, 0.051), (0.45, 0.0495), (0.6, 0.0495), (0.8, 0.0495))
+    for down, height in ways:
+        for azimuth in _around(odd):
             level = _hand(azimuth, down)
             # A quarter turn about the hand's own axis: one finger above the other.
             turn = np.column_stack((level[:, 1], -level[:, 0], level[:, 2]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import mujoco
 import numpy as np
@@ -34,6 +35,8 @@ _FINE = 0.02
 """The same where a held object passes close to something."""
 _PIECE = 0.15
 """Length (rad, largest joint) of the pieces into which a path is cut to shorten it."""
+_TREES, _TIGHTENINGS = 3, 150
+"""Number of further trees, and of tries to shorten each path, where the time runs out."""
 _LIMIT = 0.03
 """Distance (rad) kept from the joints' limits."""
 _ARENA, _ARM, _THING, _OTHER = range(4)
@@ -313,11 +316,39 @@ class Planner:
 
     def shorter(self, a: Array, path: list[Array], grip: Grip | None = None) -> list[Array]:
         """Return a path to the same end that cuts what corners it can, also between the points."""
-        points = [a]
-        for q in path:
-            count = max(1, int(np.ceil(np.abs(q - points[-1]).max() / _PIECE)))
-            points += [points[-1] + (q - points[-1]) * i / count for i in range(1, count + 1)]
-        return self._shortened(a, points[1:], grip)
+        return self._shortened(a, _pieces(a, path), grip)
+
+    def shortest(self, a: Array, path: list[Array], grip: Grip | None = None) -> list[Array]:
+        """Return the quickest of some paths to the same end, joint by joint as short as it gets."""
+        found = [self._tightened(a, path, grip)]
+        for _ in range(_TREES):
+            other = self._tree(a, path[-1], grip)
+            if other is not None:
+                other = self._shortened(a, other, grip)
+                found.append(self._tightened(a, other, grip))
+        return min(found, key=lambda path: length(a, path))
+
+    def _tightened(self, a: Array, path: list[Array], grip: Grip | None) -> list[Array]:
+        """Straighten single joints between two points (Geraerts and Overmars, 2007), or all."""
+        points = np.array([a, *_pieces(a, path)])
+        for _ in range(_TIGHTENINGS):
+            i, j = sorted(self._rng.choice(len(points), 2, replace=False))
+            joint = self._rng.integers(-1, len(a))
+            if j < i + 2:
+                continue
+            part = points[i : j + 1]
+            share = np.abs(np.diff(part, axis=0)).max(axis=1).cumsum()
+            straight = part[0] + (part[-1] - part[0]) * (share / max(share[-1], 1e-9))[:, None]
+            tight = part.copy()
+            if joint < 0:
+                tight[1:] = straight
+            else:
+                tight[1:, joint] = straight[:, joint]
+            if length(tight[0], list(tight[1:])) > share[-1] - 1e-3:
+                continue
+            if all(self.straight(one, other, grip) for one, other in pairwise(tight)):
+                points[i : j + 1] = tight
+        return list(points[1:])
 
     def _shortened(self, a: Array, path: list[Array], grip: Grip | None) -> list[Array]:
         """Cut corners."""
@@ -329,6 +360,21 @@ class Planner:
             if j > i + 1 and self.straight(points[i], points[j], grip):
                 del points[i + 1 : j]
         return points[1:]
+
+
+def length(start: Array, path: list[Array]) -> float:
+    """Return the joint way (rad, of the largest joint in each part) of a path."""
+    points = np.array([start, *path])
+    return float(np.abs(np.diff(points, axis=0)).max(axis=1).sum())
+
+
+def _pieces(a: Array, path: list[Array]) -> list[Array]:
+    """Return a path with points between its own."""
+    points = [a]
+    for q in path:
+        count = max(1, int(np.ceil(np.abs(q - points[-1]).max() / _PIECE)))
+        points += [points[-1] + (q - points[-1]) * i / count for i in range(1, count + 1)]
+    return points[1:]
 
 
 def _branch(tree: list[tuple[Array, int]], node: int) -> list[Array]:
