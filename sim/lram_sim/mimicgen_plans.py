@@ -99,7 +99,7 @@ class PegPlan(Reaching, NutPlan):
     """A nut onto a peg that may stand anywhere."""
 
     stretch, entry = LONG, ENTRY
-    depth = 0.1
+    depth, slant = 0.1, 0.0
 
 
 class SeatPlan(Reaching, InsertPlan):
