@@ -17,6 +17,7 @@ from lram_core.errors import TaskError, listed
 from lram_sim.composuite_names import suite_names as composuite_names
 from lram_sim.mimicgen_names import suite_names as mimicgen_names
 from lram_sim.robosuite_names import suite_names as robosuite_names
+from lram_sim.robosuite_names import wiper_names
 from lram_sim.topics import SensorTopic, check_topics
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _SUITES = {
     },
     "darkroom": "lram_sim.darkroom_suite:DarkRoomSuite",
     **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
+    **{name: f"lram_sim.robosuite_wipe:WipeSuite:{name}" for name in wiper_names()},
     **{name: f"lram_sim.composuite_suite:ComposuiteSuite:{name}" for name in composuite_names()},
     **{name: f"lram_sim.mimicgen_suite:MimicgenSuite:{name}" for name in mimicgen_names()},
 }
