@@ -22,6 +22,7 @@ from benchmarks import (
     batch_throughput,
     control_loop,
     domains,
+    expert_table,
     fault_tables,
     in_context,
     int8_agreement,
@@ -65,6 +66,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "backbones": (backbones_report.markdown, backbones_report.plot),
     "in_context": (in_context.markdown, in_context.plot),
     "training": (training_table.markdown, None),
+    "expert_rates": (expert_table.markdown, None),
 }
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
