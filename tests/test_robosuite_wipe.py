@@ -78,9 +78,8 @@ def test_a_joint_at_its_limit_ends_the_episode(task: WipeTask) -> None:
     assert not task.step(np.zeros(6)).truncated
 
 
-@pytest.mark.parametrize("name", [SUITE, "robosuite-ur5e-wiper"])
-def test_expert_wipes_all_marks(name: str) -> None:
-    found = get_suite(name).make("wipe")
+def test_expert_wipes_all_marks() -> None:
+    found = get_suite("robosuite-panda-wiper").make("wipe")
     record = run_episode(found, ExpertPolicy(found), EVALUATION_SEED + 1)
     assert record.success
     assert record.total_reward == 1.0
