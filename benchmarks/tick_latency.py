@@ -32,7 +32,7 @@ from benchmarks.candidates import (
 from benchmarks.interleave import Budget, on_inputs, take_turns
 from benchmarks.latency_tables import markdown
 from benchmarks.limit import StreamLimit, state_bytes, weight_bytes
-from benchmarks.output import add_output_options, write
+from benchmarks.output import add_output_options, write, write_json
 from benchmarks.plots import latency_plot
 from lram_core.action_model import ActionModel
 from lram_core.backbones.sizes import SIZES
@@ -182,6 +182,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         group["seconds"] = time.monotonic() - start
         group["peak_rss_MB"] = peak_rss_bytes() / 1e6
         report["groups"].append(group)
+        report["seconds"] = time.monotonic() - begin
+        if args.json:  # what is cut off keeps what it has measured
+            write_json(report, args.json)
         gc.collect()
         _announce(group)
 
@@ -198,7 +201,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             if exists("transformer", size):
                 start = time.monotonic()
                 done(context_group(size, context, best, options, args))
-    report["seconds"] = time.monotonic() - begin
     return report
 
 

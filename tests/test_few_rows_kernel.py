@@ -80,8 +80,11 @@ def test_tokens_norm_and_head_equal_the_models() -> None:
 
 
 LAUNCH = """
+from lram_core.kernels import early
 from lram_core.kernels.action_model import FusedHead, FusedTokens
 from lram_core.testing import small_model
+
+early.options = lambda device: {"early": True, "launch_pdl": True}  # as there
 
 model = small_model(d_model=256)
 rows = torch.zeros(1, model.config.observation_size + 4)

@@ -17,6 +17,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lram_core.kernels import early
+from lram_core.kernels.early import wait
+
 MAX_ROWS = 4
 """From more rows on tensor cores are the faster ones."""
 _PROGRAM_BYTES = 20 * 1024  # of weights: about 40 registers a thread
@@ -69,6 +72,7 @@ def product(
         count=count,
         eps=_NORM_EPS,
         num_warps=8 if count * triton.next_power_of_2(inner) > _FEW_WEIGHTS else 4,
+        **early.options(x.device),
     )
     return y
 
@@ -99,6 +103,7 @@ def _product(  # type: ignore[no-untyped-def]
     padded: tl.constexpr,
     count: tl.constexpr,
     eps: tl.constexpr,
+    early: tl.constexpr,
 ):
     output = tl.program_id(0) * count + tl.arange(0, count)
     known = output < outputs
@@ -110,6 +115,9 @@ def _product(  # type: ignore[no-untyped-def]
         mask=known[:, None] & inside[None, :],
         other=0.0,
     )
+    if norm_at is not None:
+        factor = 1.0 + tl.load(norm_at + k, mask=inside, other=0.0)
+    wait(early)
     totals = ()
     for r in tl.static_range(rows):
         total = tl.zeros((count,), dtype=tl.float32)
@@ -119,7 +127,6 @@ def _product(  # type: ignore[no-untyped-def]
             total += tl.load(residual_at + r * outputs + output, mask=known, other=0.0)
         totals += (total,)
     if norm_at is not None:
-        factor = 1.0 + tl.load(norm_at + k, mask=inside, other=0.0)
         row = tl.arange(0, padded_rows)
         there = (row < rows)[:, None] & inside[None, :]
         x = tl.load(x_at + row[:, None] * inner + k[None, :], mask=there, other=0.0)

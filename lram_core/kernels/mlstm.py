@@ -21,6 +21,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lram_core.kernels import early
+from lram_core.kernels.early import wait
 from lram_core.mlstm import EPS, CellState
 
 MAX_TOKENS = 4
@@ -87,6 +89,7 @@ class FusedMLSTM:
             eps=EPS,
             num_warps=8 if rows == _ROWS else 4,
             maxnreg=_REGISTERS,
+            **early.options(q.device),
         )
         return reads, CellState(C=state.C, n=n, m=m)
 
@@ -144,6 +147,7 @@ def _advance(  # type: ignore[no-untyped-def]
     columns: tl.constexpr,
     scale: tl.constexpr,
     eps: tl.constexpr,
+    early: tl.constexpr,
 ):
     head = tl.program_id(0)
     b = head // heads
@@ -166,6 +170,8 @@ def _advance(  # type: ignore[no-untyped-def]
         Cs += (tl.load(memory_at + row[:, None] * size, mask=whole, other=0.0),)
         ns += (tl.load(n_at + head * size + row, mask=known, other=0.0),)
     m = tl.load(m_at + head)
+    # Nobody else writes the memory; what follows has just been made.
+    wait(early)
     active = True
     if active_at is not None:
         active = tl.load(active_at + b) != 0

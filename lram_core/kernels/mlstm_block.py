@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH
 from lram_core.backbones.mlstm_block import QKV_BLOCK, MLSTMBlock
+from lram_core.kernels import early
+from lram_core.kernels.early import wait
 from lram_core.kernels.few_rows import few_rows, product
 from lram_core.kernels.mlstm import FusedMLSTM
 from lram_core.mlstm import CellState
@@ -78,6 +80,7 @@ class FusedBlock(nn.Module):
             taps=CONV_WIDTH,
             some=some,
             num_warps=1,  # a block a lane: nothing goes from thread to thread but sums
+            **early.options(x.device),
         )
         q, k, v = (part.unflatten(-1, (heads, size)).transpose(1, 2) for part in (q, k, v))
         memory = CellState(state["C"], state["n"], state["m"])
@@ -92,6 +95,7 @@ class FusedBlock(nn.Module):
             kept=CONV_WIDTH - 1,
             padded=triton.next_power_of_2(size),
             eps=_NORM_EPS,
+            **early.options(x.device),
         )
         x = product(out, down, residual=x) if few_rows(out, down) else x + F.linear(out, down)
         return x, state
@@ -112,22 +116,30 @@ def normed(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
         width=width,
         padded=triton.next_power_of_2(width),
         eps=_NORM_EPS,
+        **early.options(x.device),
     )
     return y
 
 
 @triton.jit
 def _norm(  # type: ignore[no-untyped-def]
-    x_at, weight_at, out_at, width: tl.constexpr, padded: tl.constexpr, eps: tl.constexpr
+    x_at,
+    weight_at,
+    out_at,
+    width: tl.constexpr,
+    padded: tl.constexpr,
+    eps: tl.constexpr,
+    early: tl.constexpr,
 ):
     """LayerNorm of a row, scaled by 1 + weight."""
     row = tl.program_id(0)
     channel = tl.arange(0, padded)
     inside = channel < width
+    weight = tl.load(weight_at + channel, mask=inside, other=0.0)
+    wait(early)
     x = tl.load(x_at + row * width + channel, mask=inside, other=0.0)
     x = tl.where(inside, x - tl.sum(x, axis=0) / width, 0.0)
     scale = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / width + eps)
-    weight = tl.load(weight_at + channel, mask=inside, other=0.0)
     y = x * scale * (1.0 + weight)
     tl.store(out_at + row * width + channel, y.to(out_at.dtype.element_ty), mask=inside)
 
@@ -159,6 +171,7 @@ def _mix(  # type: ignore[no-untyped-def]
     side: tl.constexpr,
     taps: tl.constexpr,
     some: tl.constexpr,
+    early: tl.constexpr,
 ):
     """Causal convolution and SiLU, queries and keys of it, values of the inputs, and gates.
 
@@ -196,6 +209,7 @@ def _mix(  # type: ignore[no-untyped-def]
             gate_weights += (tl.load(at + row + source * inner, mask=there, other=0.0),)
         at = bi_at if kind == 0 else bf_at
         gate_biases += (tl.load(at + head, mask=real & (part == 0), other=0.0),)
+    wait(early)
     # The tokens before, then the new ones; and whose episode they are of.
     window = ()
     episodes = ()
@@ -262,6 +276,7 @@ def _finish(  # type: ignore[no-untyped-def]
     kept: tl.constexpr,
     padded: tl.constexpr,
     eps: tl.constexpr,
+    early: tl.constexpr,
 ):
     """Norm of one head's reads, skip, output gate; and the state that nobody reads any more."""
     row = tl.program_id(0)
@@ -270,13 +285,14 @@ def _finish(  # type: ignore[no-untyped-def]
     lane = tl.arange(0, padded)
     inside = lane < size
     channel = h * size + lane
+    weight = tl.load(weight_at + channel, mask=inside, other=0.0)
+    skip = tl.load(skip_at + channel, mask=inside, other=0.0)
+    wait(early)
     # A state is written by the program of the first token.
     writes = row % tokens == 0
     if active_at is not None:
         writes = writes & (tl.load(active_at + row // tokens) != 0)
     x = tl.load(reads_at + row * inner + channel, mask=inside, other=0.0)
-    weight = tl.load(weight_at + channel, mask=inside, other=0.0)
-    skip = tl.load(skip_at + channel, mask=inside, other=0.0)
     conv = tl.load(conv_at + row * inner + channel, mask=inside, other=0.0)
     z = tl.load(both_at + row * 2 * inner + inner + channel, mask=inside, other=0.0).to(tl.float32)
     moved = inside & writes

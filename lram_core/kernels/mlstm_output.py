@@ -31,7 +31,7 @@ class Tiles(NamedTuple):
 
 
 FORWARD = Tiles(values=4096, warps=2)
-BACKWARD = Tiles(values=640, warps=1, programs=1188)
+BACKWARD = Tiles(values=1280, warps=2, programs=1056)
 
 
 def mlstm_output(

@@ -33,7 +33,7 @@ class Tiles(NamedTuple):
 
 
 FORWARD = Tiles(rows=8, warps=2)
-BACKWARD = Tiles(rows=8, warps=2)
+BACKWARD = Tiles(rows=8, warps=1)
 
 
 def mlstm_window(

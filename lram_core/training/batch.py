@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,16 +15,22 @@ from lram_core.training.config import TrainConfig
 
 
 def gather(arrays: TrainingArrays, windows: Windows, device: torch.device) -> dict[str, Tensor]:
-    """Fetch the rows of one batch of windows."""
-    index = torch.from_numpy(windows.index).to(device)
-    offset = torch.from_numpy(windows.return_offset).to(device)
+    """Fetch the rows of one batch of windows; on a GPU without waiting for what it still does."""
+
+    def there(values: npt.NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(values)
+        if device.type == "cuda":  # from other memory a copy waits for all that was asked before
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
+
+    index, offset = there(windows.index), there(windows.return_offset)
     return {
         "observations": arrays.observations[index],
         "returns_to_go": arrays.returns_to_go[index] + offset,
         "rewards": arrays.rewards[index],
         "bins": arrays.bins[index],
         "actions": arrays.actions[index],
-        "start": torch.from_numpy(windows.start).to(device),
+        "start": there(windows.start),
     }
 
 
