@@ -55,6 +55,8 @@ BY_RATES: dict[str, tuple[str, ...]] = {
         "lift",
         "stack",
         "pick-place-can",
+        "pick-place-milk",
+        "pick-place-cereal",
     ),
     "robosuite-panda-wiper": ("wipe",),
     "robosuite-sawyer-wiper": ("wipe",),
