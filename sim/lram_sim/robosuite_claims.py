@@ -46,6 +46,7 @@ BY_RATES: dict[str, tuple[str, ...]] = {
         "nut-assembly-round",
         "door",
     ),
+    "robosuite-ur5e-osc": ("door",),
     "robosuite-kinova3": (
         "lift",
         "stack",
