@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for name in args.domains
     }
     subjects = {name: [name] for name in args.domains} | {JOINT: args.domains}
-    models, machine = [], ""
+    models = []
     for label, parts in subjects.items():
         if label not in args.models:
             continue
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             compile=args.compile,
         )
         metrics = learn([data[name] for name in parts], work / label, config)
-        machine = training_of(work / label)["machine"]
+        told = training_of(work / label)
         scores = (
             {}
             if args.train_only
@@ -81,11 +81,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 for name in parts
             }
         )
-        models.append({"model": label, "metrics": metrics, "scores": scores})
+        about = {key: told[key] for key in ("machine", "steps", "seconds", "parameters")}
+        models.append({"model": label, **about, "metrics": metrics, "scores": scores})
     return {
-        "machine": machine,
         "size": args.size,
-        "steps": args.steps,
         "streams": args.streams,
         "models": models,
     }
@@ -101,9 +100,12 @@ def mean(scores: Scores) -> tuple[float, float, float]:
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's table ``domains``."""
     joint = next(m for m in report["models"] if m["model"] == JOINT)
+    trained = ", ".join(
+        f"{m['model']} {m['steps']} steps in {m['seconds'] / 60:.1f} min" for m in report["models"]
+    )
     lines = [
-        f"{report['machine']}; {report['size']}, {report['steps']} steps of {report['streams']} × "
-        "50 ticks a domain. Success at unseen starts, in DMControl the return as a share of the "
+        f"{report['size']}, {report['streams']} × 50 ticks a domain and step; {joint['machine']}: "
+        f"{trained}. Success at unseen starts, in DMControl the return as a share of the "
         "reference; 95 %: bootstrap over each task's episodes.",
         "",
         "| domain | tasks × episodes | its own model | 95 % | joint model | 95 % |",

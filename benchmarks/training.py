@@ -11,7 +11,8 @@ neither. Both also with ``torch.compile``, block by block, which is ``--compile`
 All take turns in one process on one thread. On a CPU processor time counts, which other programs on
 the machine change less than the clock on the wall. On a GPU (``--device cuda``) all products are in
 bfloat16 by autocast, time is that of the clock until the GPU is done, and the model FLOP/s
-utilisation is told as the trainer does, of the same number of FLOPs for both.
+utilisation is told as the trainer does, each of the products that it makes: ours makes none in the
+last block for tokens that no action is read off and no other token needs.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from xlstm import (
 from benchmarks.candidates import ACTION_SIZE, OBSERVATION_SIZE, exists, random_model
 from benchmarks.output import write_json
 from benchmarks.training_table import markdown
-from lram_core.action_model import RETURN_TO_GO, TOKENS_PER_TICK, ActionModel
+from lram_core.action_model import ACTION_TOKENS, TOKENS_PER_TICK, ActionModel
 from lram_core.backbones.mamba import STATE_SIZE, from_official
 from lram_core.errors import listed
 from lram_core.machine import machine_name
@@ -77,7 +78,7 @@ class Peer(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         tokens = self.around.tokens(batch["observations"], batch["to_go"], batch["rewards"])
         hidden = self._run(self.stack, tokens)
-        return self.around.logits(hidden[:, RETURN_TO_GO::TOKENS_PER_TICK])
+        return self.around.logits(hidden[:, ACTION_TOKENS])
 
 
 def peer(model: str, size: str, ticks: int) -> Peer:
@@ -149,7 +150,7 @@ def stepper(
     network: nn.Module, forward: Callable[[], Tensor], labels: Tensor
 ) -> Callable[[], Tensor]:
     """Return what makes one training step and returns its loss."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LR, fused=labels.is_cuda or None)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LR, fused=True)
 
     def step() -> Tensor:
         with torch.autocast(labels.device.type, torch.bfloat16, enabled=labels.is_cuda):
@@ -214,13 +215,17 @@ def contestants(args: argparse.Namespace, model: str, size: str) -> dict[str, Ca
     return steps
 
 
-def forward_flops(args: argparse.Namespace, model: str, size: str) -> int:
-    """Return the FLOPs of our forward pass; products alone count."""
-    network = random_model(model, size).to(args.device)
-    batch = random_batch(args.batch, args.context, network.config.bins, args.device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        ours(network, batch, carry=False)()
-    return int(counter.get_total_flops())
+def forward_flops(args: argparse.Namespace, model: str, size: str) -> dict[str, int]:
+    """Return the FLOPs of a forward pass, of ``ours`` and ``peer``; products alone count."""
+    mine = random_model(model, size).to(args.device)
+    batch = random_batch(args.batch, args.context, mine.config.bins, args.device)
+    other = peer(model, size, args.context).to(args.device)
+    found = {}
+    for name, run in (("ours", ours(mine, batch, carry=False)), ("peer", partial(other, batch))):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            run()
+        found[name] = int(counter.get_total_flops())
+    return found
 
 
 def clock(device: str) -> float:
@@ -266,9 +271,15 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 }
             )
             if args.device != "cpu":
-                flops = forward_flops(args, model, size) * (1 + BACKWARD)
+                flops = {
+                    name: value * (1 + BACKWARD)
+                    for name, value in forward_flops(args, model, size).items()
+                }
                 peak, source = peak_flops(torch.device(args.device), bf16=True)
-                mfu = {name: flops / value / peak for name, value in medians.items()}
+                mfu = {
+                    name: flops[name.removesuffix(COMPILED)] / value / peak
+                    for name, value in medians.items()
+                }
                 groups[-1] |= {"mfu": mfu, "flops": flops, "peak": peak, "peak_is": source}
             ratios = ", ".join(f"{name} {r:.2f}" for name, r in groups[-1]["ratios"].items())
             print(f"{size} {model}: {ratios} × {PEERS[model]}", flush=True)

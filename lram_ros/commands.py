@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lram_core.errors import CommandError
 from lram_core.runtimes import AUTO, RUNTIMES
-from lram_ros.demo import EPISODES, SEED, SUITE, TASKS, DemoOptions, Stopped, run_demo
+from lram_ros.demo import EPISODES, SEED, TASKS, DemoOptions, Stopped, run_demo
 from lram_ros.episode_driver import split_tasks
 
 
@@ -23,9 +23,8 @@ from lram_ros.episode_driver import split_tasks
 )
 @click.option(
     "--suite",
-    default=SUITE,
-    show_default=True,
-    help="Which embodiment of the bundle, where it has several.",
+    default="",
+    help="Task suite, which the bundle must be of (default: the bundle's; metaworld of several).",
 )
 @click.option(
     "--tasks", default=",".join(TASKS), show_default=True, help="Tasks, separated by commas."

@@ -19,7 +19,7 @@ from lram_core.bundle import load_contract
 from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.embodiments import of_suite
-from lram_core.errors import CommandError, LramError, listed
+from lram_core.errors import CommandError, ContractError, LramError, listed
 from lram_core.runtimes import AUTO, check_name
 from lram_core.signals import StopRequest
 from lram_ros.children import Children, ros_arguments
@@ -31,6 +31,7 @@ from lram_ros.process import ros
 from lram_ros.progress import run_with_progress
 from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
 from lram_ros.simulated_cameras import bridge_cameras, contract_with, pictures
+from lram_ros.simulator import check_drawing, robot_contract
 from lram_ros.surroundings import environment, stop_request
 
 BUNDLE = "models/metaworld-ml45"
@@ -49,7 +50,7 @@ SEED = 1_000_000_000
 
 VIDEO, BAG, LOGS = "episodes.mp4", "bag", "logs"
 CONTRACT = "contract.yaml"
-"""Of a policy that looks through cameras: the suite's with their topics."""
+"""Of a suite whose robot contract is not shipped, or with the topics of a policy's cameras."""
 
 
 class Stopped(Exception):
@@ -62,7 +63,8 @@ class DemoOptions:
 
     Attributes:
         bundle: folder of the policy bundle; None for the one that is shipped.
-        suite: which embodiment of the bundle, where it has several.
+        suite: which the bundle must be of; of a bundle with several, which one. Empty: whatever it
+            is of, and ``metaworld`` of several.
         tasks: tasks of the bundle's suite, each ``episodes`` times.
         seed: seed of each task's first episode, the next one higher, and so on.
         max_steps: step limit of an episode; 0 for the task's own.
@@ -75,7 +77,7 @@ class DemoOptions:
 
     out: Path
     bundle: Path | None = None
-    suite: str = SUITE
+    suite: str = ""
     tasks: tuple[str, ...] = TASKS
     episodes: int = EPISODES
     seed: int = SEED
@@ -99,8 +101,20 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     check_name(options.runtime)
     plan = make_plan(options.tasks, options.episodes, options.seed, options.max_steps)
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
-    contract = load_contract(bundle, of_suite(options.suite))
+    contract = load_contract(bundle, of_suite(options.suite or SUITE))
+    if options.suite not in ("", contract.suite):
+        raise ContractError(
+            f"{bundle}: made for the suite '{contract.suite}', found --suite {options.suite}; "
+            "expected a --bundle of that suite"
+        )
     check_replaceable(options.out, SUMMARY, "result of 'lram demo'")
+    if options.video:
+        try:
+            check_drawing()
+        except CommandError as error:
+            raise CommandError(f"{error}; --no-video films nothing") from None
+    elif pictures(contract.observation):
+        check_drawing()
     out = options.out.absolute()
     begin = time.monotonic()
     info = RunInfo(
@@ -170,7 +184,7 @@ def _start(
     children: Children, options: DemoOptions, bundle: Path, contract: PolicyContract, work: Path
 ) -> None:
     """Start the graph's processes; the recorder last, so that it is the last to stop."""
-    robot = find_shared(f"config/{contract.suite.replace('-', '_')}.yaml")
+    robot = robot_contract(contract.suite, work / CONTRACT)
     bridge = {"suite": contract.suite, "mode": options.mode}
     if options.video:
         bridge["video_path"] = str(work / VIDEO)

@@ -17,14 +17,14 @@ import pytest
 from click.testing import CliRunner
 
 from lram_core.data.store import Dataset
-from lram_core.errors import BundleError, CommandError, DataError
+from lram_core.errors import BundleError, CommandError, DataError, TaskError
 from lram_sim import collect as collection
 from lram_sim import commands
 from lram_sim.demonstrate import FACTORS, GIVE_UP, STARTS, Recipe, demonstrate
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask
 from lram_sim.perturb import KINDS, Perturbation, draw
-from lram_sim.suite import EVALUATION_SEED
+from lram_sim.suite import EVALUATION_SEED, StepResult, get_suite
 
 SUITE = MetaworldSuite()
 RECIPE = Recipe(episodes=6, seed=500, noise=0.3)
@@ -184,23 +184,13 @@ class _Failing:
     def step(self, action: np.ndarray) -> Any:
         self._ticks += 1
         success = self._ticks == 3 and not self._bad(self.resets[-1])
-        return _Step(np.zeros(39), 1.0, success, self._ticks == 5)
+        return StepResult(np.zeros(39), 1.0, success, self._ticks == 5)
 
     def expert(self) -> Any:
         return self
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         return np.zeros(4)
-
-
-class _Step:
-    def __init__(self, observation: np.ndarray, reward: float, success: bool, end: bool) -> None:
-        self.observation, self.reward, self.success, self.truncated = (
-            observation,
-            reward,
-            success,
-            end,
-        )
 
 
 def test_a_broken_expert_ends_after_a_bounded_number_of_tries() -> None:
@@ -243,6 +233,62 @@ def test_what_was_collected_is_kept_when_an_expert_fails(
         assert len(Dataset.open(out).episodes) == 50
     # One chunk told that the task is broken; its other chunks were not tried.
     assert len(tasks["bad"].resets) <= GIVE_UP * STARTS * len(FACTORS)
+
+
+def test_what_broke_the_simulation_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = MetaworldTask.step
+    breaks = iter([False, False, True, True] + [False] * 10_000)
+
+    def break_some(self: MetaworldTask, action: Any) -> Any:
+        if next(breaks):
+            self.data.qvel[0] = 1e12
+        return step(self, action)
+
+    def in_turn(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
+        yield from map(function, items)
+
+    monkeypatch.setattr(MetaworldTask, "step", break_some)
+    monkeypatch.setattr(commands, "run_parallel", in_turn)
+    out = tmp_path / "data"
+    words = ["metaworld", "--tasks", "reach-v3", "--episodes", "2", "--out", str(out)]
+    done = CliRunner().invoke(commands.collect, words, catch_exceptions=False)
+    reason = "the simulation became unstable (BADQVEL)"
+    assert f"tries that ended early: {reason} in 2" in " ".join(done.output.split())
+    tally = Dataset.open(out).provenance["tasks"]["reach-v3"]
+    assert (tally["collected"], tally["tries"]) == (2, 4)
+    assert tally["failures"] == {reason: 2}
+
+
+@pytest.mark.parametrize(
+    ("suite", "task"),
+    [
+        ("composuite-panda", "dumbbell-goalwall-push"),
+        ("mimicgen-sawyer", "stack-d0"),
+        ("dmcontrol", "hopper-stand"),
+        ("dmcontrol-hopper", "stand"),
+    ],
+)
+def test_a_task_without_an_expert_leaves_nothing(suite: str, task: str, tmp_path: Path) -> None:
+    found, out = get_suite(suite), tmp_path / "data"
+    with pytest.raises(TaskError, match=f"task '{task}' of suite '{suite}' has no expert that was"):
+        collection.collect(found, [task], RECIPE, out, 1, run=unused)
+    assert list(tmp_path.iterdir()) == []
+
+
+def unused(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
+    raise AssertionError("work was begun")
+    yield
+
+
+def test_a_refusal_of_the_first_work_leaves_nothing(tmp_path: Path) -> None:
+    def refuse(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
+        raise TaskError("no expert")
+        yield
+
+    out = tmp_path / "data"
+    with pytest.raises(TaskError, match="no expert"):
+        collection.collect(SUITE, ["reach-v3"], RECIPE, out, 1, run=refuse)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_roll_in_keeps_the_experts_labels(tiny_bundle: Path, tmp_path: Path) -> None:

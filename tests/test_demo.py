@@ -20,7 +20,10 @@ from rich.console import Console
 from rosbags.rosbag2 import Reader
 
 from lram_core.errors import CommandError
+from lram_core.testing import random_bundle
 from lram_ros import demo
+from lram_sim.contract_text import contract_text
+from lram_sim.suite import dataset_schema, get_suite
 
 LRAM = [sys.executable, "-m", "lram_core.cli"]
 TICKS = 12
@@ -232,6 +235,32 @@ def test_a_bundle_that_is_none(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path / 'nowhere'}: no such bundle")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_suite_without_a_shipped_contract_runs_by_one_that_is_written(tmp_path, mark):
+    suite = get_suite("dmcontrol-pendulum")
+    contract = dataset_schema(suite).contract({"default": 500.0}, context=50)
+    bundle = random_bundle(tmp_path / "bundle", contract)
+    out = tmp_path / "demo"
+    words = ("--tasks", "swingup", "--episodes", "1", "--max-steps", str(TICKS), "--no-video")
+    done = run(demo_command(bundle, out, *words, "--runtime", "torch"))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["suite"], summary["ticks"]) == (suite.name, TICKS)
+    assert (out / "contract.yaml").read_text() == contract_text(suite)
+    assert marked(mark) == {}
+
+
+def test_a_bundle_of_another_suite_is_refused_at_once(tmp_path):
+    out = tmp_path / "demo"
+    done = run([*LRAM, "demo", "--suite", "robosuite-panda", "--tasks", "lift", "--out", str(out)])
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "metaworld-ml45: made for the suite 'metaworld', found --suite robosuite-panda; "
+        "expected a --bundle of that suite\n"
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_runtime_is_named_with_what_there_is(tiny_bundle, tmp_path):

@@ -176,7 +176,8 @@ def test_a_task_without_expert_is_an_error_of_one_line(tmp_path: Path) -> None:
         *("--workers", "1", "--out", str(tmp_path / "data")),
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: task 'hopper-stand' has no expert; tasks with one: ")
+    assert done.stderr.startswith("error: task 'stand' of suite 'dmcontrol-hopper' has no expert ")
+    assert list(tmp_path.iterdir()) == []
     assert "Traceback" not in done.stderr
 
 

@@ -7,18 +7,23 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from click.testing import CliRunner
 
 from lram_core.errors import CommandError, ContractError, TaskError
 from lram_core.policy import Policy
 from lram_core.statistics import bootstrap_interval, wilson_interval
+from lram_sim import commands
 from lram_sim.evaluate import check_writable, evaluate, write_results
-from lram_sim.metaworld import MetaworldSuite, policy_contract
+from lram_sim.metaworld import MetaworldSuite, MetaworldTask, policy_contract
 from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
-from lram_sim.suite import EVALUATION_SEED
+from lram_sim.suite import EVALUATION_SEED, StepResult, get_suite, split_name
 from lram_sim.summaries import Outcome, summaries
 from lram_sim.workers import PolicySource
 
@@ -88,6 +93,40 @@ def test_bundle_rollouts_are_the_same_in_parallel(tiny_bundle: Path) -> None:
     )
 
 
+def in_turn(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
+    """A runner in this process."""
+    yield from map(function, items)
+
+
+def test_an_episode_that_the_simulation_ended_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = MetaworldTask.step
+
+    def break_one(self: MetaworldTask, action: npt.ArrayLike) -> StepResult:
+        if self.seed == 6 and self._steps == 3:
+            self.data.qvel[0] = 1e12
+        return step(self, action)
+
+    def start(self: MetaworldTask, seed: int, reset: Any = MetaworldTask.reset) -> Any:
+        self.seed = seed
+        return reset(self, seed)
+
+    monkeypatch.setattr(MetaworldTask, "step", break_one)
+    monkeypatch.setattr(MetaworldTask, "reset", start)
+    monkeypatch.setattr(commands, "run_parallel", in_turn)
+    out = tmp_path / "results"
+    words = ["--expert", "--tasks", "reach-v3", "--episodes", "2", "--seed", "5", "--out", str(out)]
+    done = CliRunner().invoke(commands.evaluate, words, catch_exceptions=False)
+    reason = "the simulation became unstable (BADQVEL)"
+    told = f"1 of 2 episodes ended early: reach-v3 seed 6: {reason}"
+    assert told in " ".join(done.output.split())
+    assert told in (out / "report.html").read_text()
+    first, second = json.loads((out / "results.json").read_text())["episodes"]
+    assert (first["success"], first["failure"]) == (True, "")
+    assert (second["success"], second["steps"], second["failure"]) == (False, 4, reason)
+
+
 def test_summaries() -> None:
     outcomes = [
         Outcome("a", 0, True, 50, 100.0),
@@ -155,6 +194,45 @@ def test_seeds_are_checked() -> None:
         evaluate(SUITE, ["reach-v3"], 5, [10, 14], 1, None)
 
 
+@pytest.mark.parametrize(
+    ("suite", "train", "heldout"),
+    [
+        ("metaworld", "ml45-train", "ml45-test"),
+        ("dmcontrol", "train", "test"),
+        ("dmcontrol-walker", "train", "test"),
+        ("composuite-panda", "train", "heldout"),
+        ("mimicgen-panda-osc", "train", "heldout"),
+        ("darkroom", "train", "test"),
+    ],
+)
+def test_a_split_goes_by_whatever_name_the_suite_has(suite: str, train: str, heldout: str) -> None:
+    found = get_suite(suite)
+    assert (split_name(found, "train"), split_name(found, "heldout")) == (train, heldout)
+    assert set(found.splits[train]).isdisjoint(found.splits[heldout])
+    for own in found.splits:
+        assert own in ("train", "heldout") or split_name(found, own) == own
+
+
+def test_a_suite_without_the_split_lists_those_it_has() -> None:
+    for suite, wanted, there in (
+        ("robosuite-panda", "heldout", "all, pick-place, nut-assembly"),
+        ("composuite-iiwa", "heldout", "all, train, expert, box, "),
+        ("metaworld", "test", "mt10, mt50, ml10-train, ml10-test, ml45-train, ml45-test"),
+    ):
+        message = f"suite '{suite}' has no split '{wanted}'; available: {there}"
+        with pytest.raises(TaskError, match=message):
+            split_name(get_suite(suite), wanted)
+
+
+def test_a_split_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "run_parallel", in_turn)
+    words = ["--expert", "--suite", "dmcontrol-reacher", "--episodes", "1"]
+    words += ["--split", "heldout", "--out", str(tmp_path / "results")]
+    CliRunner().invoke(commands.evaluate, words, catch_exceptions=False)
+    parameters = json.loads((tmp_path / "results" / "results.json").read_text())["parameters"]
+    assert parameters["tasks"] == ["hard"]
+
+
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "lram_core.cli", "eval", *arguments], capture_output=True, text=True
@@ -197,6 +275,8 @@ def test_command_writes_tables(tmp_path: Path) -> None:
         (["--expert", "--tasks", "reach"], "unknown task 'reach'"),
         (["--expert", "--tasks", "reach-v3", "--suite", "atari"], "unknown suite 'atari'"),
         (["--tasks", "reach-v3"], "either --bundle or --expert"),
+        (["--expert"], "either --tasks or --split"),
+        (["--expert", "--tasks", "reach-v3", "--split", "train"], "either --tasks or --split"),
         (["--tasks", "reach-v3", "--bundle", "{empty}"], "{empty}"),
         (
             ["--tasks", "reach-v3", "--bundle", "{tiny}", "--runtime", "warp"],

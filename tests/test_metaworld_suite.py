@@ -112,6 +112,21 @@ def test_actions_are_clipped_and_checked() -> None:
             task.step(wrong)
 
 
+def test_an_unstable_simulation_ends_the_episode_with_its_reason() -> None:
+    task = SUITE.make("reach-v3")
+    task.reset(1)
+    sound = task.step(np.zeros(4)).observation
+    task.data.qvel[0] = 1e12
+    result = task.step(np.zeros(4))
+    assert (result.reward, result.success, result.truncated) == (0.0, False, True)
+    assert result.failure == "the simulation became unstable (BADQVEL)"
+    np.testing.assert_array_equal(result.observation, sound)
+    with pytest.raises(TaskError, match="reset it first"):
+        task.step(np.zeros(4))
+    task.reset(1)
+    assert task.step(np.zeros(4)).failure == ""
+
+
 def test_expert_leaves_the_observation_alone_and_stays_within_limits() -> None:
     """The door policies of Meta-World shift the handle in the array they are given."""
     for name in ("door-open-v3", "door-close-v3"):

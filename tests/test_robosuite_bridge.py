@@ -211,7 +211,7 @@ def test_a_viewer_gets_description_frames_and_pictures(peer, start):
     ("options", "words"),
     [
         ({"camera": "agentview", "camera_rate": 50.0}, "camera_rate: above 0 and at most 20"),
-        ({"suite": "robosuite-pandas"}, "unknown suite 'robosuite-pandas'; available: "),
+        ({"suite": "robosuite-pandas"}, "unknown suite 'robosuite-pandas'; nearest: "),
     ],
 )
 def test_bad_parameters_exit_with_code_2(ros_domain, start, options, words):

@@ -45,12 +45,11 @@ def test_returns_are_scored_as_shares_of_full_marks(
 
 def test_every_domain_stands_beside_the_joint_model() -> None:
     def model(label: str, **scores: dict[str, list[float]]) -> dict[str, Any]:
-        return {"model": label, "metrics": {}, "scores": scores}
+        told = {"machine": "here", "steps": 3, "seconds": 60, "parameters": 1}
+        return {"model": label, **told, "metrics": {}, "scores": scores}
 
     report = {
-        "machine": "here",
         "size": "d128",
-        "steps": 1,
         "streams": 2,
         "models": [
             model("one", one={"a": [1.0, 0.0], "b": [1.0, 1.0]}),
@@ -59,6 +58,7 @@ def test_every_domain_stands_beside_the_joint_model() -> None:
         ],
     }
     tables = domains.markdown(report)
+    assert "one 3 steps in 1.0 min" in tables["domains"]
     assert "| one | 2 × 2 | 0.75 |" in tables["domains"]
     assert "| two | 1 × 2 | 0.50 | 0.50 – 0.50 | 0.25 | 0.25 – 0.25 |" in tables["domains"]
     assert "| one | b | 1.00 | 0.50 |" in tables["tasks"]

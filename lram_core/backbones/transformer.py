@@ -225,21 +225,23 @@ class Transformer(Backbone):
     def _visible(self, numbers: Tensor, position: Tensor | None, segment: Tensor | None) -> Tensor:
         """Return what each new token sees, (B, 1, S, W + S) bool: cached tokens, then new ones.
 
-        position: None where nothing is cached; then (B, 1, S, S).
+        position: None where nothing is cached; then (B, 1, S, S), or (1, 1, S, S) where no
+        episode starts either.
         """
-        window = self.config.window
-        query = numbers.unsqueeze(-1)
-        distance = query - numbers.unsqueeze(-2)
-        new = (distance >= 0) & (distance < window)
+        window, length = self.config.window, numbers.shape[1]
+        # Within an episode, distances are those of the places: no comparison for each sequence.
+        here = torch.arange(length, device=numbers.device)
+        distance = here.unsqueeze(-1) - here
+        new = ((distance >= 0) & (distance < window)).unsqueeze(0)
         if segment is not None:
             new = new & (segment.unsqueeze(-1) == segment.unsqueeze(-2))
         if position is None:
             return new.unsqueeze(1)
         held = held_tokens(position, window).unsqueeze(-2)
-        old = (held >= 0) & (query - held < window)
+        old = (held >= 0) & (numbers.unsqueeze(-1) - held < window)
         if segment is not None:
             old = old & (segment == 0).unsqueeze(-1)
-        return torch.cat([old, new], dim=-1).unsqueeze(1)
+        return torch.cat([old, new.expand(len(old), -1, -1)], dim=-1).unsqueeze(1)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, old_k: Tensor, old_v: Tensor, bias: Tensor) -> Tensor:

@@ -50,13 +50,12 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
             decayed.append(parameter)
         else:
             free.append(parameter)
-    on_gpu = all(parameter.is_cuda for parameter in (*decayed, *free))
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=on_gpu or None)
+        torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
     ]
     if muon:
         optimizers.append(

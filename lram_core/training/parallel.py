@@ -140,7 +140,8 @@ def network_of(
 def compile_blocks(backbone: nn.Module) -> None:
     """Compile a backbone block by block, in place.
 
-    Blocks of one kind are one program: twenty of them take no longer to compile than one.
+    Blocks of one kind are one program, the last one a second: twenty of them take no longer to
+    compile than two.
     """
     for block in blocks_of(backbone):
         block.compile()

@@ -35,7 +35,7 @@ class InverseKinematics:
         """Load the model.
 
         Raises:
-            RuntimeUnavailable: mink or MuJoCo is not installed.
+            RuntimeUnavailable: mink or MuJoCo is not installed, or cannot be imported.
             ContractError: the model cannot be read, or lacks the frame or a joint.
         """
         assert sink.cartesian is not None
@@ -46,6 +46,11 @@ class InverseKinematics:
             raise RuntimeUnavailable(
                 f"{sink.topic}: Cartesian moves need the Python module '{error.name}': "
                 f"pip install 'lram_ros[ik]'"
+            ) from None
+        except Exception as error:  # a missing OpenGL library shows itself in many ways
+            raise RuntimeUnavailable(
+                f"{sink.topic}: Cartesian moves need MuJoCo, which cannot be imported ({error}); "
+                "nothing is drawn here, so MUJOCO_GL=disable does"
             ) from None
         self._mink = mink
         # The mink that robosuite pins (0.0.5) has no error of its own for this: it asserts.

@@ -27,6 +27,7 @@ from lram_sim.bridge_messages import QOS, SnapshotPublisher
 from lram_sim.bridge_pace import Command, Lockstep, Pace, RealTime
 from lram_sim.bridge_scene import CameraPublisher, FramePublisher, publish_description
 from lram_sim.cameras import View
+from lram_sim.drawing import OFFSCREEN, VARIABLE, require_drawing
 from lram_sim.drive import Targets
 from lram_sim.suite import Suite, get_suite
 from lram_sim.video import EpisodeVideo
@@ -75,7 +76,8 @@ class BridgeNode(Node):
         cameras = tuple(View.parse(each) for each in values["cameras"].split(",") if each)
         if values["video_path"] or values["camera"] or cameras:
             # Read when MuJoCo is imported, which the suite does. Without pictures no GL is needed.
-            os.environ.setdefault("MUJOCO_GL", "egl")
+            os.environ.setdefault(VARIABLE, OFFSCREEN)
+            require_drawing()
         suite = get_suite(values["suite"])
         self._video = _video(values, suite)
         self._publisher = SnapshotPublisher(self, suite)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lram_core.contract import ObservationField
 from lram_core.errors import CommandError, ContractError, TaskError
+from lram_sim.drawing import OFFSCREEN, VARIABLE, require_drawing
 from lram_sim.suite import Array, Expert, StepResult, Suite, Task, get_suite
 
 SIZE = 84
@@ -119,14 +120,8 @@ class Cameras:
             CommandError: there is nothing to draw with.
             TaskError: as ``get_suite`` and ``Suite.make``.
         """
-        os.environ["MUJOCO_GL"] = self.gl
-        try:
-            import mujoco  # noqa: F401
-        except Exception as error:  # a missing library shows itself in many ways
-            raise CommandError(
-                f"MuJoCo cannot draw with MUJOCO_GL={self.gl} (Debian and Ubuntu: libegl1 and "
-                f"libgl1 for egl, libosmesa6 for osmesa): {error}"
-            ) from None
+        os.environ[VARIABLE] = self.gl
+        require_drawing()
         return self.suite(get_suite(suite)).make(task)
 
 
@@ -148,7 +143,7 @@ def draw_once(work: tuple[str, str, Cameras]) -> None:
 
 
 def _gl() -> str:
-    return os.environ.get("MUJOCO_GL") or "egl"
+    return os.environ.get(VARIABLE) or OFFSCREEN
 
 
 class _CameraSuite:

@@ -18,11 +18,11 @@ from typing import Any
 
 from lram_core.data.files import atomic_path, sha256
 from lram_core.data.store import Dataset, merge_parts, pack_part, save_part
-from lram_core.errors import BundleError, CommandError, DataError, listed
+from lram_core.errors import BundleError, CommandError, DataError, LramError, listed
 from lram_sim.cameras import Cameras, draw_once, with_cameras
 from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
 from lram_sim.generate import Sources, described, read_sources
-from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
+from lram_sim.suite import EVALUATION_SEED, Suite, check_experts, dataset_schema
 from lram_sim.workers import (
     PolicySource,
     Runner,
@@ -95,7 +95,7 @@ def collect(
         DataError: ``out`` or its parts were made with other parameters, or ``sources`` cannot be
             replayed here.
         CommandError: a camera is unknown, or nothing can be drawn.
-        TaskError: ``sources`` are given and a task has no subtasks.
+        TaskError: a task has no expert; or ``sources`` are given and it has no subtasks.
     """
     parameters = _parameters(suite, tasks, recipe, bundle, sources)
     if cameras is not None:
@@ -108,7 +108,9 @@ def collect(
         _check_complete(tallies, recipe.episodes, out, driver)
         return tallies
     demonstrators: dict[str, Demonstrator] = dict.fromkeys(tasks, by_expert)
-    if sources is not None:
+    if sources is None:
+        check_experts(suite, tasks)
+    else:
         demonstrators = read_sources(suite, tasks, sources, workers or default_workers())
     if cameras is not None:
         with closing(run(draw_once, [(suite.name, tasks[0], cameras)], 1)) as drawn:
@@ -156,10 +158,15 @@ def collect(
 
     if workers is not None:
         workers = min(workers, max(1, len(todo)))
-    with closing(run(_run_work, items(), workers)) as results:
-        for work, tally, part in results:
-            _write(work, tally, part)
-            finished(work, tally, tally.steps)
+    try:
+        with closing(run(_run_work, items(), workers)) as results:
+            for work, tally, part in results:
+                _write(work, tally, part)
+                finished(work, tally, tally.steps)
+    except LramError:
+        if not any(work.part.exists() for work in works):
+            shutil.rmtree(parts)  # else another command with the same --out would be refused
+        raise
 
     made = [work.part for work in works if work.part.exists()]
     if any(tally.collected for tally in tallies.values()):
@@ -305,7 +312,8 @@ def _provenance(
 def _check_complete(tallies: dict[str, Tally], episodes: int, out: Path, driver: str) -> None:
     """Raises CommandError if a task gave less than half of what was asked for."""
     failed = [
-        f"{task} ({tally.collected} of {episodes} episodes after {tally.tries} tries)"
+        f"{task} ({tally.collected} of {episodes} episodes after {tally.tries} tries"
+        f"{f'; {tally.told_failures()}' if tally.failures else ''})"
         for task, tally in tallies.items()
         if 2 * tally.collected < episodes
     ]

@@ -11,14 +11,10 @@ from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
 from lram_sim.cameras import Cameras
 from lram_sim.generate import SELECTIONS
-from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks
+from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks, split_name
 from lram_sim.workers import PolicySource, Runner, run_parallel
 
-_tasks = click.option(
-    "--tasks",
-    required=True,
-    help="Comma-separated tasks and splits, e.g. ml45-train or reach-v3,push-v3.",
-)
+_TASKS = "Comma-separated tasks and splits, e.g. ml45-train or reach-v3,push-v3."
 _workers = click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -42,7 +38,7 @@ def _runner(ray: str | None, suite: str, cameras: Cameras | None) -> Runner:
 
 @click.command()
 @click.argument("suite")
-@_tasks
+@click.option("--tasks", required=True, help=_TASKS)
 @click.option("--episodes", type=click.IntRange(min=1), required=True, help="Episodes a task.")
 @click.option(
     "--seed",
@@ -177,7 +173,12 @@ def collect(
 )
 @click.option("--expert", is_flag=True, help="Evaluate the suite's experts instead.")
 @click.option("--suite", default="metaworld", show_default=True)
-@_tasks
+@click.option("--tasks", help=_TASKS)
+@click.option(
+    "--split",
+    help="Instead of --tasks: train or heldout, by whatever name the suite has for it, or another "
+    "of its splits.",
+)
 @click.option(
     "--episodes",
     type=click.IntRange(min=1),
@@ -213,7 +214,8 @@ def evaluate(
     bundle: Path | None,
     expert: bool,
     suite: str,
-    tasks: str,
+    tasks: str | None,
+    split: str | None,
     episodes: int | None,
     trials: int | None,
     greedy: bool,
@@ -232,13 +234,17 @@ def evaluate(
     With --trials: curve.svg, trials.csv (a row a trial) and trials.json.
     """
     from lram_sim import evaluate as evaluation
-    from lram_sim.summaries import summaries
+    from lram_sim.summaries import broken_episodes, summaries
     from lram_sim.tables import evaluation_table, step_progress
 
     if expert == (bundle is not None):
         raise click.UsageError("give either --bundle or --expert")
+    if (tasks is None) == (split is None):
+        raise click.UsageError("give either --tasks or --split")
     found = get_suite(suite)
-    names = resolve_tasks(found, tasks)
+    if split is not None:
+        tasks = split_name(found, split)
+    names = resolve_tasks(found, tasks or "")
     if trials is not None:
         if bundle is None:
             raise click.UsageError("--trials needs --bundle: an expert has nothing to find out")
@@ -282,7 +288,8 @@ def evaluate(
     }
     references = reference_returns(found)
     evaluation.write_results(out, outcomes, parameters, references)
-    evaluation_table(summaries(outcomes, references), f"{subject}, seeds from {listed(seeds)}")
+    title = f"{subject}, seeds from {listed(seeds)}"
+    evaluation_table(summaries(outcomes, references), title, broken_episodes(outcomes))
 
 
 @click.command()

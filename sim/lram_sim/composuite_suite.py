@@ -163,6 +163,11 @@ class ComposuiteSuite:
         )
 
     @property
+    def claimed(self) -> tuple[str, ...]:
+        """The tasks whose expert was measured to succeed."""
+        return CLAIMED.get(self.robot, ())
+
+    @property
     def splits(self) -> Mapping[str, list[str]]:
         """``all``; ``train`` and ``heldout`` (Panda with an object's wall); those with an
         ``expert``; and by component."""
@@ -171,7 +176,7 @@ class ComposuiteSuite:
         found = {"all": tasks, "train": [task for task in tasks if task not in held_out]}
         if held_out:
             found["heldout"] = held_out
-        found["expert"] = list(CLAIMED.get(self.robot, ()))
+        found["expert"] = list(self.claimed)
         for index, names in enumerate((OBJECTS, OBSTACLES, OBJECTIVES)):
             for name in names:
                 found[name] = [task for task in tasks if split_task(task)[index] == name]

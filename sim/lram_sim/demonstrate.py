@@ -58,6 +58,7 @@ class Tally:
         steps: control ticks simulated, those of failed tries included.
         seconds: time it took, in s (not reproducible, unlike the rest).
         kinds: kind of perturbation → [tries at full strength, successes].
+        failures: what broke the simulation → number of tries that it ended.
     """
 
     collected: int = 0
@@ -69,16 +70,23 @@ class Tally:
     steps: int = 0
     seconds: float = 0.0
     kinds: dict[str, list[int]] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Add another tally to this one."""
         for name, value in asdict(other).items():
-            if name != "kinds":
+            if name not in ("kinds", "failures"):
                 setattr(self, name, getattr(self, name) + value)
         for kind, (tries, successes) in other.kinds.items():
             mine = self.kinds.setdefault(kind, [0, 0])
             mine[0] += tries
             mine[1] += successes
+        for failure, tries in other.failures.items():
+            self.failures[failure] = self.failures.get(failure, 0) + tries
+
+    def told_failures(self) -> str:
+        """Return what broke the simulation, and how often, in words."""
+        return ", ".join(f"{failure} in {tries}" for failure, tries in self.failures.items())
 
     @property
     def success_rate(self) -> float:
@@ -165,8 +173,12 @@ def _collect_one(
             ticks = int(roll_in * factor)
             perturbation = Perturbation(kind, scale * factor, rng, grippers)
             driver = policy if ticks else None
-            episode = _run(task, seed, perturbation, driver, ticks, partial(demonstrator, rng=rng))
+            episode, failure = _run(
+                task, seed, perturbation, driver, ticks, partial(demonstrator, rng=rng)
+            )
             tally.tries += 1
+            if failure:
+                tally.failures[failure] = tally.failures.get(failure, 0) + 1
             tally.successes += episode.success
             tally.steps += len(episode.rewards)
             if factor == 1.0:
@@ -187,8 +199,8 @@ def _run(
     policy: Driver | None,
     ticks: int,
     demonstrator: Callable[[Task], Expert],
-) -> Episode:
-    """Run one episode until success or the step limit.
+) -> tuple[Episode, str]:
+    """Run one episode until success or the step limit; returns it, and what broke the simulation.
 
     Where a task is measured by its return, an episode with enough of it is a success. The policy
     drives the first ``ticks`` steps, the perturbed expert the others; the labels are the expert's
@@ -199,7 +211,7 @@ def _run(
     if policy is not None:
         policy.reset(task.name)
     observations, labels, rewards = [], [], []
-    success, reward = False, 0.0
+    success, reward, failure = False, 0.0, ""
     for step in range(task.max_episode_steps):
         seen = observation.astype(np.float32)
         label = expert.act(observation)
@@ -212,13 +224,13 @@ def _run(
         labels.append(label)
         rewards.append(result.reward)
         observation, reward = result.observation, result.reward
-        success = result.success
+        success, failure = result.success, result.failure
         if success or result.truncated or getattr(expert, "finished", False):
             break
     least = demonstration_return(task)
-    if least is not None and not result.failure:
+    if least is not None and not failure:
         success = sum(rewards) >= least
-    return Episode(
+    episode = Episode(
         observations=np.stack(observations),
         actions=np.stack(labels).astype(np.float32),
         rewards=np.asarray(rewards, dtype=np.float32),
@@ -228,3 +240,4 @@ def _run(
         noise=perturbation.scale,
         source=getattr(expert, "source", ""),
     )
+    return episode, failure

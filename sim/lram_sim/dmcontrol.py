@@ -190,6 +190,11 @@ class _DMControl:
         return {name: TARGET_RETURNS["-".join(path)] for name, path in self._paths().items()}
 
     @cached_property
+    def claimed(self) -> tuple[str, ...]:
+        """The tasks with an expert."""
+        return tuple(name for name, path in self._paths().items() if "-".join(path) in EXPERTS)
+
+    @cached_property
     def splits(self) -> Mapping[str, list[str]]:
         """The paper's training and held-out tasks, and those with an expert."""
         whole = {name: "-".join(path) for name, path in self._paths().items()}

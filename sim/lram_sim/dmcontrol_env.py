@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import mujoco  # noqa: F401  # reads MUJOCO_GL when it is imported, so before the change below
 import numpy as np
 
+from lram_sim.drawing import NOTHING, drawing_by
+
 
 def _import_suite() -> tuple[Any, type[Exception]]:
     """Import the suite without its renderer, which would look for a display; MuJoCo's own draws."""
-    backend = os.environ.get("MUJOCO_GL")
-    os.environ["MUJOCO_GL"] = "disabled"
-    try:
+    with drawing_by(NOTHING):
         from dm_control import suite
         from dm_control.rl.control import PhysicsError
-    finally:
-        if backend is None:
-            del os.environ["MUJOCO_GL"]
-        else:
-            os.environ["MUJOCO_GL"] = backend
     return suite, PhysicsError
 
 

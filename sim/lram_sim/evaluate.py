@@ -168,5 +168,5 @@ def _run_work(work: _Work) -> list[Outcome]:
         if stopping():
             raise Abandoned
         record = run_episode(task, policy, seed, work.target_return)
-        outcomes.append(Outcome(task.name, seed, record.success, record.steps, record.total_reward))
+        outcomes.append(Outcome.of(record))
     return outcomes

@@ -18,6 +18,7 @@ from lram_core.errors import TaskError, listed
 from lram_sim.drive import Drive
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld_env import EpisodeSource, build_env
+from lram_sim.stability import Stability
 from lram_sim.suite import (
     Array,
     StepResult,
@@ -101,6 +102,7 @@ class MetaworldTask:
         self.name = name
         self._env: Any = build_env(name)
         self._source = EpisodeSource(self._env)
+        self._stability = Stability(self._env.data)
         self._observation: Array | None = None
         self._steps = 0
         model = self._env.model
@@ -129,6 +131,10 @@ class MetaworldTask:
         if self._observation is None or self._steps >= MAX_EPISODE_STEPS:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
         observation, reward, _, truncated, info = self._env.step(command)
+        if failure := self._stability.failure():
+            # The sensors keep what they last read, which was sound.
+            self._steps = MAX_EPISODE_STEPS
+            return StepResult(self._observation.copy(), 0.0, False, True, failure)
         self._steps += 1
         self._observation = observation
         return StepResult(

@@ -186,6 +186,11 @@ class MimicgenSuite:
         self.drive = make_drive(self.arm, self.mode)
 
     @property
+    def claimed(self) -> tuple[str, ...]:
+        """The tasks whose expert was measured to succeed."""
+        return CLAIMED.get(self.name, ())
+
+    @property
     def splits(self) -> Mapping[str, list[str]]:
         """``all``; ``train`` and, for Panda, ``heldout``; those with an ``expert``; all variants
         of a task (``stack``), and all tasks of a variant (``d0``)."""
@@ -194,7 +199,7 @@ class MimicgenSuite:
         found = {"all": tasks, "train": [task for task in tasks if task not in held_out]}
         if held_out:
             found["heldout"] = held_out
-        found["expert"] = list(CLAIMED.get(self.name, ()))
+        found["expert"] = list(self.claimed)
         for kind in VARIANTS:
             found[kind] = [task for task in tasks if split_task(task)[0] == kind]
         for variant in ("d0", "d1", "d2"):

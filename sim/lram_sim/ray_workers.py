@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from lram_core.errors import CommandError, LramError
+from lram_sim.drawing import VARIABLE
 from lram_sim.suite import get_suite
 from lram_sim.workers import WORKER_ENVIRONMENT, Item, Result
 
@@ -38,7 +39,7 @@ class RayCluster:
 
     address: str
     suite: str
-    gl: str = WORKER_ENVIRONMENT["MUJOCO_GL"]
+    gl: str = WORKER_ENVIRONMENT[VARIABLE]
 
     def __call__(
         self, function: Callable[[Item], Result], items: Iterable[Item], workers: int | None
@@ -116,7 +117,7 @@ def _connect(ray: Any, address: str, workers: int | None, gl: str) -> None:
             **options,
             log_to_driver=False,
             logging_level="CRITICAL",
-            runtime_env={"env_vars": {**WORKER_ENVIRONMENT, "MUJOCO_GL": gl}},
+            runtime_env={"env_vars": {**WORKER_ENVIRONMENT, VARIABLE: gl}},
         )
     except Exception as error:  # Ray raises nothing more special where a start fails
         reason = " ".join(str(error).split())

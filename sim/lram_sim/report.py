@@ -12,7 +12,7 @@ from lram_core.machine import processor_name
 from lram_core.report.figures import BLUE, RED, new_figure, styled, svg_text
 from lram_core.report.page import Card, Facts, Figure, Page, Section, Table
 from lram_core.report.success import rate_figure, success_figure
-from lram_sim.summaries import SHORT_HORIZON, Outcome, ReturnSummary, Summary
+from lram_sim.summaries import SHORT_HORIZON, Outcome, ReturnSummary, Summary, broken_episodes
 
 _BINS = 40
 
@@ -51,7 +51,7 @@ def evaluation_page(
                 ],
             ),
             Section("Tasks", [Table(mean.COLUMNS, [row.cells() for row in rows])]),
-            Section("The evaluation", [_facts(parameters)]),
+            Section("The evaluation", [_facts(outcomes, parameters)]),
         ],
     )
 
@@ -106,12 +106,13 @@ def _ticks_figure(outcomes: Sequence[Outcome]) -> str:
         return svg_text(figure, "ticks")
 
 
-def _facts(parameters: dict[str, Any]) -> Facts:
+def _facts(outcomes: Sequence[Outcome], parameters: dict[str, Any]) -> Facts:
     target = parameters.get("target_return")
     values = {
         "runtime": parameters.get("runtime") or "–",
         "episodes a task and block": str(parameters.get("episodes", "–")),
         "target return": "of the bundle, by task" if target is None else f"{target:g}",
+        **({"simulation": broken} if (broken := broken_episodes(outcomes)) else {}),
         "processor": processor_name(),
         **{name: str(version) for name, version in parameters.get("versions", {}).items()},
     }

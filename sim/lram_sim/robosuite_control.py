@@ -15,13 +15,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from lram_sim.stability import Stability
 
-_UNSTABLE = (
-    mujoco.mjtWarning.mjWARN_BADQPOS,
-    mujoco.mjtWarning.mjWARN_BADQVEL,
-    mujoco.mjtWarning.mjWARN_BADQACC,
-)
+Array = npt.NDArray[np.float64]
 
 
 class Law(Protocol):
@@ -185,6 +181,7 @@ class Stepper:
 
     def __init__(self, env: Any, controller: str) -> None:
         self.model, self.data = env.sim.model._model, env.sim.data._data
+        self._stability = Stability(self.data)
         self._law: Law = JointLaw(env) if controller == "joint" else PoseLaw(env)
         robot = env.robots[0]
         self._gripper = robot.gripper["right"]
@@ -226,7 +223,4 @@ class Stepper:
             mujoco.mj_step2(model, data)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
-        for warning in _UNSTABLE:
-            if data.warning[warning].number:
-                return f"the simulation became unstable ({warning.name[len('mjWARN_') :]})"
-        return ""
+        return self._stability.failure()

@@ -10,6 +10,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from lram_sim.drawing import NOTHING, drawing_by
 from lram_sim.robosuite_names import WIPE
 
 CONTROL_RATE = 20.0
@@ -98,7 +99,8 @@ _MODEL_ARRAYS = ("body_pos", "body_quat", "site_rgba", "geom_rgba")
 def import_robosuite() -> Any:
     """Import robosuite without its hints on private macros and extra robots."""
     logging.getLogger("robosuite_logs").addFilter(_is_error)
-    return importlib.import_module("robosuite")
+    with drawing_by(NOTHING):  # robosuite sets another one, for whatever comes after
+        return importlib.import_module("robosuite")
 
 
 def _is_error(record: logging.LogRecord) -> bool:

@@ -155,6 +155,12 @@ class RobosuiteSuite:
         self.drive = make_drive(self.arm, self.mode)
 
     @property
+    def claimed(self) -> tuple[str, ...]:
+        """The tasks whose expert was measured to succeed."""
+        good = claimed(self.name)
+        return tuple(task for task in self.tasks() if task in good)
+
+    @property
     def splits(self) -> Mapping[str, list[str]]:
         """``all``; those with an ``expert``; and ``pick-place`` and ``nut-assembly``, those with
         several objects."""
@@ -163,8 +169,7 @@ class RobosuiteSuite:
             group: [task for task in tasks if task.startswith(group)]
             for group in ("pick-place", "nut-assembly")
         }
-        good = claimed(self.name)
-        return {"all": tasks, "expert": [task for task in tasks if task in good], **groups}
+        return {"all": tasks, "expert": list(self.claimed), **groups}
 
     def tasks(self) -> list[str]:
         return list(ENVIRONMENTS)

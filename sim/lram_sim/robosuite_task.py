@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,7 +30,7 @@ class ArmSuite(Protocol):
     action_fields: tuple[ActionField, ...]
 
     @property
-    def splits(self) -> Mapping[str, list[str]]: ...
+    def claimed(self) -> tuple[str, ...]: ...
 
 
 class ArmTask:
@@ -39,7 +38,7 @@ class ArmTask:
 
     Args:
         name: of the task.
-        suite: it belongs to; its split ``expert`` tells where the expert succeeds reliably.
+        suite: it belongs to; ``claimed`` are the tasks in which the expert succeeds reliably.
         mode: ``joint`` or ``osc``.
         env: robosuite's environment.
         scene: reads the environment.
@@ -54,7 +53,7 @@ class ArmTask:
         self.observation_fields = suite.observation_fields
         self.action_fields = suite.action_fields
         self.scene = scene
-        self._claimed = suite.splits["expert"]
+        self._claimed = suite.claimed
         self._env = env
         self._source = EpisodeSource(env)
         self._stepper = Stepper(env, mode)

@@ -36,6 +36,7 @@ class EpisodeRecord:
         actions: float64 (T, action_size), what it commanded.
         rewards: float64 (T,), the suite's reward of each action.
         success_step: number of ticks until the success flag was raised, None if it never was.
+        failure: what broke the simulation and ended the episode, in one line; empty if nothing did.
     """
 
     task: str
@@ -44,6 +45,7 @@ class EpisodeRecord:
     actions: Array
     rewards: Array
     success_step: int | None
+    failure: str = ""
 
     @property
     def success(self) -> bool:
@@ -108,12 +110,13 @@ def run_episode(
     policy.reset(task.name, target_return)
     observations, actions = [], []
     rewards: list[float] = []
-    reward, success, over = 0.0, False, False
+    reward, success, over, failure = 0.0, False, False, ""
     while not success and not over and len(rewards) < limit:
         observation = assembler.assemble(task.sensors())
         action = np.asarray(policy.act(observation, reward).values, dtype=np.float64)
         result = task.step(action)
         reward, success, over = result.reward, result.success, result.truncated
+        failure = result.failure
         observations.append(observation)
         actions.append(action)
         rewards.append(reward)
@@ -124,6 +127,7 @@ def run_episode(
         actions=np.stack(actions),
         rewards=np.array(rewards, dtype=np.float64),
         success_step=len(rewards) if success else None,
+        failure=failure,
     )
 
 

@@ -21,6 +21,7 @@ from lram_sim.poses import joined, matrix
 from lram_sim.robosuite_motion import Mover, hand
 from lram_sim.subtasks import Decomposed, Subtask
 from lram_sim.suite import Suite, Task, dataset_schema, get_suite, suite_names
+from lram_sim.suite_families import told
 from lram_sim.workers import Abandoned
 
 Array = npt.NDArray[np.float64]
@@ -93,7 +94,7 @@ def source_suite(dataset: Dataset, suite: Suite) -> Suite:
     if schema.suite not in suite_names():
         raise DataError(
             f"{where}: made in '{schema.suite}', which is none of the simulated suites "
-            f"({listed(suite_names())}); demonstrations are replayed there"
+            f"({told(suite_names())}); demonstrations are replayed there"
         )
     sides = {
         "robot": (schema.robot, suite.robot),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,9 +16,11 @@ from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.data.schema import DatasetSchema
 from lram_core.errors import TaskError, listed
 from lram_sim.composuite_names import suite_names as composuite_names
+from lram_sim.drawing import import_mujoco
 from lram_sim.mimicgen_names import suite_names as mimicgen_names
 from lram_sim.robosuite_names import suite_names as robosuite_names
 from lram_sim.robosuite_names import wiper_names
+from lram_sim.suite_families import unknown
 from lram_sim.topics import SensorTopic, check_topics
 
 if TYPE_CHECKING:
@@ -45,6 +48,11 @@ _SUITES = {
     **{name: f"lram_sim.mimicgen_suite:MimicgenSuite:{name}" for name in mimicgen_names()},
 }
 """Name → module and class, and what the class is called with."""
+_STANDARD_SPLITS = {
+    "train": ("train", "ml45-train"),
+    "heldout": ("heldout", "test", "ml45-test"),
+}
+"""What is learnt from and what never is → the names that suites have for it."""
 PLUGINS = "lram_sim.suites"
 """Group of entry points by which other packages offer suites: name → class, called with nothing."""
 
@@ -202,9 +210,12 @@ def get_suite(name: str) -> Suite:
     """Return the suite called ``name``.
 
     Raises:
-        TaskError: there is none of that name (the message lists those there are), or a module that
-            it needs is not installed, or another package offers it and it cannot be built.
+        TaskError: there is none of that name (the message names the nearest, and lists those there
+            are), or a module that it needs is not installed, or another package offers it and it
+            cannot be built.
     """
+    with suppress(ModuleNotFoundError):  # a suite may do without
+        import_mujoco()
     try:
         if name in _SUITES:
             module, attribute, *arguments = _SUITES[name].split(":")
@@ -219,7 +230,7 @@ def get_suite(name: str) -> Suite:
         raise TaskError(
             f"suite '{name}' needs the Python module '{error.name}', which is not installed"
         ) from None
-    raise TaskError(f"unknown suite '{name}'; available: {listed(suite_names())}")
+    raise TaskError(unknown(name, suite_names()))
 
 
 def _plugins() -> dict[str, EntryPoint]:
@@ -245,6 +256,20 @@ def _from_plugin(point: EntryPoint) -> Suite:
         )
     check_topics(suite.name, suite.topics, suite.observation_fields)
     return suite
+
+
+def split_name(suite: Suite, wanted: str) -> str:
+    """Return what the suite calls a split: ``train`` and ``heldout`` of any, or one of its own.
+
+    Raises:
+        TaskError: it has none of that name; lists those there are.
+    """
+    for name in _STANDARD_SPLITS.get(wanted, (wanted,)):
+        if name in suite.splits:
+            return name
+    raise TaskError(
+        f"suite '{suite.name}' has no split '{wanted}'; available: {listed(suite.splits)}"
+    )
 
 
 def resolve_tasks(suite: Suite, spec: str) -> list[str]:
@@ -306,12 +331,22 @@ def demonstration_return(task: Task) -> float | None:
     return found
 
 
+def check_experts(suite: Suite, tasks: Sequence[str]) -> None:
+    """Raises TaskError if a task has no expert, or none that :func:`check_claimed` lets pass.
+
+    Those that have one are the suite's optional attribute ``claimed``; without it, all.
+    """
+    claimed: Sequence[str] | None = getattr(suite, "claimed", None)
+    for task in tasks if claimed is not None else ():
+        check_claimed(task, suite.name, claimed or ())
+
+
 def check_claimed(task: str, suite: str, claimed: Sequence[str]) -> None:
     """Raises TaskError if a task's expert was not measured to succeed; lists those that were."""
     if task not in claimed:
         raise TaskError(
-            f"task '{task}' of suite '{suite}' has no expert that was measured to "
-            f"succeed in 95 % of the episodes; tasks with one: {listed(claimed)}"
+            f"task '{task}' of suite '{suite}' has no expert that was measured to succeed "
+            f"reliably; tasks with one: {listed(claimed)}"
         )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from lram_core.errors import listed
 from lram_core.statistics import bootstrap_interval, wilson_interval
+from lram_sim.rollout import EpisodeRecord
 
 SHORT_HORIZON = 200
 """The paper's episode length in Meta-World; success within it is reported beside the rest."""
@@ -23,6 +25,7 @@ class Outcome:
         success: success flag raised within the step limit.
         steps: control ticks until success, or all of them.
         total_reward: plain sum of the rewards.
+        failure: what broke the simulation and ended the episode, in one line; empty if nothing did.
     """
 
     task: str
@@ -30,6 +33,24 @@ class Outcome:
     success: bool
     steps: int
     total_reward: float
+    failure: str = ""
+
+    @classmethod
+    def of(cls, record: EpisodeRecord) -> Outcome:
+        """Return how a recorded episode ended."""
+        return cls(
+            *(record.task, record.seed, record.success, record.steps),
+            *(record.total_reward, record.failure),
+        )
+
+
+def broken_episodes(outcomes: Sequence[Outcome]) -> str:
+    """Return a sentence on the episodes in which the simulation broke; empty if there are none."""
+    broken = [outcome for outcome in outcomes if outcome.failure]
+    if not broken:
+        return ""
+    named = listed((f"{o.task} seed {o.seed}: {o.failure}" for o in broken), limit=3)
+    return f"{len(broken)} of {len(outcomes)} episodes ended early: {named}"
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ def collection_table(
         f"success by perturbation: {kinds}; {total.given_up} episodes given up; "
         f"{total.steps / max(total.seconds, 1e-9):,.0f} steps/s a process"
     )
+    if total.failures:
+        console.print(f"tries that ended early: {total.told_failures()}")
 
 
 def _cells(tally: Tally) -> tuple[str, ...]:
@@ -80,6 +82,9 @@ def _cells(tally: Tally) -> tuple[str, ...]:
     )
 
 
-def evaluation_table(rows: list[Summary] | list[ReturnSummary], title: str) -> None:
-    """Print the figures by task, the mean last."""
-    print_table(Console(), title, rows[0].COLUMNS, [row.cells() for row in rows], last=True)
+def evaluation_table(rows: list[Summary] | list[ReturnSummary], title: str, note: str = "") -> None:
+    """Print the figures by task, the mean last, and the note, if any, below them."""
+    console = Console()
+    print_table(console, title, rows[0].COLUMNS, [row.cells() for row in rows], last=True)
+    if note:
+        console.print(note)

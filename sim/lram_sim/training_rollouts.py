@@ -72,9 +72,7 @@ class SuiteRollouts:
                 with closing(self.suite.make(name)) as task:
                     for seed in range(FIRST_SEED, FIRST_SEED + self.episodes):
                         record = run_episode(task, policy, seed)
-                        outcomes.append(
-                            Outcome(name, seed, record.success, record.steps, record.total_reward)
-                        )
+                        outcomes.append(Outcome.of(record))
         finally:
             torch.set_num_threads(threads)
         return outcomes

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_core.errors import CommandError
+from lram_sim.drawing import renderer, require_drawing
 
 Image = npt.NDArray[np.uint8]
 
@@ -43,6 +44,7 @@ class Camera:
         Raises:
             CommandError: the model has no such camera, or nothing can render here.
         """
+        require_drawing()
         import mujoco
 
         names = [model.camera(i).name for i in range(model.ncam)]
@@ -54,12 +56,7 @@ class Camera:
         model.vis.quality.offsamples = 0
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
-        try:
-            self._renderer = mujoco.Renderer(model, height=height, width=width)
-        except Exception as error:  # the GL backends raise whatever they like
-            raise CommandError(
-                f"cannot render offscreen (Debian and Ubuntu: libegl1, libgl1): {error}"
-            ) from None
+        self._renderer = renderer(model, width, height)
         self._place = _PLACES.get(name)
         self._shown = mujoco.MjvOption()
         if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, _ROBOSUITE) >= 0:
@@ -260,6 +257,7 @@ class EpisodeVideo:
 
 def probe(width: int, height: int) -> None:
     """Draw an empty scene. Raises CommandError where nothing can be rendered here."""
+    require_drawing()
     import mujoco
 
     model = mujoco.MjModel.from_xml_string(_EMPTY.format(width=width, height=height))

@@ -22,6 +22,7 @@ from lram_core.contract import PolicyContract
 from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError
 from lram_sim.cameras import Cameras
+from lram_sim.drawing import NOTHING, VARIABLE
 from lram_sim.suite import Task, get_suite
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "MUJOCO_GL": "disable",
+    VARIABLE: NOTHING,
 }
 
 _stop: Any = None
