@@ -22,15 +22,16 @@ from benchmarks import (
     batch_throughput,
     control_loop,
     domains,
-    expert_rates_table,
     fault_tables,
     in_context,
     int8_agreement,
     latency_tables,
     learn_from_bag,
     lockstep,
+    mimicgen_rates_table,
     pairs,
     plots,
+    robosuite_rates_table,
     scale_plan,
     simulation,
     soak_table,
@@ -65,7 +66,12 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "pairs": (pairs.markdown, None),
     "domains": (domains.markdown, None),
     "backbones": (backbones_report.markdown, backbones_report.plot),
-    "expert_rates": (expert_rates_table.markdown, None),
+    "expert_rates": (
+        lambda report: (
+            mimicgen_rates_table.markdown(report) | robosuite_rates_table.markdown(report)
+        ),
+        None,
+    ),
     "in_context": (in_context.markdown, in_context.plot),
     "training": (training_table.markdown, None),
 }

@@ -44,6 +44,7 @@ def start(tmp_path):
     ("name", "tasks"),
     [
         (SUITE, (("lift", 60), ("door", 30))),
+        ("robosuite-panda-wiper", (("wipe", 30),)),
         ("composuite-panda", (("plate-objectwall-shelf", 40), ("box-none-push", 20))),
     ],
 )

@@ -20,7 +20,7 @@ from lram_sim.suite import EVALUATION_SEED, get_suite
         ("robosuite-panda-osc", "nut-assembly-square"),
         ("robosuite-panda-osc", "door"),
         ("robosuite-iiwa", "lift"),
-        ("robosuite-ur5e-osc", "lift"),
+        ("robosuite-jaco", "lift"),
     ],
 )
 def test_expert_succeeds(suite: str, task: str) -> None:

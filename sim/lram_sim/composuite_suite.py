@@ -31,20 +31,19 @@ from lram_sim.composuite_names import (
 from lram_sim.composuite_planner import Planner
 from lram_sim.composuite_scene import SENSORS, ComposuiteScene
 from lram_sim.drive import Drive
-from lram_sim.robosuite_control import Stepper
 from lram_sim.robosuite_env import (
     ARMS,
     CONTROL_RATE,
     MAX_EPISODE_STEPS,
     RETHINK,
     Arm,
-    EpisodeSource,
     arguments,
     import_robosuite,
 )
 from lram_sim.robosuite_scene import finger_name
-from lram_sim.robosuite_suite import REWARD, RobosuiteTask, action_fields
-from lram_sim.suite import Expert, StepResult, check_claimed, package_versions
+from lram_sim.robosuite_suite import REWARD, action_fields
+from lram_sim.robosuite_task import ArmTask
+from lram_sim.suite import Expert, StepResult, package_versions
 from lram_sim.topics import (
     JOINT_STATE,
     JOINT_STATES,
@@ -108,23 +107,16 @@ def topics(arm: Arm) -> tuple[SensorTopic, ...]:
     )
 
 
-class ComposuiteTask(RobosuiteTask):
+class ComposuiteTask(ArmTask):
     """One Composuite task on one arm; see :class:`lram_sim.suite.Task`."""
 
-    scene: Any  # a ComposuiteScene: it reads other sensors than the base class's
+    scene: ComposuiteScene
 
     def __init__(self, name: str, suite: ComposuiteSuite) -> None:
-        self.name = name
-        self.suite, self._claimed = suite.name, suite.claimed
-        self.arm, self.mode = suite.arm, "joint"
-        self.observation_fields = suite.observation_fields
-        self.action_fields = suite.action_fields
-        self._env: Any = _build_env(name, suite.arm)
-        self._source = EpisodeSource(self._env)
-        self._stepper = Stepper(self._env, "joint")
-        self.scene = ComposuiteScene(self._env, suite.robot, name, suite.arm)
+        env: Any = _build_env(name, suite.arm)
+        scene = ComposuiteScene(env, suite.robot, name, suite.arm)
+        super().__init__(name, suite, "joint", env, scene)
         self._planner: Planner | None = None
-        self._steps: int | None = None
 
     def step(self, action: npt.ArrayLike) -> StepResult:
         """Advance 0.05 s; an object that was to be pushed and was lifted ends the episode."""
@@ -133,15 +125,6 @@ class ComposuiteTask(RobosuiteTask):
             return result
         self._steps = MAX_EPISODE_STEPS
         return replace(result, truncated=True)
-
-    def expert(self) -> Expert:
-        """Return a new scripted expert for one episode.
-
-        Raises:
-            TaskError: it does not succeed reliably in this task; lists those in which it does.
-        """
-        check_claimed(self.name, self.suite, self._claimed)
-        return self.attempt()
 
     def attempt(self) -> Expert:
         """Return the expert, whether it succeeds reliably in this task or not."""

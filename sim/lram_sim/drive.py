@@ -28,14 +28,14 @@ class Drive:
     """How a suite's arm and gripper follow commands.
 
     The first actions are the arm's: joints, or x, y, z and a rotation vector; the last one is the
-    gripper's, 1 to close and -1 to open.
+    gripper's, 1 to close and -1 to open. A tool that does not move has no action.
 
     Attributes:
         joints: names of the arm's joints on the wire; empty where the actions move the hand.
         steps: of each arm action: the delta, in rad or m, that an action of 1 asks for.
         lag: seconds the controller needs to cover a delta at its steady speed: a velocity ``v``
             takes deltas of ``v * lag``.
-        gripper_joint: name of the gripper's joint on the wire.
+        gripper_joint: name of the gripper's joint on the wire; empty: the tool does not move.
         gripper_range: its positions (m or rad) closed and open.
     """
 
@@ -89,7 +89,13 @@ class Targets:
         self._arm = ("velocity", _finite(values, "twist"), time.monotonic())
 
     def gripper(self, value: float) -> None:
-        """Take a target of the gripper's joint (m or rad); held until the next."""
+        """Take a target of the gripper's joint (m or rad); held until the next.
+
+        Raises:
+            ContractError: the arm has no gripper, or the value is not finite.
+        """
+        if not self.drive.gripper_joint:
+            raise ContractError("gripper: the tool of this suite does not move")
         self._gripper = float(_finite(np.array([value]), "gripper")[0])
 
     def action(self, positions: dict[str, float]) -> Array | None:
@@ -108,7 +114,9 @@ class Targets:
                 arm = values - np.array([positions[name] for name in self.drive.joints])
             elif time.monotonic() - since <= HOLD_S:
                 arm = values * self.drive.lag
-        action = np.append(arm / self._steps, self._grip(gripper, positions))
+        action = arm / self._steps
+        if self.drive.gripper_joint:
+            action = np.append(action, self._grip(gripper, positions))
         return np.clip(action, self._low, self._high)
 
     def _grip(self, target: float | None, positions: dict[str, float]) -> float:

@@ -53,7 +53,7 @@ class NeighbourlyStack(Reaching, StackPlan):
 class PegPlan(Turning, NutPlan):
     """A nut onto a peg that may stand anywhere, the arm as long as it gets if need be."""
 
-    stretch, depth = 1.0, 0.08
+    stretch, depth, slant = 1.0, 0.08, 0.0
 
 
 class FirstPegPlan(PegPlan):

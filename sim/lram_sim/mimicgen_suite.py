@@ -19,22 +19,21 @@ from lram_sim.mimicgen_experts import make_expert
 from lram_sim.mimicgen_names import HELD_OUT, VARIANTS, split_name, split_task, task_names
 from lram_sim.mimicgen_scene import JOINT, SLOTS, MimicgenScene, object_sensors
 from lram_sim.mimicgen_tasks import SPECS
-from lram_sim.robosuite_control import Stepper
 from lram_sim.robosuite_description import urdf
 from lram_sim.robosuite_env import (
     ARMS,
     CONTROL_RATE,
     STIFFNESS,
     Arm,
-    EpisodeSource,
     arguments,
     free_the_sawyers_base,
     import_robosuite,
 )
 from lram_sim.robosuite_scene import finger_name
-from lram_sim.robosuite_suite import CONTROLLER_NAMES, RobosuiteTask, action_fields, make_drive
+from lram_sim.robosuite_suite import CONTROLLER_NAMES, action_fields, make_drive
+from lram_sim.robosuite_task import ArmTask
 from lram_sim.subtasks import SUCCESS, Pose, Subtask
-from lram_sim.suite import Array, Expert, check_claimed, package_versions
+from lram_sim.suite import Array, Expert, package_versions
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic, pose_topic
 
 MAX_EPISODE_STEPS = max(spec.horizon for spec in SPECS.values())
@@ -110,7 +109,7 @@ def topics(arm: Arm, mode: str, fingers: tuple[str, ...]) -> tuple[SensorTopic, 
     )
 
 
-class MimicgenTask(RobosuiteTask):
+class MimicgenTask(ArmTask):
     """One MimicGen task on one arm; see :class:`lram_sim.suite.Task`.
 
     It is also :class:`lram_sim.subtasks.Decomposed`.
@@ -119,18 +118,11 @@ class MimicgenTask(RobosuiteTask):
     scene: MimicgenScene
 
     def __init__(self, name: str, suite: MimicgenSuite) -> None:
-        self.name = name
-        self.suite, self._claimed = suite.name, suite.claimed
-        self.arm, self.mode = suite.arm, suite.mode
-        self.observation_fields = suite.observation_fields
-        self.action_fields = suite.action_fields
         self.spec = SPECS[split_task(name)[0]]
+        env: Any = _build_env(name, suite.arm, suite.mode)
+        scene = MimicgenScene(env, name, suite.arm, suite.mode)
+        super().__init__(name, suite, suite.mode, env, scene)
         self.max_episode_steps = self.spec.horizon
-        self._env: Any = _build_env(name, suite.arm, suite.mode)
-        self._source = EpisodeSource(self._env)
-        self._stepper = Stepper(self._env, suite.mode)
-        self.scene = MimicgenScene(self._env, name, suite.arm, suite.mode)
-        self._steps: int | None = None
 
     @property
     def subtasks(self) -> tuple[Subtask, ...]:
@@ -163,15 +155,6 @@ class MimicgenTask(RobosuiteTask):
     def bin_placement(self, index: int) -> Array:
         """Return the middle of a compartment of the second bin, (3,) m; of ``pick-place``."""
         return np.array(self._env.target_bin_placements[index])
-
-    def expert(self) -> Expert:
-        """Return a new scripted expert for one episode.
-
-        Raises:
-            TaskError: it does not succeed reliably in this task; lists those in which it does.
-        """
-        check_claimed(self.name, self.suite, self._claimed)
-        return self.attempt()
 
     def attempt(self) -> Expert:
         """Return the expert, whether it succeeds reliably in this task or not."""

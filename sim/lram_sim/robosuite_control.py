@@ -187,7 +187,8 @@ class Stepper:
         self._gripper = robot.gripper["right"]
         arm_motors = np.array(robot._ref_actuators_indexes_dict["right"])
         self._arm_controls = self.data.ctrl[arm_motors[0] : arm_motors[-1] + 1]
-        self._grip_motors = np.array(robot._ref_joint_gripper_actuator_indexes["right"])
+        fingers = robot._ref_joint_gripper_actuator_indexes["right"]
+        self._grip_motors = np.array(fingers, dtype=np.intp)
         limits = self.model.actuator_ctrlrange
         self._low, self._high = np.ascontiguousarray(limits[arm_motors].T)
         grip = limits[self._grip_motors]
@@ -203,17 +204,18 @@ class Stepper:
         """Advance one control tick; positions of bodies and sites are up to date afterwards.
 
         Args:
-            action: arm, then gripper, within [-1, 1].
+            action: arm, then gripper where it moves, within [-1, 1].
 
         Returns:
             What broke the simulation, in one line; empty while it is sound.
         """
         model, data, law = self.model, self.data, self._law
-        grip = np.asarray(self._gripper.format_action(action[-1:]), dtype=np.float64)
+        count = len(self._arm_controls) if isinstance(law, JointLaw) else 6
+        grip = np.asarray(self._gripper.format_action(action[count:]), dtype=np.float64)
         for index in range(self._substeps):
             mujoco.mj_step1(model, data)
             if index == 0:
-                law.aim(action[:-1])
+                law.aim(action[:count])
                 data.ctrl[self._grip_motors] = self._middle + self._half * grip
             # In place, and without numpy.clip, which takes as long as the law itself.
             np.maximum(law.torques(), self._low, out=self._arm_controls)

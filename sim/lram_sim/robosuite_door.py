@@ -26,6 +26,9 @@ _LEAD = 0.35
 """How far ahead of the handle (rad) and, of the door, 0.2 rad, the hand is sent: the push."""
 _AWAY = 0.1
 """Distance (m) in front of the bar from which the hand comes."""
+_DIPS = (0.0, 0.6)
+"""Angles (rad) by which the hand may point downwards. UR5e needs one: where it points straight at
+the panel, its hand touches its own forearm."""
 
 
 class DoorPlan:
@@ -45,7 +48,7 @@ class DoorPlan:
         self._hinge = model.joint("Door_hinge").id
         self._angles = model.jnt_qposadr[[self._hinge, model.joint("Door_latch_joint").id]]
         self._closing = False
-        self._flip = self._better_side()
+        self._flip, self._dip = self._better_hold()
 
     def target(self) -> Target:
         """Return where the hand should be now."""
@@ -85,7 +88,7 @@ class DoorPlan:
         data = self.scene.data
         bar = data.xmat[self._latch].reshape(3, 3)
         bar = rotation(bar[:, 1] * swing) @ bar
-        z = bar[:, 1]  # into the panel
+        z = rotation(-self._dip * bar[:, 2]) @ bar[:, 1]  # into the panel, and down
         x = bar[:, 2] * self._flip
         turn = np.column_stack((x, np.cross(z, x), z))
         anchor = data.xanchor[self._hinge]
@@ -93,18 +96,26 @@ class DoorPlan:
         spot = data.xpos[self._latch] + bar @ _GRASP
         return anchor + door @ (spot - anchor), door @ turn
 
-    def _better_side(self) -> float:
-        """Which finger is the upper one: the side on which the arm reaches the turned handle."""
-        start, best, least = self.scene.arm_positions(), 1.0, np.inf
-        solver = InverseKinematics(self.scene, start)
-        for side in (1.0, -1.0):
-            self._flip = side
-            reached, q = 0.0, start
-            for swing in (0.0, 0.7, 1.4):
-                target = Target(*self._pose(swing, 0.0), CLOSE)
-                for _ in range(4):
-                    q = solver.solve(q, target)
-                reached += solver.miss(q, target)
-            if reached < least - 1e-3:
-                best, least = side, reached
+    def _better_hold(self) -> tuple[float, float]:
+        """Which finger is the upper one, and the dip, with which the arm can follow the handle."""
+        best, least = (1.0, _DIPS[0]), np.inf
+        for hold in ((side, dip) for dip in _DIPS for side in (1.0, -1.0)):
+            self._flip, self._dip = hold
+            grasp, turn = self._pose(0.0, 0.0)
+            cost = self._effort([Target(grasp - _AWAY * turn[:, 2], turn, OPEN)])
+            cost += self._effort(
+                [Target(*self._pose(swing, 0.0), CLOSE) for swing in (0.0, 0.7, 1.4)]
+            )
+            if cost < least - 1e-3:
+                best, least = hold, cost
         return best
+
+    def _effort(self, targets: list[Target]) -> float:
+        """What speaks against targets, in order: what is missed, an arm that is in its own way."""
+        q = self.scene.arm_positions()
+        solver, found = InverseKinematics(self.scene, q), 0.0
+        for target in targets:
+            for _ in range(4):
+                q = solver.solve(q, target)
+            found += solver.miss(q, target) + solver.touches_itself(q)
+        return found

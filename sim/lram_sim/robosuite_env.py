@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from lram_sim.drawing import NOTHING, drawing_by
+from lram_sim.robosuite_names import WIPE
 
 CONTROL_RATE = 20.0
 MAX_EPISODE_STEPS = 500
@@ -62,6 +63,8 @@ class Arm:
 
 _PANDA_HAND = Gripper("PandaGripper", "panda_hand", "finger_joint1", (0.0, 0.04), 0.078, 0.0)
 RETHINK = Gripper("RethinkGripper", "rethink", "l_finger_joint", (-0.0118, 0.0115), 0.046, 0.004)
+WIPER = Gripper("WipingGripper", "wiping", "", (0.0, 0.0), 0.0, 0.0)
+"""A block of 12 cm by 5 cm without joints."""
 _ROBOTIQ = Gripper("Robotiq85Gripper", "robotiq85", "finger_joint", (0.515, -0.027), 0.085, 0.008)
 
 ARMS = {
@@ -112,7 +115,7 @@ def build_env(
     What a constructor draws (the size of a cube) is the same each time.
 
     Args:
-        task: key of ENVIRONMENTS.
+        task: key of ENVIRONMENTS, or ``wipe`` for an arm with a wiper.
         arm: which arm and gripper.
         controller: ``joint`` or ``osc``.
         stiffness: the controller's proportional gain (1/s²); it is critically damped.
@@ -120,7 +123,7 @@ def build_env(
     """
     robosuite = import_robosuite()
     env = robosuite.make(
-        ENVIRONMENTS[task],
+        "Wipe" if task == WIPE else ENVIRONMENTS[task],
         use_object_obs=observed,
         reward_shaping=False,
         **arguments(arm, controller, stiffness),

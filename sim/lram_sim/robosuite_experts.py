@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lram_sim.robosuite_door import DoorPlan
 from lram_sim.robosuite_grasp import LiftPlan, PickPlacePlan, StackPlan
-from lram_sim.robosuite_motion import Mover, Target
+from lram_sim.robosuite_motion import GAIN, Mover, Target
 from lram_sim.robosuite_nut import NutPlan
 
 if TYPE_CHECKING:
@@ -44,9 +44,13 @@ def make_expert(task: RobosuiteTask) -> RobosuiteExpert:
     """Return a new expert for the episode that has just been reset."""
     plans = {"lift": LiftPlan, "stack": StackPlan, "door": DoorPlan}
     if task.name.startswith("pick-place"):
-        plan: Plan = PickPlacePlan(task.scene, task.name)
+        plan: Plan = PickPlacePlan(task.scene, task.name, leans=task.mode == "joint")
     elif task.name.startswith("nut"):
         plan = NutPlan(task.scene, task.name.removeprefix("nut-assembly-"))
     else:
         plan = plans[task.name](task.scene)
-    return RobosuiteExpert(plan, Mover(task.scene, task.mode))
+    # The pegs are at the end of the reach, where deltas of the hand must not overshoot: the elbow
+    # would be drawn straight.
+    steady = isinstance(plan, NutPlan) and task.mode == "osc"
+    mover = Mover(task.scene, task.mode, 1.0 if steady else GAIN)
+    return RobosuiteExpert(plan, mover)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -38,6 +40,10 @@ _PALM_HALF = (0.105, 0.035)
 """Half the width (m) of the widest hand, along the fingers' axis and across it."""
 _PALM_CLEARS = 0.862
 """Height (m) of a grasp from which on the palm is above the bin's walls."""
+_UPRIGHT = 0.05
+"""Angle (rad) within which a hand points down."""
+_BLOCKED = 25
+"""Ticks after which fingers that do not open all the way are stuck at a wall: the hand goes up."""
 _PALM = 0.035
 """How far (m) below an object's top the fingers can take it."""
 
@@ -64,14 +70,15 @@ class PickPlan:
         self._ahead = azimuth(self.hand[:2] - self._base)
         self._axis: Array | None = None
         self._closing = False
-        self._releasing = False
+        self._releasing, self._opening = False, 0
 
     def target(self) -> Target:
         """Return where the hand should be now."""
         self.grip.update()
         if self._releasing:
             if self.scene.opening() < 0.9:
-                return self.stay(OPEN)
+                self._opening += 1
+                return self.stay(OPEN) if self._opening < _BLOCKED else self.retreat()
             self._releasing = False
         if self.grip.held:
             self._closing = True
@@ -90,7 +97,7 @@ class PickPlan:
 
     def release(self) -> Target:
         """Let go, and open all the way before anything else."""
-        self._releasing, self._closing = True, False
+        self._releasing, self._closing, self._opening = True, False, 0
         return self.stay(OPEN)
 
     def stay(self, grip: float) -> Target:
@@ -269,12 +276,26 @@ class StackPlan(PickPlan):
 
 
 class PickPlacePlan(PickPlan):
-    """Put an object into its part of the other bin."""
+    """Put an object into its part of the other bin.
+
+    Args:
+        scene: the simulation.
+        task: its name.
+        body: number of the object's body; None for the task's first.
+        goal: (3,) middle of its part of the bin, m; None for the task's.
+        leans: the hand may lean at the end of the arm's reach.
+    """
 
     def __init__(
-        self, scene: Scene, task: str, body: int | None = None, goal: Array | None = None
+        self,
+        scene: Scene,
+        task: str,
+        body: int | None = None,
+        goal: Array | None = None,
+        leans: bool = False,
     ) -> None:
         super().__init__(scene, round_body=task.endswith("can"), body=body)
+        self._leans = leans
         self._goal = scene.goal if goal is None else goal
         # The middle of the far compartments is at the end of an arm's reach: its near corner.
         self._spot = self._goal.copy()
@@ -300,10 +321,31 @@ class PickPlacePlan(PickPlan):
         way = self._goal - self.position
         return bool((np.abs(way[:2]) < _COMPARTMENT).all() and self.position[2] < 0.92)
 
+    def stay(self, grip: float) -> Target:
+        return replace(super().stay(grip), turn=self._leaning())
+
+    def retreat(self) -> Target:
+        return replace(super().retreat(), turn=self._leaning())
+
+    def _leaning(self) -> Array:
+        """(3, 3) the hand's turn; as it is while it leans, for upright it presses on the walls."""
+        now = self.scene.data.site_xmat[self.scene.grip_site].reshape(3, 3)
+        leans = self._leans and now[2, 2] > -np.cos(_UPRIGHT)
+        return now.copy() if leans else self.turn()
+
+    def approach(self) -> Target:
+        return replace(super().approach(), lean=self._leans)
+
+    def twist(self, left: Array) -> float:
+        """Of a hand that may lean, only what is left about the vertical."""
+        if self._leans:
+            return abs(float(np.arctan2(left[1, 0] - left[0, 1], left[0, 0] + left[1, 1])))
+        return super().twist(left)
+
     def carry(self) -> Target:
         below = self.position[2] - (self.hand[2] - self.hang())
         spot = self._spot + np.array([0.0, 0.0, 0.035 + below])
         way = spot - self.position
         if np.linalg.norm(way[:2]) < 0.03 and way[2] > -0.015:
             return self.release()
-        return self.bring(spot, _ABOVE_WALLS + below - spot[2], 0.025)
+        return replace(self.bring(spot, _ABOVE_WALLS + below - spot[2], 0.025), lean=self._leans)

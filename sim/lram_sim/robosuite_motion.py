@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 
 OPEN, CLOSE = -1.0, 1.0
 
-_GAIN = 1.6
+GAIN = 1.6
 """Of the remaining way asked for each tick. The controllers are critically damped at 1; more is
 faster while the action is at its limit and costs a few per cent of overshoot at the end."""
 _ITERATIONS = 8
@@ -82,7 +82,7 @@ class Mover:
             that is drawn straight can get its elbow on the wrong side, and never back.
     """
 
-    def __init__(self, scene: Scene, mode: str, gain: float = _GAIN, stretch: float = 1.0) -> None:
+    def __init__(self, scene: Scene, mode: str, gain: float = GAIN, stretch: float = 1.0) -> None:
         self._scene, self._joints, self._gain = scene, mode == "joint", gain
         self._reach = Reach(scene) if stretch < 1.0 and not self._joints else None
         self._stretch = stretch
@@ -94,6 +94,9 @@ class Mover:
     def action(self, target: Target) -> Array:
         """Return the action, float64 (action_size,), rounded to single precision."""
         if self._joints:
+            if target.lean:
+                leaning = self._inverse.reach.leaning(target.position)
+                target = replace(target, turn=leaning @ target.turn)
             now = self._scene.arm_positions()
             moves = self._gain * (self._inverse.solve(now, target) - now) / 0.05
         else:
@@ -175,6 +178,22 @@ class InverseKinematics:
         mujoco.mj_kinematics(self._scene.model, self._data)
         way, turn = error(self._data, self._scene.grip_site, target)
         return float(np.linalg.norm(way) + np.linalg.norm(turn))
+
+    def touches_itself(self, q: Array) -> bool:
+        """Tell whether the arm or its hand would touch the arm at joint positions (n,)."""
+        scene, data = self._scene, self._data
+        model = scene.model
+        data.qpos[:] = scene.data.qpos
+        data.qpos[scene.arm_qpos] = q
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_collision(model, data)
+        touching = data.contact.geom[data.contact.dist < 0.0]
+        arm, hand = (
+            np.char.startswith([model.body(body).name for body in model.geom_bodyid], prefix)
+            for prefix in ("robot0_", "gripper0_")
+        )
+        one, other = touching.T
+        return bool((arm[one] & (arm | hand)[other] | hand[one] & arm[other]).any())
 
     def _step(self, jacobian: Array, left: Array, q: Array, index: int) -> Array:
         low, high = self._scene.arm_range.T

@@ -1,4 +1,4 @@
-"""Names of the robosuite suites: one a robot and controller. Needs no simulator."""
+"""Names of the robosuite suites: one a robot, tool and controller. Needs no simulator."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ PREFIX = "robosuite"
 ROBOTS = ("panda", "sawyer", "iiwa", "ur5e", "kinova3", "jaco")
 CONTROLLERS = ("joint", "osc")
 """Joint position deltas, the default, and operational space deltas of the hand."""
+WIPE = "wipe"
+"""The task of the suites whose arm carries a wiper instead of a gripper."""
 
 
 def suite_name(robot: str, controller: str) -> str:
@@ -25,3 +27,22 @@ def split_name(name: str) -> tuple[str, str]:
             if suite_name(robot, controller) == name:
                 return robot, controller
     raise ValueError(f"'{name}' is no robosuite suite")
+
+
+def wiper_name(robot: str, controller: str) -> str:
+    """Return the name of a suite with a wiper: ``robosuite-panda-wiper[-osc]``."""
+    return suite_name(f"{robot}-wiper", controller)
+
+
+def wiper_names() -> list[str]:
+    """Return the names of all suites with a wiper."""
+    return [wiper_name(robot, controller) for robot in ROBOTS for controller in CONTROLLERS]
+
+
+def split_wiper_name(name: str) -> tuple[str, str]:
+    """Return robot and controller of one of :func:`wiper_names`."""
+    for robot in ROBOTS:
+        for controller in CONTROLLERS:
+            if wiper_name(robot, controller) == name:
+                return robot, controller
+    raise ValueError(f"'{name}' is no robosuite suite with a wiper")

@@ -67,16 +67,21 @@ class Scene:
         self.arm_range = self.model.jnt_range[[joint.id for joint in joints]].copy()
         limited = self.model.jnt_limited[[joint.id for joint in joints]].astype(bool)
         self.arm_range[~limited] = -np.inf, np.inf
-        leading = hand.joints[[n.endswith(arm.gripper.joint) for n in hand.joints].index(True)]
-        self._leading = int(self.model.joint(leading).qposadr[0])
         self._base = int(self.model.body("robot0_base").id)
         self.grip_site = int(robot.eef_site_id["right"])
+        self.gripper = arm.gripper
+        self._read_hand(hand)
+        self._read_objects(env, task)
+
+    def _read_hand(self, hand: Any) -> None:
+        """Find the fingers."""
+        names, suffix = hand.joints, self.gripper.joint
+        leading = names[[name.endswith(suffix) for name in names].index(True)]
+        self._leading = int(self.model.joint(leading).qposadr[0])
         self.fingers = tuple(
             np.array([self.model.geom(name).id for name in hand.important_geoms[side]])
             for side in ("left_finger", "right_finger")
         )
-        self.gripper = arm.gripper
-        self._read_objects(env, task)
 
     def _read_objects(self, env: Any, task: str) -> None:
         """Find the task's bodies and its goal."""
@@ -149,9 +154,12 @@ class Scene:
 
 
 def finger_name(arm: Arm, name: str) -> str:
-    """The wire's name of a hand's joint: robosuite's without its prefix, Franka's own for Panda."""
+    """The wire's name of a hand's joint: robosuite's without its prefix, Franka's own for Panda.
+
+    Empty for a tool that has none.
+    """
     short = name.removeprefix("gripper0_right_")
-    return f"panda_{short}" if arm.model == "Panda" else short
+    return f"panda_{short}" if short and arm.model == "Panda" else short
 
 
 def xyzw(wxyz: Array, reference: Array) -> Array:

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.errors import TaskError, listed
 from lram_sim.drive import Drive
-from lram_sim.robosuite_control import Stepper
+from lram_sim.robosuite_claims import claimed
 from lram_sim.robosuite_description import urdf
 from lram_sim.robosuite_env import (
     ARMS,
@@ -24,22 +23,15 @@ from lram_sim.robosuite_env import (
     MAX_EPISODE_STEPS,
     STIFFNESS,
     Arm,
-    EpisodeSource,
     build_env,
 )
 from lram_sim.robosuite_experts import make_expert
-from lram_sim.robosuite_names import split_name
+from lram_sim.robosuite_names import WIPE, split_name, wiper_name
 from lram_sim.robosuite_scene import Scene, finger_name
 from lram_sim.robosuite_subtasks import SUBTASKS, Signals
+from lram_sim.robosuite_task import ArmTask
 from lram_sim.subtasks import Pose, Subtask
-from lram_sim.suite import (
-    Array,
-    Expert,
-    StepResult,
-    check_seed,
-    clipped_action,
-    package_versions,
-)
+from lram_sim.suite import Expert, package_versions
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
 
 REWARD = RewardSpec(
@@ -111,71 +103,19 @@ def topics(arm: Arm) -> tuple[SensorTopic, ...]:
     )
 
 
-class RobosuiteTask:
-    """One robosuite task on one arm; see :class:`lram_sim.suite.Task`."""
+class RobosuiteTask(ArmTask):
+    """One robosuite task on one arm; it is also :class:`lram_sim.subtasks.Decomposed`."""
 
-    control_rate = CONTROL_RATE
-    max_episode_steps = MAX_EPISODE_STEPS
+    scene: Scene
 
     def __init__(self, name: str, suite: RobosuiteSuite) -> None:
-        self.name = name
-        self.arm, self.mode = suite.arm, suite.mode
-        self.observation_fields = suite.observation_fields
-        self.action_fields = suite.action_fields
-        self._env: Any = build_env(name, suite.arm, suite.mode)
-        self._source = EpisodeSource(self._env)
-        self._stepper = Stepper(self._env, suite.mode)
-        self.scene = Scene(self._env, name, suite.arm)
-        self._signals = Signals(name, self.scene, self._env)
-        self._steps: int | None = None
+        env: Any = build_env(name, suite.arm, suite.mode)
+        super().__init__(name, suite, suite.mode, env, Scene(env, name, suite.arm))
+        self._signals = Signals(name, self.scene, env)
 
     @property
     def subtasks(self) -> tuple[Subtask, ...]:
         return SUBTASKS[self.name]
-
-    @property
-    def model(self) -> Any:
-        return self.scene.model
-
-    @property
-    def data(self) -> Any:
-        return self.scene.data
-
-    def reset(self, seed: int) -> Array:
-        """Start the episode of ``seed``; returns the observation, float64."""
-        self._source.reset(check_seed(seed))
-        self._stepper.start()
-        self._steps = 0
-        return self._observe()
-
-    def step(self, action: npt.ArrayLike) -> StepResult:
-        """Advance 0.05 s with an action for each field, clipped to [-1, 1]."""
-        command = clipped_action(self.name, action, len(self.action_fields))
-        most = self.max_episode_steps
-        if self._steps is None or self._steps >= most:
-            raise TaskError(f"task '{self.name}': no episode is running; reset it first")
-        failure = self._stepper.step(command)
-        self._steps = most if failure else self._steps + 1
-        success = not failure and self.succeeded()
-        return StepResult(self._observe(), float(success), success, self._steps >= most, failure)
-
-    def succeeded(self) -> bool:
-        """Tell whether the task is solved as everything is now."""
-        return bool(self._env._check_success())
-
-    def sensors(self) -> dict[str, Array]:
-        """Return sensor name → reading, float64, the very numbers of the last observation."""
-        if self._steps is None:
-            raise TaskError(f"task '{self.name}': no sensor readings before the first reset")
-        return self.scene.sensors()
-
-    def joint_state(self) -> tuple[tuple[str, ...], Array, Array]:
-        """Return names, positions (rad, m) and velocities of the arm's joints, then the hand's."""
-        return self.scene.joint_state()
-
-    def frames(self) -> dict[str, tuple[Array, Array]]:
-        """Return the arm's base, the hand and the objects as frames in the world."""
-        return self.scene.frames()
 
     def object_poses(self) -> dict[str, Pose]:
         """Return the poses of the objects and of the goal."""
@@ -185,16 +125,9 @@ class RobosuiteTask:
         """Tell whether a subtask's signal is raised. Raises TaskError for one it does not have."""
         return self._signals.raised(name)
 
-    def expert(self) -> Expert:
-        """Return a new scripted expert for one episode."""
+    def attempt(self) -> Expert:
+        """Return the expert, whether it succeeds reliably in this task or not."""
         return make_expert(self)
-
-    def close(self) -> None:
-        """Free the simulation; the task cannot be used afterwards."""
-        self._env.close()
-
-    def _observe(self) -> Array:
-        return np.concatenate(list(self.scene.sensors().values()))
 
 
 class RobosuiteSuite:
@@ -222,19 +155,31 @@ class RobosuiteSuite:
         self.drive = make_drive(self.arm, self.mode)
 
     @property
+    def claimed(self) -> tuple[str, ...]:
+        """The tasks whose expert was measured to succeed."""
+        good = claimed(self.name)
+        return tuple(task for task in self.tasks() if task in good)
+
+    @property
     def splits(self) -> Mapping[str, list[str]]:
-        """``all``; and ``pick-place`` and ``nut-assembly``, those with several objects."""
+        """``all``; those with an ``expert``; and ``pick-place`` and ``nut-assembly``, those with
+        several objects."""
         tasks = self.tasks()
         groups = {
             group: [task for task in tasks if task.startswith(group)]
             for group in ("pick-place", "nut-assembly")
         }
-        return {"all": tasks, **groups}
+        return {"all": tasks, "expert": list(self.claimed), **groups}
 
     def tasks(self) -> list[str]:
         return list(ENVIRONMENTS)
 
     def make(self, task: str) -> RobosuiteTask:
+        if task == WIPE:
+            raise TaskError(
+                f"task '{task}' of suite '{self.name}': its tool is a gripper of its own, so it is "
+                f"in the suite '{wiper_name(self.robot, self.mode)}'"
+            )
         if task not in ENVIRONMENTS:
             raise TaskError(
                 f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"

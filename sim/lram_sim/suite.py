@@ -19,6 +19,7 @@ from lram_sim.composuite_names import suite_names as composuite_names
 from lram_sim.drawing import import_mujoco
 from lram_sim.mimicgen_names import suite_names as mimicgen_names
 from lram_sim.robosuite_names import suite_names as robosuite_names
+from lram_sim.robosuite_names import wiper_names
 from lram_sim.suite_families import unknown
 from lram_sim.topics import SensorTopic, check_topics
 
@@ -42,6 +43,7 @@ _SUITES = {
     },
     "darkroom": "lram_sim.darkroom_suite:DarkRoomSuite",
     **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
+    **{name: f"lram_sim.robosuite_wipe:WipeSuite:{name}" for name in wiper_names()},
     **{name: f"lram_sim.composuite_suite:ComposuiteSuite:{name}" for name in composuite_names()},
     **{name: f"lram_sim.mimicgen_suite:MimicgenSuite:{name}" for name in mimicgen_names()},
 }
