@@ -255,7 +255,7 @@ def test_what_cannot_be_filmed_is_refused_at_the_start(tmp_path, monkeypatch):
         raise ImportError("no libEGL")
 
     monkeypatch.setattr(mujoco, "Renderer", broken)
-    with pytest.raises(CommandError, match=r"cannot render offscreen .*no libEGL"):
+    with pytest.raises(CommandError, match=r"MuJoCo cannot draw .*no libEGL; expected: egl"):
         EpisodeVideo(tmp_path / "v.mp4", 80.0).probe()
 
 

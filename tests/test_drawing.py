@@ -48,7 +48,7 @@ def gl(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monke
     without = tmp_path / "without"
     without.mkdir()
     (without / "sitecustomize.py").write_text(WITHOUT_LIBRARIES)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(without), os.environ["PYTHONPATH"]]))
+    monkeypatch.setenv("PYTHONPATH", str(without), prepend=os.pathsep)
     monkeypatch.setenv("MUJOCO_GL", request.param)
     return str(request.param)
 

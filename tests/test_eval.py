@@ -215,7 +215,7 @@ def test_a_split_goes_by_whatever_name_the_suite_has(suite: str, train: str, hel
 
 def test_a_suite_without_the_split_lists_those_it_has() -> None:
     for suite, wanted, there in (
-        ("robosuite-panda", "heldout", "all, pick-place, nut-assembly"),
+        ("robosuite-panda", "heldout", "all, expert, pick-place, nut-assembly"),
         ("composuite-iiwa", "heldout", "all, train, expert, box, "),
         ("metaworld", "test", "mt10, mt50, ml10-train, ml10-test, ml45-train, ml45-test"),
     ):

@@ -85,8 +85,10 @@ def renderer(model: Any, width: int, height: int) -> Any:
 
 def _cannot_draw(reason: object) -> CommandError:
     found = " ".join(str(reason).split()).rstrip(".")
+    value = os.environ.get(VARIABLE)
+    how = f"with {VARIABLE}={value}" if value else f"without {VARIABLE}"
     return CommandError(
-        f"MuJoCo cannot draw with {VARIABLE}={os.environ.get(VARIABLE, '')}: {found}; expected: "
+        f"MuJoCo cannot draw {how}: {found}; expected: "
         "egl (Debian and Ubuntu: libegl1, libgl1), osmesa (libosmesa6) or, with a screen, glfw"
     )
 
