@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.robosuite_rates_table import markdown
 from lram_core.errors import TaskError
-from lram_sim.robosuite_claims import BY_EVAL, BY_RATES, claimed
+from lram_sim.robosuite_claims import claimed
 from lram_sim.robosuite_names import suite_names, wiper_names
 from lram_sim.suite import get_suite, resolve_tasks
 
@@ -27,9 +27,7 @@ def test_claimed_is_what_was_measured(name: str) -> None:
         if len(ticks) == 50 and 50 - ticks.count(None) >= 0.95 * 50
     }
     suite = get_suite(name)
-    assert set(BY_RATES.get(name, ())) == good
-    assert not set(BY_EVAL.get(name, ())) & set(measured)
-    assert claimed(name) == good.union(BY_EVAL.get(name, ()))
+    assert claimed(name) == good
     assert suite.splits["expert"] == [task for task in suite.tasks() if task in claimed(name)]
     if claimed(name):
         assert set(resolve_tasks(suite, "expert")) == claimed(name)

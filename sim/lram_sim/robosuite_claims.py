@@ -6,35 +6,31 @@ measured, so no demonstrations are collected there.
 
 from __future__ import annotations
 
-BY_EVAL: dict[str, tuple[str, ...]] = {
-    "robosuite-panda": (
+CLAIMED: dict[str, tuple[str, ...]] = {
+    "robosuite-iiwa": (
         "lift",
         "stack",
         "pick-place-can",
         "pick-place-milk",
         "pick-place-bread",
         "pick-place-cereal",
-        "nut-assembly-square",
         "nut-assembly-round",
         "door",
     ),
-    "robosuite-sawyer": (
+    "robosuite-iiwa-wiper": ("wipe",),
+    "robosuite-jaco": (
         "lift",
         "stack",
+        "pick-place-can",
+        "pick-place-milk",
+        "pick-place-cereal",
     ),
-    "robosuite-iiwa": (
+    "robosuite-kinova3": (
         "lift",
         "stack",
         "pick-place-can",
     ),
-    "robosuite-ur5e": (
-        "lift",
-        "stack",
-        "pick-place-can",
-    ),
-}
-"""Suite → tasks measured with ``lram eval --expert``; the manual has the figures."""
-BY_RATES: dict[str, tuple[str, ...]] = {
+    "robosuite-kinova3-wiper": ("wipe",),
     "robosuite-panda-osc": (
         "lift",
         "stack",
@@ -46,28 +42,38 @@ BY_RATES: dict[str, tuple[str, ...]] = {
         "nut-assembly-round",
         "door",
     ),
-    "robosuite-ur5e-osc": ("door",),
-    "robosuite-kinova3": (
+    "robosuite-panda-wiper": ("wipe",),
+    "robosuite-sawyer": (
         "lift",
         "stack",
-        "pick-place-can",
     ),
-    "robosuite-jaco": (
+    "robosuite-sawyer-wiper": ("wipe",),
+    "robosuite-ur5e": (
         "lift",
         "stack",
         "pick-place-can",
         "pick-place-milk",
+        "pick-place-bread",
         "pick-place-cereal",
+        "door",
     ),
-    "robosuite-panda-wiper": ("wipe",),
-    "robosuite-sawyer-wiper": ("wipe",),
-    "robosuite-iiwa-wiper": ("wipe",),
+    "robosuite-ur5e-osc": ("door",),
     "robosuite-ur5e-wiper": ("wipe",),
-    "robosuite-kinova3-wiper": ("wipe",),
+    "robosuite-panda": (
+        "lift",
+        "stack",
+        "pick-place-can",
+        "pick-place-milk",
+        "pick-place-bread",
+        "pick-place-cereal",
+        "nut-assembly-square",
+        "nut-assembly-round",
+        "door",
+    ),
 }
 """Suite → tasks measured with ``python -m benchmarks.expert_rates``; its report has the figures."""
 
 
 def claimed(suite: str) -> frozenset[str]:
     """Return the tasks of a suite whose expert succeeds reliably."""
-    return frozenset((*BY_EVAL.get(suite, ()), *BY_RATES.get(suite, ())))
+    return frozenset(CLAIMED.get(suite, ()))
