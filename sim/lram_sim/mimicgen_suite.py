@@ -19,10 +19,8 @@ from lram_sim.mimicgen_experts import make_expert
 from lram_sim.mimicgen_names import HELD_OUT, VARIANTS, split_name, split_task, task_names
 from lram_sim.mimicgen_scene import JOINT, SLOTS, MimicgenScene, object_sensors
 from lram_sim.mimicgen_tasks import SPECS
-from lram_sim.robosuite_description import urdf
 from lram_sim.robosuite_env import (
     ARMS,
-    CONTROL_RATE,
     STIFFNESS,
     Arm,
     arguments,
@@ -30,10 +28,10 @@ from lram_sim.robosuite_env import (
     import_robosuite,
 )
 from lram_sim.robosuite_scene import finger_name
-from lram_sim.robosuite_suite import CONTROLLER_NAMES, action_fields, make_drive
+from lram_sim.robosuite_suite import DrivenArm, action_fields
 from lram_sim.robosuite_task import ArmTask
 from lram_sim.subtasks import SUCCESS, Pose, Subtask
-from lram_sim.suite import Array, Expert, package_versions
+from lram_sim.suite import Array, Expert
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic, pose_topic
 
 MAX_EPISODE_STEPS = max(spec.horizon for spec in SPECS.values())
@@ -161,29 +159,18 @@ class MimicgenTask(ArmTask):
         return make_expert(self)
 
 
-class MimicgenSuite:
-    """MimicGen's tasks on one arm; see :class:`lram_sim.suite.Suite`.
+class MimicgenSuite(DrivenArm):
+    """MimicGen's tasks on one arm; see :class:`lram_sim.suite.Suite`."""
 
-    Attributes:
-        arm: the arm with its gripper.
-        mode: ``joint`` or ``osc``.
-    """
-
-    control_rate = CONTROL_RATE
     max_episode_steps = MAX_EPISODE_STEPS
     reward = REWARD
-    camera = "agentview"
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.robot, self.mode = split_name(name)
-        self.arm = ARMS[self.robot]
-        self.gripper = self.arm.gripper.name
-        self.controller = CONTROLLER_NAMES[self.mode]
+        robot, mode = split_name(name)
+        super().__init__(name, robot, mode, ARMS[robot])
         self.observation_fields = observation_fields(self.arm, self.mode)
         self.action_fields = action_fields(self.arm, self.mode)
         self.topics = topics(self.arm, self.mode, finger_names(self.arm))
-        self.drive = make_drive(self.arm, self.mode)
 
     @property
     def claimed(self) -> tuple[str, ...]:
@@ -215,13 +202,6 @@ class MimicgenSuite:
                 f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
             )
         return MimicgenTask(task, self)
-
-    def robot_description(self) -> str:
-        """Return the arm's URDF as robosuite ships it (Panda, Sawyer); empty for the others."""
-        return urdf(self.robot)
-
-    def versions(self) -> dict[str, str]:
-        return package_versions("robosuite", "mujoco", "numpy")
 
 
 def finger_names(arm: Arm) -> tuple[str, ...]:

@@ -130,8 +130,8 @@ class RobosuiteTask(ArmTask):
         return make_expert(self)
 
 
-class RobosuiteSuite:
-    """robosuite's core tasks on one arm; see :class:`lram_sim.suite.Suite`.
+class DrivenArm:
+    """What suites of an arm with commands of joints or of the hand have in common.
 
     Attributes:
         arm: the arm with its gripper.
@@ -140,19 +140,33 @@ class RobosuiteSuite:
 
     control_rate = CONTROL_RATE
     max_episode_steps = MAX_EPISODE_STEPS
-    reward = REWARD
     camera = "agentview"
 
+    def __init__(self, name: str, robot: str, mode: str, arm: Arm) -> None:
+        self.name, self.robot, self.mode, self.arm = name, robot, mode, arm
+        self.gripper = arm.gripper.name
+        self.controller = CONTROLLER_NAMES[mode]
+        self.drive = make_drive(arm, mode)
+
+    def robot_description(self) -> str:
+        """Return the arm's URDF as robosuite ships it (Panda, Sawyer); empty for the others."""
+        return urdf(self.robot)
+
+    def versions(self) -> dict[str, str]:
+        return package_versions("robosuite", "mujoco", "numpy")
+
+
+class RobosuiteSuite(DrivenArm):
+    """robosuite's core tasks on one arm; see :class:`lram_sim.suite.Suite`."""
+
+    reward = REWARD
+
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.robot, self.mode = split_name(name)
-        self.arm = ARMS[self.robot]
-        self.gripper = self.arm.gripper.name
-        self.controller = CONTROLLER_NAMES[self.mode]
+        robot, mode = split_name(name)
+        super().__init__(name, robot, mode, ARMS[robot])
         self.observation_fields = observation_fields(self.arm)
         self.action_fields = action_fields(self.arm, self.mode)
         self.topics = topics(self.arm)
-        self.drive = make_drive(self.arm, self.mode)
 
     @property
     def claimed(self) -> tuple[str, ...]:
@@ -185,13 +199,6 @@ class RobosuiteSuite:
                 f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
             )
         return RobosuiteTask(task, self)
-
-    def robot_description(self) -> str:
-        """Return the arm's URDF as robosuite ships it (Panda, Sawyer); empty for the others."""
-        return urdf(self.robot)
-
-    def versions(self) -> dict[str, str]:
-        return package_versions("robosuite", "mujoco", "numpy")
 
 
 def make_drive(arm: Arm, mode: str) -> Drive:

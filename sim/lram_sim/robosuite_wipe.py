@@ -15,15 +15,15 @@ import numpy.typing as npt
 from lram_core.contract import ObservationField
 from lram_core.errors import TaskError
 from lram_sim.robosuite_claims import claimed
-from lram_sim.robosuite_env import ARMS, CONTROL_RATE, MAX_EPISODE_STEPS, WIPER, Arm, build_env
+from lram_sim.robosuite_env import ARMS, WIPER, Arm, build_env
 from lram_sim.robosuite_experts import RobosuiteExpert
 from lram_sim.robosuite_motion import Mover
 from lram_sim.robosuite_names import WIPE, split_wiper_name, suite_name
-from lram_sim.robosuite_suite import CONTROLLER_NAMES, REWARD, action_fields, make_drive
+from lram_sim.robosuite_suite import REWARD, DrivenArm, action_fields
 from lram_sim.robosuite_task import ArmTask
 from lram_sim.robosuite_wipe_scene import MARK_SENSORS, WipeScene
 from lram_sim.robosuite_wiping import WipePlan
-from lram_sim.suite import Array, Expert, StepResult, package_versions
+from lram_sim.suite import Array, Expert, StepResult
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
 
 _STRETCH = 0.985
@@ -107,29 +107,17 @@ class WipeTask(ArmTask):
         self.scene.wipe()
 
 
-class WipeSuite:
-    """robosuite's Wipe on one arm; see :class:`lram_sim.suite.Suite`.
+class WipeSuite(DrivenArm):
+    """robosuite's Wipe on one arm with its wiper; see :class:`lram_sim.suite.Suite`."""
 
-    Attributes:
-        arm: the arm with its wiper.
-        mode: ``joint`` or ``osc``.
-    """
-
-    control_rate = CONTROL_RATE
-    max_episode_steps = MAX_EPISODE_STEPS
     reward = REWARD
-    camera = "agentview"
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self.robot, self.mode = split_wiper_name(name)
-        self.arm = replace(ARMS[self.robot], gripper=WIPER)
-        self.gripper = WIPER.name
-        self.controller = CONTROLLER_NAMES[self.mode]
+        robot, mode = split_wiper_name(name)
+        super().__init__(name, robot, mode, replace(ARMS[robot], gripper=WIPER))
         self.observation_fields = observation_fields(self.arm)
         self.action_fields = action_fields(self.arm, self.mode)[:-1]
         self.topics = topics(self.arm)
-        self.drive = make_drive(self.arm, self.mode)
 
     @property
     def claimed(self) -> tuple[str, ...]:
@@ -156,6 +144,3 @@ class WipeSuite:
     def robot_description(self) -> str:
         """Return an empty text: no URDF of these arms has the wiper."""
         return ""
-
-    def versions(self) -> dict[str, str]:
-        return package_versions("robosuite", "mujoco", "numpy")
