@@ -26,7 +26,7 @@ from lram_ros.bags.survey import CLOCK
 from lram_ros.contract_check import check_types
 from lram_ros.episode_state import EpisodeState
 from lram_ros.message_fields import message_class
-from lram_ros.msg import ActionCommand, PolicyTick
+from lram_ros.msg import PolicyTick
 from lram_ros.play_options import Played, PlayOptions
 from lram_ros.play_peers import POLL, Peers
 from lram_ros.process import make_executor
@@ -103,7 +103,7 @@ class BagPlayer:
         if self.lockstep:
             for sink in robot.sinks:
                 self._node.create_subscription(
-                    ActionCommand, sink.topic, self._take_answer, data_qos()
+                    message_class(sink.type), sink.topic, self._take_answer, data_qos()
                 )
         self._executor = make_executor(self._node.context)
         self._executor.add_node(node)

@@ -57,6 +57,17 @@ from lram_ros.episode_driver import split_tasks
     help="Advance on each command, or by the wall clock.",
 )
 @click.option(
+    "--contract",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Robot contract (default: that of the suite).",
+)
+@click.option(
+    "--robot-suite",
+    default="",
+    help="Suite that stands for the robot, where it is another one than the bundle's; needs "
+    "--contract.",
+)
+@click.option(
     "--runtime",
     default=AUTO,
     show_default=True,
@@ -79,6 +90,8 @@ def demo(
     seed: int,
     max_steps: int | None,
     mode: str,
+    contract: Path | None,
+    robot_suite: str,
     runtime: str,
     precision: str,
     no_video: bool,
@@ -101,6 +114,8 @@ def demo(
         seed=seed,
         max_steps=max_steps or 0,
         mode=mode,
+        contract=contract,
+        robot_suite=robot_suite,
         video=not no_video,
         runtime=runtime,
         precision=precision,

@@ -29,6 +29,7 @@ from lram_ros.episode_driver_node import READY_TIMEOUT
 from lram_ros.paths import find_shared
 from lram_ros.process import ros
 from lram_ros.progress import run_with_progress
+from lram_ros.robot_contract import RobotContract
 from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
 from lram_ros.simulated_cameras import bridge_cameras, contract_with, pictures
 from lram_ros.simulator import check_drawing, robot_contract
@@ -69,6 +70,9 @@ class DemoOptions:
         seed: seed of each task's first episode, the next one higher, and so on.
         max_steps: step limit of an episode; 0 for the task's own.
         mode: ``lockstep`` or ``realtime``.
+        contract: robot contract; None for the one of the robot's suite.
+        robot_suite: suite that stands for the robot, where it is another one than the bundle's:
+            a bundle that moves the hand, on an arm that takes joint commands. Needs a ``contract``.
         video: whether to film the episodes.
         runtime: what runs the model, of :data:`lram_core.runtimes.RUNTIMES` or ``auto``.
         precision: of its weights; empty for the runtime's own.
@@ -83,6 +87,8 @@ class DemoOptions:
     seed: int = SEED
     max_steps: int = 0
     mode: str = "lockstep"
+    contract: Path | None = None
+    robot_suite: str = ""
     video: bool = True
     runtime: str = AUTO
     precision: str = ""
@@ -107,6 +113,7 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
             f"{bundle}: made for the suite '{contract.suite}', found --suite {options.suite}; "
             "expected a --bundle of that suite"
         )
+    _check_robot(options)
     check_replaceable(options.out, SUMMARY, "result of 'lram demo'")
     if options.video:
         try:
@@ -149,6 +156,27 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
     return results
 
 
+def _check_robot(options: DemoOptions) -> None:
+    """Raises LramError: no contract for another suite's robot, or one that does not fit the mode.
+
+    In real time any contract does: a simulator that waits for nobody is a robot.
+    """
+    if options.contract is None:
+        if options.robot_suite:
+            raise CommandError(
+                f"--robot-suite {options.robot_suite}: expected a --contract as well, which says "
+                "how the bundle's actions become that robot's commands"
+            )
+        return
+    robot = RobotContract.load(options.contract)
+    if options.mode == "lockstep" and not robot.lockstep:
+        raise CommandError(
+            f"{robot.source}: is no contract for lockstep: expected tick_source 'observation' and "
+            f"native commands, or 'lockstep: true'; found tick_source '{robot.tick_source}' and "
+            f"{listed(sink.adapter for sink in robot.sinks)}; --mode realtime takes it"
+        )
+
+
 def _run_graph(
     options: DemoOptions,
     bundle: Path,
@@ -184,8 +212,9 @@ def _start(
     children: Children, options: DemoOptions, bundle: Path, contract: PolicyContract, work: Path
 ) -> None:
     """Start the graph's processes; the recorder last, so that it is the last to stop."""
-    robot = robot_contract(contract.suite, work / CONTRACT)
-    bridge = {"suite": contract.suite, "mode": options.mode}
+    suite = options.robot_suite or contract.suite
+    robot = options.contract or robot_contract(suite, work / CONTRACT)
+    bridge = {"suite": suite, "mode": options.mode}
     if options.video:
         bridge["video_path"] = str(work / VIDEO)
     if seen := pictures(contract.observation):
@@ -197,6 +226,8 @@ def _start(
         "contract": str(robot),
         "runtime": options.runtime,
         "precision": options.precision,
+        # Readings are stamped with simulation time; a tick by the clock compares it with its own.
+        "use_sim_time": RobotContract.load(robot).tick_source == "clock",
     }
     children.start("policy", "lram_ros.policy_node", ros_arguments(policy))
     children.start("recorder", "lram_ros.recorder", ros_arguments({"output": str(work / BAG)}))

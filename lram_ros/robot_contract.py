@@ -15,6 +15,7 @@ import yaml
 
 from lram_core.errors import ContractError, listed
 from lram_ros.adapters.sink import CommandField, CommandSink, read_native, read_sink
+from lram_ros.adapters.table import FLOAT, FLOATS, TRAJECTORY
 from lram_ros.ranges import Range
 from lram_ros.yaml_section import Section, refuse_twice
 
@@ -25,6 +26,8 @@ TICK_SOURCES = ("observation", "clock")
 RELIABILITIES = ("reliable", "best_effort")
 DURABILITIES = ("volatile", "transient_local")
 COLOURS = ("rgb", "mono")
+_UNSTAMPED = (FLOAT, FLOATS, TRAJECTORY)
+"""Messages of commands that do not say which set they answer; a trajectory's stamp is 0."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class RobotContract:
         episode: topic announcing episodes; None: one episode without end.
         sinks: topics for commands, each with its adapter.
         controller: what carries the commands out, where that makes a difference to a policy.
+        stepped: a simulator waits for the commands that answer each set, though they are no native
+            ones.
     """
 
     source: str
@@ -130,6 +135,7 @@ class RobotContract:
     episode: InputTopic | None
     sinks: tuple[CommandSink, ...]
     controller: str = ""
+    stepped: bool = False
 
     @property
     def topics(self) -> tuple[InputTopic, ...]:
@@ -144,7 +150,7 @@ class RobotContract:
         Then a robot moves by commands alone, each for one tick: no command is no motion.
         """
         native = all(sink.adapter == "native" for sink in self.sinks)
-        return self.tick_source == "observation" and native
+        return self.tick_source == "observation" and (native or self.stepped)
 
     @property
     def command(self) -> CommandSink:
@@ -211,9 +217,11 @@ class RobotContract:
             episode=_single(root.section("episode"), None) if root.has("episode") else None,
             sinks=_sinks(root, Path(source).parent),
             controller=root.text("controller") if root.has("controller") else "",
+            stepped=root.flag("lockstep", False),
         )
         root.finish()
         _check_history(contract)
+        _check_lockstep(contract)
         refuse_twice([f.name for t in inputs for f in t.fields], f"{source}: inputs: field")
         refuse_twice([t.topic for t in contract.topics], f"{source}: topic")
         refuse_twice([s.topic for s in contract.sinks], f"{source}: commands: topic")
@@ -230,6 +238,22 @@ def _check_history(contract: RobotContract) -> None:
                 f"{contract.source}: {topic.topic}: history {topic.history} needs tick_source "
                 f"'clock'; with 'observation' a tick has one reading of each topic, and the "
                 f"bundle's delays are its past"
+            )
+
+
+def _check_lockstep(contract: RobotContract) -> None:
+    if not contract.stepped:
+        return
+    if contract.tick_source != "observation":
+        raise ContractError(
+            f"{contract.source}: lockstep needs tick_source 'observation', "
+            f"found '{contract.tick_source}'"
+        )
+    for sink in contract.sinks:
+        if sink.type in _UNSTAMPED:
+            raise ContractError(
+                f"{contract.source}: {sink.topic}: lockstep needs commands that carry the stamp of "
+                f"the set they answer, such as a sensor_msgs/msg/JointState; found {sink.type}"
             )
 
 

@@ -200,8 +200,10 @@ class SupervisedLoop:
     def rest(self, now: Callable[[], float]) -> None:
         """Come to rest within a tick, unseen: where no time passes for anybody (lockstep)."""
         with self._lock:
+            # Where it was sent: the measured joints may be those of the next episode already.
+            there = None if self.state.motion is None else self.state.motion.command
             for _ in range(self._rules.limits.stop_ticks + 1):
-                world = World(now=now())
+                world = World(now=now(), position=there)
                 self.state, self.decision = supervise(self._rules, self.state, world, None)
                 if self.state.mode not in (*MOVING, Mode.STOPPING):
                     return

@@ -54,6 +54,14 @@ class Section:
             raise self._wrong(key, f"one of {listed(allowed)}")
         return value
 
+    def flag(self, key: str, default: bool) -> bool:
+        if not self.has(key):
+            return default
+        value = self._get(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
+
     def number(self, key: str) -> float:
         value = self._get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
@@ -55,51 +56,88 @@ def subscribe_controllers(node: Node, targets: Targets) -> None:
 
     What does not fit the suite is refused with an error in the log.
     """
-
-    def listen(kind: Any, topic: str, take: Callable[[Any], None]) -> None:
-        def on_message(message: Any) -> None:
-            try:
-                take(message)
-            except LramError as error:
-                node.get_logger().error(
-                    f"{topic}: command ignored: {error}", throttle_duration_sec=_LOG_S
-                )
-
-        node.create_subscription(kind, topic, on_message, QOS)
-
     if targets.drive.joints:
-        listen(
+        _listen(
+            node,
             Float64MultiArray,
             "forward_position_controller/commands",
             lambda message: targets.positions(np.array(message.data)),
         )
-        listen(
+        _listen(
+            node,
             Float64MultiArray,
             "forward_velocity_controller/commands",
             lambda message: targets.velocities(np.array(message.data)),
         )
-        listen(
+        _listen(
+            node,
             JointTrajectory,
             "joint_trajectory_controller/joint_trajectory",
             lambda message: targets.positions(*_last_point(message)),
         )
     else:
-        listen(TwistStamped, "twist", lambda message: targets.twist(_twist(message.twist)))
-    listen(
+        _listen(node, TwistStamped, "twist", lambda message: targets.twist(_twist(message.twist)))
+    _listen(
+        node,
         Float64MultiArray,
         "gripper_controller/commands",
         lambda message: targets.gripper(_one(message.data)),
     )
 
 
+def subscribe_stamped(node: Node, targets: Targets, complete: Callable[[int], None]) -> None:
+    """Listen to joint positions in messages that say which set they answer, for lockstep.
+
+    Args:
+        node: listens, and logs what is refused.
+        targets: of a suite that moves joints; filled.
+        complete: called with the stamp (ns) when arm and gripper both have a target for it.
+    """
+    # A tool that does not move has no command to wait for.
+    newest = dict.fromkeys(["arm", *(["gripper"] if targets.drive.gripper_joint else [])], -1)
+
+    def answered(part: str, message: Any) -> None:
+        stamp = message.header.stamp
+        newest[part] = stamp.sec * 1_000_000_000 + stamp.nanosec
+        if len(set(newest.values())) == 1:
+            complete(newest[part])
+
+    def on_arm(message: Any) -> None:
+        targets.positions(*_paired(list(message.name), message.position))
+        answered("arm", message)
+
+    def on_gripper(message: Any) -> None:
+        targets.gripper(_one(message.position))
+        answered("gripper", message)
+
+    _listen(node, JointState, "joint_commands", on_arm)
+    if "gripper" in newest:
+        _listen(node, JointState, "gripper_commands", on_gripper)
+
+
+def _listen(node: Node, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
+    def on_message(message: Any) -> None:
+        try:
+            take(message)
+        except LramError as error:
+            node.get_logger().error(
+                f"{topic}: command ignored: {error}", throttle_duration_sec=_LOG_S
+            )
+
+    node.create_subscription(kind, topic, on_message, QOS)
+
+
+def _paired(names: list[str], positions: Any) -> tuple[Array, list[str]]:
+    if len(positions) != len(names):
+        raise ContractError(f"{len(names)} joints, but {len(positions)} positions")
+    return np.array(positions), names
+
+
 def _last_point(message: Any) -> tuple[Array, list[str]]:
     """Where a trajectory ends: the arm follows at its own speed, not at the trajectory's."""
     if not message.points:
         raise ContractError("a trajectory without points")
-    values = np.array(message.points[-1].positions)
-    if len(values) != len(message.joint_names):
-        raise ContractError(f"{len(message.joint_names)} joints, but {len(values)} positions")
-    return values, list(message.joint_names)
+    return _paired(list(message.joint_names), message.points[-1].positions)
 
 
 def _twist(twist: Any) -> Array:

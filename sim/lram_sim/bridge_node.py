@@ -21,7 +21,7 @@ from lram_core.errors import CommandError, LramError
 from lram_core.signals import StopRequest, run_process
 from lram_ros.msg import ActionCommand
 from lram_ros.srv import ResetEpisode
-from lram_sim.bridge_commands import CommandReader, subscribe_controllers
+from lram_sim.bridge_commands import CommandReader, subscribe_controllers, subscribe_stamped
 from lram_sim.bridge_episode import Simulation, Snapshot, State
 from lram_sim.bridge_messages import QOS, SnapshotPublisher
 from lram_sim.bridge_pace import Command, Lockstep, Pace, RealTime
@@ -97,6 +97,8 @@ class BridgeNode(Node):
         self.create_subscription(ActionCommand, "command", self._on_command, QOS)
         if self._targets is not None and values["mode"] == "realtime":
             subscribe_controllers(self, self._targets)
+        elif self._targets is not None and self._targets.drive.joints:
+            subscribe_stamped(self, self._targets, self._on_complete)
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
         self.create_timer(_IDLE_S, self._idle, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._pace.start()  # last: nothing can fail any more that would leave its thread behind
@@ -124,7 +126,7 @@ class BridgeNode(Node):
 
     def _make_pace(self, mode: str) -> Pace:
         if mode == "lockstep":
-            return Lockstep(self._simulation, self._show)
+            return Lockstep(self._simulation, self._show, self._targets)
         return RealTime(
             self._simulation, self._show, self._finish_video, self._on_failure, self._targets
         )
@@ -186,6 +188,13 @@ class BridgeNode(Node):
             )
         except LramError as error:
             self.get_logger().error(f"command ignored: {error}", throttle_duration_sec=_LOG_S)
+        except Exception as error:
+            self._on_failure(error)
+
+    def _on_complete(self, stamp: int) -> None:
+        assert isinstance(self._pace, Lockstep)
+        try:
+            self._pace.follow(stamp)
         except Exception as error:
             self._on_failure(error)
 

@@ -64,15 +64,32 @@ class Pace(Protocol):
         ...
 
 
+def followed(targets: Targets, now: Snapshot) -> Array | None:
+    """Return the action that takes the robot towards its targets; None before the first one."""
+    names, positions, _ = now.joints
+    return targets.action(dict(zip(names, positions.tolist(), strict=True)))
+
+
 class Lockstep:
     """One control tick for each command that answers the newest snapshot; others are ignored.
 
     Runs on the caller's thread.
+
+    Args:
+        simulation: to advance.
+        show: called with each snapshot.
+        targets: of joints and gripper, for :meth:`follow`; None for a suite without.
     """
 
-    def __init__(self, simulation: Simulation, show: Callable[[Snapshot], None]) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        show: Callable[[Snapshot], None],
+        targets: Targets | None = None,
+    ) -> None:
         self._simulation = simulation
         self._show = show
+        self._targets = targets
         self._shown = time.monotonic()
 
     @property
@@ -84,13 +101,26 @@ class Lockstep:
 
     def reset(self, task: str, seed: int, max_steps: int) -> Snapshot:
         snapshot = self._simulation.reset(task, seed, max_steps)
+        if self._targets is not None:
+            self._targets.clear()
         self._publish(snapshot)
         return snapshot
 
     def command(self, command: Command) -> None:
-        now = self._simulation.current
-        if now is not None and now.state is State.RUNNING and command.stamp == now.stamp:
+        if self._answers(command.stamp):
             self._publish(self._simulation.step(command.action))
+
+    def follow(self, stamp: int) -> None:
+        """Advance towards the targets, which are complete for the snapshot of ``stamp`` (ns)."""
+        now = self._simulation.current
+        if now is not None and self._targets is not None and self._answers(stamp):
+            action = followed(self._targets, now)
+            if action is not None:
+                self._publish(self._simulation.step(action))
+
+    def _answers(self, stamp: int) -> bool:
+        now = self._simulation.current
+        return now is not None and now.state is State.RUNNING and stamp == now.stamp
 
     def idle(self) -> None:
         now = self._simulation.current
@@ -227,8 +257,7 @@ class RealTime:
             if time.monotonic() - newest[1] <= HOLD_S:
                 return self._last
         if self._targets is not None and now is not None:
-            names, positions, _ = now.joints
-            followed = self._targets.action(dict(zip(names, positions.tolist(), strict=True)))
-            if followed is not None:
-                return followed
+            action = followed(self._targets, now)
+            if action is not None:
+                return action
         return self._standstill.after(self._last)
