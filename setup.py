@@ -210,6 +210,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
         (share, ["package.xml"]),
         (f"{share}/launch", sorted(glob("launch/*.launch.py"))),
         (f"{share}/config", sorted(glob("config/*.yaml"))),
+        (f"{share}/config/models", sorted(glob("config/models/*.xml"))),
         (f"{share}/config/params", sorted(glob("config/params/*.yaml"))),
         ("lib/lram_ros", sorted(glob("scripts/*"))),
     ]

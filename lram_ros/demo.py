@@ -29,8 +29,8 @@ from lram_ros.episode_driver_node import READY_TIMEOUT
 from lram_ros.paths import find_shared
 from lram_ros.process import ros
 from lram_ros.progress import run_with_progress
-from lram_ros.robot_contract import RobotContract
 from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
+from lram_ros.robot_contract import RobotContract
 from lram_ros.simulated_cameras import bridge_cameras, contract_with, pictures
 from lram_ros.simulator import check_drawing, robot_contract
 from lram_ros.surroundings import environment, stop_request

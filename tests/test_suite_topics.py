@@ -18,12 +18,18 @@ from lram_sim.suite import dataset_schema, get_suite, suite_names
 from lram_sim.topics import check_topics, pose_topic
 
 CONFIG = Path(__file__).parents[1] / "config"
-POSITION = "robosuite_panda_position"  # written by hand: another way to command the same arm
+POSITION = "robosuite_panda_position"
+# Written by hand: other ways to command the same arm; those of hand moves: test_hand_moves.py.
+BY_HAND = (
+    POSITION,
+    "robosuite_panda_trajectory",
+    *(f"robosuite_panda_ik{s}" for s in ("", "_lockstep")),
+)
 SHIPPED = sorted(
     path.stem
     for kind in ("robosuite", "composuite", "mimicgen")
     for path in CONFIG.glob(f"{kind}_*.yaml")
-    if path.stem != POSITION
+    if path.stem not in BY_HAND
 )
 OTHERS = [name for name in suite_names() if name.replace("-", "_") not in {*SHIPPED, "metaworld"}]
 
@@ -38,9 +44,10 @@ def test_shipped_contract_is_the_suites(stem: str) -> None:
     check_contract(RobotContract.load(path), policy)
 
 
-def test_positions_of_controllers_carry_the_suites_deltas() -> None:
+@pytest.mark.parametrize("stem", BY_HAND[:2])
+def test_positions_of_controllers_carry_the_suites_deltas(stem: str) -> None:
     policy = dataset_schema(get_suite("robosuite-panda")).contract({"default": 1.0}, context=50)
-    robot = RobotContract.load(CONFIG / f"{POSITION}.yaml")
+    robot = RobotContract.load(CONFIG / f"{stem}.yaml")
     check_contract(robot, policy)
     arm, hand = make_mappers(robot, policy)
     joints = np.array([0.0, 0.2, 0.0, -2.6, 0.0, 2.9, 0.8])

@@ -78,6 +78,10 @@ class Probe(Section):
         answer = self._answers.get(key, "")
         return answer if answer in allowed else allowed[0]
 
+    def flag(self, key: str, default: bool) -> bool:
+        self._note(key, "`true`", "`false`", default=str(default).lower())
+        return default
+
     def number(self, key: str) -> float:
         self._note(key, "number")
         return NUMBERS.get(key, 1.0)

@@ -2,8 +2,8 @@
 
 python -m lram_sim.arm_model robosuite-panda > config/models/robosuite_panda.xml
 
-A policy node that commands joints with a bundle of hand moves needs the arm's joints and the place of
-its tool, and no simulator: neither meshes nor scene.
+A policy node that commands joints with a bundle of hand moves needs the arm's joints and the place
+of its tool, and no simulator: neither meshes nor scene.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from lram_core.errors import CommandError, LramError, listed
+from lram_core.errors import CommandError, LramError
 from lram_sim.poses import inverse, joined
 from lram_sim.robosuite_scene import Scene
 from lram_sim.suite import get_suite
@@ -88,9 +88,7 @@ def _bodies(scene: Scene, names: tuple[str, ...]) -> list[str]:
             f' axis="{_text(model.jnt_axis[joint])}"{limited}/>\n',
         ]
         last = now
-    tool = joined(
-        data.site_xpos[scene.grip_site], data.site_xmat[scene.grip_site].reshape(3, 3)
-    )
+    tool = joined(data.site_xpos[scene.grip_site], data.site_xmat[scene.grip_site].reshape(3, 3))
     pad = "  " * (len(joints) + 2)
     lines.append(f'{pad}<site name="{TOOL}"{_place(inverse(last) @ tool)}/>\n')
     lines += ["  " * (depth + 2) + "</body>\n" for depth in reversed(range(len(joints)))]
@@ -104,7 +102,8 @@ def _place(pose: Array) -> str:
 
 
 def _text(values: npt.ArrayLike) -> str:
-    return " ".join(f"{float(value):.{_DIGITS}g}" for value in np.round(values, 12) + 0.0)
+    rounded = np.round(np.asarray(values, dtype=np.float64), 12) + 0.0  # no -0
+    return " ".join(f"{value:.{_DIGITS}g}" for value in rounded.tolist())
 
 
 def main() -> None:

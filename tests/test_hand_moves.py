@@ -1,0 +1,145 @@
+"""A policy that moves the hand, on an arm that takes joint commands: inverse kinematics between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import mujoco
+import numpy as np
+import pytest
+from ros_graph import Peer, parameters, processes
+from scripted_policy import TIMINGS
+from sensor_msgs.msg import JointState
+
+from lram_core.policy import Action
+from lram_ros.adapters.inverse_kinematics import InverseKinematics
+from lram_ros.contract_check import check_contract
+from lram_ros.msg import EpisodeStatus
+from lram_ros.policy_node import PolicyNode
+from lram_ros.robot_contract import RobotContract
+from lram_ros.srv import ResetEpisode
+from lram_sim.arm_model import arm_model
+from lram_sim.robosuite_control import rotation
+from lram_sim.robosuite_motion import rotation_vector
+from lram_sim.suite import dataset_schema, get_suite
+
+CONFIG = Path(__file__).parents[1] / "config"
+ARM = "robosuite-panda"
+POLICY = dataset_schema(get_suite(f"{ARM}-osc")).contract({"default": 1.0}, context=50)
+CONTRACTS = ("robosuite_panda_ik", "robosuite_panda_ik_lockstep")
+JOINTS = [f"panda_joint{i}" for i in range(1, 8)]
+WAY, TURN = np.array([0.06, -0.08, 0.05]), np.array([0.1, 0.0, 0.3])
+"""Where the script wants the hand, m and rad from where it is at the start."""
+
+
+def matrix(quaternion):
+    """Rotation matrix of x, y, z, w."""
+    found = np.zeros(9)
+    mujoco.mju_quat2Mat(found, np.roll(quaternion, 1))
+    return found.reshape(3, 3)
+
+
+class Script:
+    """Asks for what is left of the way, in the hand's deltas, and closes the gripper there."""
+
+    contract = POLICY
+    return_to_go = 0.0
+    runtime = SimpleNamespace(describe=lambda: "a script")
+
+    def __init__(self):
+        ends = np.cumsum([0, *(field.size for field in POLICY.observation)])
+        names = [field.name for field in POLICY.observation]
+        self._at = {n: slice(a, b) for n, a, b in zip(names, ends, ends[1:], strict=False)}
+        self.reset()
+
+    def warm_up(self):
+        return 0.0
+
+    def reset(self, task=None, target_return=None):
+        self.goal, self.left, self.opening = None, np.ones(6), 1.0
+
+    def observe_reward(self, reward):
+        pass
+
+    def act(self, observation, reward):
+        position = observation[self._at["ee_position"]].astype(np.float64)
+        turn = matrix(observation[self._at["ee_orientation"]].astype(np.float64))
+        self.opening = float(observation[self._at["gripper_opening"]][0])
+        if self.goal is None:
+            self.goal = position + WAY, rotation(TURN) @ turn
+        self.left = np.concatenate(
+            [self.goal[0] - position, rotation_vector(self.goal[1] @ turn.T)]
+        )
+        moves = np.clip(self.left / [*[0.05] * 3, *[0.5] * 3], -1.0, 1.0)
+        there = np.abs(self.left).max() < 0.01
+        values = np.append(moves, 1.0 if there else -1.0)
+        return Action(values, np.zeros(7, dtype=np.int64), dict.fromkeys(TIMINGS, 0.0))
+
+
+def test_the_hand_arrives_where_it_was_asked_to(ros_domain, tmp_path):
+    script = Script()
+    with processes(tmp_path) as start, Peer() as peer:
+        bridge = start("lram_sim.bridge_node", suite=ARM)
+        commands = peer.listen(JointState, "joint_commands")
+        statuses = peer.listen(EpisodeStatus, "episode")
+        node = PolicyNode(
+            lambda path, **options: script,
+            context=peer.context,
+            parameter_overrides=parameters(
+                bundle="scripted",
+                contract=str(CONFIG / "robosuite_panda_ik_lockstep.yaml"),
+                topic_timeout=60.0,
+            ),
+        )
+        peer.add(node)
+        bridge.wait_for("ready")
+        assert node.bring_up()
+        peer.until(lambda: peer.node.count_subscribers("joint_commands") > 1)
+        for seed in (1, 2):  # from rest again, after an episode that was cut off
+            ticks = 120
+            statuses.clear()
+            commands.clear()
+            answer = peer.call(
+                ResetEpisode, "reset_episode", task="lift", seed=seed, max_steps=ticks
+            )
+            assert answer.success, answer.message
+            peer.until(lambda: statuses and statuses[-1].state > EpisodeStatus.RUNNING, 60)
+            assert statuses[-1].tick == ticks
+            assert np.abs(script.left[:3]).max() < 0.002
+            assert np.abs(script.left[3:]).max() < 0.01
+            assert script.opening < 0.1
+            peer.until(lambda n=ticks: len(commands) >= n)
+            assert len(commands) == ticks  # one a tick, answered by its stamp
+            assert commands[-1].name == JOINTS
+            assert len({(m.header.stamp.sec, m.header.stamp.nanosec) for m in commands}) == ticks
+        node.stop()
+        assert bridge.stop() == 0, bridge.output
+
+
+@pytest.mark.parametrize("stem", CONTRACTS)
+def test_contract_fits_a_bundle_of_hand_moves(stem):
+    check_contract(RobotContract.load(CONFIG / f"{stem}.yaml"), POLICY)
+
+
+def test_the_arms_model_is_the_simulators():
+    """The same joints take the tool to the same place, and turn it the same way."""
+    path = CONFIG / "models/robosuite_panda.xml"
+    assert path.read_text() == arm_model(ARM), f"python -m lram_sim.arm_model {ARM}"
+    solver = InverseKinematics(RobotContract.load(CONFIG / f"{CONTRACTS[0]}.yaml").sinks[0], 0.05)
+    task = get_suite(ARM).make("lift")
+    task.reset(1)
+    scene = task.scene
+    base = scene.model.body("robot0_base").id
+    low, high = scene.arm_range.T
+    for q in np.random.default_rng(0).uniform(low, high, (20, 7)):
+        scene.data.qpos[scene.arm_qpos] = q
+        mujoco.mj_kinematics(scene.model, scene.data)
+        position, turn = solver.pose(q)
+        np.testing.assert_allclose(
+            position, scene.data.site_xpos[scene.grip_site] - scene.data.xpos[base], atol=1e-6
+        )
+        np.testing.assert_allclose(
+            turn, scene.data.site_xmat[scene.grip_site].reshape(3, 3), atol=1e-6
+        )
+    task.close()
