@@ -190,6 +190,16 @@ class TestMapper:
         assert moved == pytest.approx([0.02, 0, 0], abs=3e-4)
         assert found.clipped.all()
 
+    def test_a_share_of_each_move_is_asked_for(self):
+        short = sink(share=0.25)
+        short["cartesian"]["fields"] = {"ee_dx": short["cartesian"]["fields"]["ee_dx"]}
+        (mapper,) = make_mappers(arm(short), policy("cartesian_delta", ["ee_dx"], unit="m"))
+        found = mapper.target([0.02], HOME)  # the limits are the move's, before
+        moving = solver()
+        moved = moving.pose(found.values)[0] - moving.pose(HOME)[0]
+        assert moved == pytest.approx([0.005, 0, 0], abs=1e-4)
+        assert not found.clipped.any()
+
     def test_the_path_does_not_drift_from_tick_to_tick(self):
         short = sink()
         short["cartesian"]["fields"] = {"ee_dx": short["cartesian"]["fields"]["ee_dx"]}

@@ -225,8 +225,9 @@ class SinkMapper:
 
     def _moved(self, move: Array, reference: Array) -> Array:
         assert self._mover is not None, "a Cartesian sink needs inverse kinematics"
+        assert self.sink.cartesian is not None
         delta = np.zeros(6)
-        delta[self._axes] = move * self._to_si
+        delta[self._axes] = move * self._to_si * self.sink.cartesian.share
         return self._mover(reference, delta)
 
     def _reference(self, measured: Array | None) -> Array:

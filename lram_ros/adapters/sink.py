@@ -72,6 +72,7 @@ class Cartesian:
             of the frame itself, as it stands when the delta is applied.
         fields: the action fields, at most one an axis; other axes do not move.
         orientation_cost: weight of holding the orientation, in m/rad against 1 of the position.
+        share: part of each move that is asked of the joints in a tick.
     """
 
     model: Path
@@ -80,6 +81,7 @@ class Cartesian:
     axes: str
     fields: tuple[CartesianField, ...]
     orientation_cost: float = 1.0
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,7 @@ def _cartesian(section: Section, folder: Path) -> Cartesian:
         orientation_cost=(
             section.positive("orientation_cost") if section.has("orientation_cost") else 1.0
         ),
+        share=section.positive("share") if section.has("share") else 1.0,
     )
     section.finish()
     return cartesian
