@@ -8,13 +8,18 @@ from types import SimpleNamespace
 import mujoco
 import numpy as np
 import pytest
+import yaml
+from rich.console import Console
 from ros_graph import Peer, parameters, processes
 from scripted_policy import TIMINGS
 from sensor_msgs.msg import JointState
 
+from lram_core.errors import CommandError, ContractError
 from lram_core.policy import Action
+from lram_core.testing import random_bundle
 from lram_ros.adapters.inverse_kinematics import InverseKinematics
 from lram_ros.contract_check import check_contract
+from lram_ros.demo import DemoOptions, run_demo
 from lram_ros.msg import EpisodeStatus
 from lram_ros.policy_node import PolicyNode
 from lram_ros.robot_contract import RobotContract
@@ -143,3 +148,47 @@ def test_the_arms_model_is_the_simulators():
             turn, scene.data.site_xmat[scene.grip_site].reshape(3, 3), atol=1e-6
         )
     task.close()
+
+
+def options(tmp_path, stem, **changes):
+    bundle = random_bundle(tmp_path / "bundle", POLICY)
+    contract = CONFIG / f"{stem}.yaml"
+    given = {"tasks": ("lift",), "episodes": 1, "max_steps": 5, "video": False, "robot_suite": ARM}
+    return DemoOptions(
+        out=tmp_path / "demo", bundle=bundle, **{**given, "contract": contract, **changes}
+    )
+
+
+def test_demo_of_a_bundle_of_hand_moves(tmp_path):
+    (result,) = run_demo(options(tmp_path, "robosuite_panda_ik_lockstep"), Console(quiet=True))
+    assert (result.task, result.ticks) == ("lift", 5)
+
+
+@pytest.mark.parametrize(
+    ("stem", "changes", "words"),
+    [
+        ("robosuite_panda_ik", {}, "found tick_source 'clock' and forward_position, gripper"),
+        ("robosuite_panda_ik", {"contract": None}, "expected a --contract as well"),
+    ],
+)
+def test_demo_refuses_a_contract_that_does_not_fit(tmp_path, stem, changes, words):
+    with pytest.raises(CommandError, match=words):
+        run_demo(options(tmp_path, stem, **changes), Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("stem", "changes", "words"),
+    [
+        ("robosuite_panda_ik", {"lockstep": True}, "lockstep needs tick_source 'observation'"),
+        (
+            "robosuite_panda_ik",
+            {"lockstep": True, "tick_source": "observation"},
+            "lockstep needs commands that carry the stamp .*; found std_msgs",
+        ),
+        ("robosuite_panda_ik_lockstep", {"lockstep": "yes"}, "expected true or false, found 'yes'"),
+    ],
+)
+def test_lockstep_that_cannot_be(stem, changes, words):
+    data = yaml.safe_load((CONFIG / f"{stem}.yaml").read_text()) | changes
+    with pytest.raises(ContractError, match=words):
+        RobotContract.from_dict(data, str(CONFIG / f"{stem}.yaml"))
