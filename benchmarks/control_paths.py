@@ -3,8 +3,9 @@
     python -m benchmarks.control_paths lockstep=runs/paths/native positions=runs/paths/position \\
         --json benchmarks/results/robosuite_realtime.json
 
-Each argument names a way and the folder of its results. Of a run in real time it also counts what was
-missed: readings that no tick answered, by the bag, and control ticks that the simulator left out.
+Each argument names a way and the folder of its results. Of a run in real time it also counts what
+was missed: readings that no tick answered, by the bag, and control ticks that the simulator left
+out.
 """
 
 from __future__ import annotations

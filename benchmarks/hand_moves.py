@@ -3,9 +3,9 @@
     python -m benchmarks.hand_moves --json benchmarks/results/hand_moves.json
 
 Each task twice: the expert's hand moves as the suite's own actions, carried out by robosuite's
-operational space controller, and the same expert on the arm with joint commands, its moves turned into
-joint targets as the policy node does with ``config/robosuite_panda_ik.yaml`` and those into motion as
-the bridge does. No ROS, no policy: what is left is what the kinematics make of it.
+operational space controller, and the same expert on the arm with joint commands, its moves turned
+into joint targets as the policy node does with ``config/robosuite_panda_ik.yaml`` and those into
+motion as the bridge does. No ROS, no policy: what is left is what the kinematics make of it.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class JointDriver:
         (place, turn), (reached, turned) = map(self._solver.pose, (joints, target))
         goal = place + 0.05 * move[:3], rotation(0.5 * move[3:6]) @ turn
         away = rotation_vector(goal[1] @ turned.T)
-        self.misses.append(
-            (float(np.linalg.norm(goal[0] - reached)), float(np.linalg.norm(away)))
-        )
+        self.misses.append((float(np.linalg.norm(goal[0] - reached)), float(np.linalg.norm(away))))
 
 
 def episodes(task_name: str, count: int, driver: JointDriver | None) -> list[int]:
@@ -123,8 +121,8 @@ def measure(tasks: list[str], count: int) -> dict[str, Any]:
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's table ``experts``."""
     lines = [
-        "| task | by robosuite's `OSC_POSE` | mean ticks | by joint commands | mean ticks | a tick's "
-        "inverse kinematics |",
+        "| task | by robosuite's `OSC_POSE` | mean ticks | by joint commands | mean ticks "
+        "| inverse kinematics of a tick |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in report["tasks"].items():
@@ -136,7 +134,7 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
                 f"{len(wins)}/{len(row[how])} ({low:.2f} – {high:.2f})",
                 f"{np.mean(wins):.0f}" if wins else "–",
             ]
-        lines.append(f"| {' | '.join([name, *cells, '%.1f ms' % row['solve_ms']])} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {row['solve_ms']:.1f} ms |")
     return {"experts": "\n".join(lines)}
 
 
