@@ -92,7 +92,7 @@ def episodes(task_name: str, count: int, driver: JointDriver | None) -> list[int
         expert, ticks = task.attempt(), 0
         for tick in range(1, task.max_episode_steps + 1):
             move = expert.act(observation)
-            result = task.step(driver.action(move, task) if driver else move)
+            result = task.follow(driver.action(move, task)) if driver else task.step(move)
             observation = result.observation
             if result.success:
                 ticks = tick

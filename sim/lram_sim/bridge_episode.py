@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import cast
 
 import numpy as np
 
 from lram_core.contract import ActionField
+from lram_sim.drive import Follower
 from lram_sim.suite import Array, Suite, Task, check_seed
 
 
@@ -96,8 +98,12 @@ class Simulation:
         self.current = self._snapshot(self.task, episode, 0, seed, State.RUNNING, False, 0.0, 0.0)
         return self.current
 
-    def step(self, action: Array) -> Snapshot:
+    def step(self, action: Array, followed: bool = False) -> Snapshot:
         """Execute an action, float64 (action_size,), and return the snapshot after it.
+
+        Args:
+            action: of the suite.
+            followed: it comes from a controller's command, and may be beyond the suite's limits.
 
         Raises:
             TaskError: the action is malformed.
@@ -105,7 +111,7 @@ class Simulation:
         before, task = self.current, self.task
         if before is None or task is None or before.state is not State.RUNNING:
             raise RuntimeError("step without a running episode")
-        result = task.step(action)
+        result = cast("Follower", task).follow(action) if followed else task.step(action)
         tick = before.tick + 1
         if result.failure:
             state = State.ABORTED

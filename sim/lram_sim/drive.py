@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from lram_core.contract import ActionField
 from lram_core.errors import ContractError, listed
-from lram_sim.suite import Array
+from lram_sim.suite import Array, StepResult
 
+JOINT_SPEED = 1.0
+"""Fastest that a joint follows a command, rad/s: what the safety supervisor lets a position go
+where a robot contract says nothing. A suite's own actions may be slower."""
 HOLD_S = 0.1
 """How long a velocity or a twist is followed without a new one."""
 _CLOSE = 0.02
@@ -34,7 +38,7 @@ class Drive:
         joints: names of the arm's joints on the wire; empty where the actions move the hand.
         steps: of each arm action: the delta, in rad or m, that an action of 1 asks for.
         lag: seconds the controller needs to cover a delta at its steady speed: a velocity ``v``
-            takes deltas of ``v * lag``.
+            takes deltas of ``v * lag``. So a joint is drawn at most ``JOINT_SPEED * lag`` ahead.
         gripper_joint: name of the gripper's joint on the wire; empty: the tool does not move.
         gripper_range: its positions (m or rad) closed and open.
     """
@@ -44,6 +48,14 @@ class Drive:
     lag: float
     gripper_joint: str
     gripper_range: tuple[float, float]
+
+
+class Follower(Protocol):
+    """A task of a suite with a :class:`Drive`."""
+
+    def follow(self, action: Array) -> StepResult:
+        """Advance a control tick as ``step`` does; what moves the arm may be beyond its limits."""
+        ...
 
 
 class Targets:
@@ -59,6 +71,11 @@ class Targets:
         self._low = np.array([field.low for field in fields])
         self._high = np.array([field.high for field in fields])
         self._steps = np.array(drive.steps)
+        if drive.joints:
+            ahead = JOINT_SPEED * drive.lag / self._steps
+            arm = slice(len(ahead))
+            self._low[arm] = np.minimum(self._low[arm], -ahead)
+            self._high[arm] = np.maximum(self._high[arm], ahead)
         self.clear()
 
     def clear(self) -> None:
@@ -99,7 +116,9 @@ class Targets:
         self._gripper = float(_finite(np.array([value]), "gripper")[0])
 
     def action(self, positions: dict[str, float]) -> Array | None:
-        """Return this tick's action, clipped to the limits; None before the first command.
+        """Return this tick's action, for :meth:`Follower.follow`; None before the first command.
+
+        A hand's and a gripper's are within the limits; a joint's take it to JOINT_SPEED at most.
 
         Args:
             positions: joint name on the wire → measured position.

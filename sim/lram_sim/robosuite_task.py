@@ -76,7 +76,14 @@ class ArmTask:
 
     def step(self, action: npt.ArrayLike) -> StepResult:
         """Advance 0.05 s with an action for each field, clipped to [-1, 1]."""
-        command = clipped_action(self.name, action, len(self.action_fields))
+        return self.follow(clipped_action(self.name, action, len(self.action_fields)))
+
+    def follow(self, command: Array) -> StepResult:
+        """Advance 0.05 s as :meth:`step`, with an action that may go beyond the limits.
+
+        Args:
+            command: float64 (action_size,), finite; of a gripper within [-1, 1].
+        """
         most = self.max_episode_steps
         if self._steps is None or self._steps >= most:
             raise TaskError(f"task '{self.name}': no episode is running; reset it first")
