@@ -68,6 +68,14 @@ class Section:
             raise self._wrong(key, "a number")
         return float(value)
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        value = self._get(key)
+        if not isinstance(value, list) or not all(map(_is_number, value)):
+            raise self._wrong(key, "a list of numbers")
+        if not all(map(math.isfinite, value)):
+            raise self._wrong(key, "a list of numbers that are finite")
+        return tuple(map(float, value))
+
     def positive(self, key: str, finite: bool = True) -> float:
         value = self.number(key)
         if value <= 0 or (finite and math.isinf(value)):

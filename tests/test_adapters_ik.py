@@ -258,6 +258,19 @@ def test_cartesian_section_that_makes_no_sense(field, words):
         arm(item)
 
 
+@pytest.mark.parametrize(
+    ("posture", "words"),
+    [
+        ([0.0, 0.1], "posture: 2 numbers, expected one a joint: pan, lift"),
+        (["up"] * 6, "posture: expected a list of numbers, found"),
+        ([float("inf")] * 6, "a list of numbers that are finite"),
+    ],
+)
+def test_posture_that_makes_no_sense(posture, words):
+    with pytest.raises(ContractError, match=words):
+        arm(sink(posture=posture))
+
+
 def test_urdf(tmp_path):
     (tmp_path / "arm.urdf").write_text(
         """<robot name="two"><link name="base"/>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -148,6 +149,24 @@ def test_the_arms_model_is_the_simulators():
             turn, scene.data.site_xmat[scene.grip_site].reshape(3, 3), atol=1e-6
         )
     task.close()
+
+
+def test_a_spare_joint_is_drawn_back_unseen():
+    """Moves to and fro: the tool is where they say, the elbow on its way to the posture."""
+    sink = RobotContract.load(CONFIG / "robosuite_panda_ik.yaml").sinks[0]
+    posture = np.array(sink.cartesian.posture)
+    loose = replace(sink, cartesian=replace(sink.cartesian, posture=None))
+    begin = posture + np.array([0.3, 0.0, -0.3, 0.0, 0.2, 0.0, 0.0])
+    away = []
+    for solver in (InverseKinematics(sink, 0.05), InverseKinematics(loose, 0.05)):
+        q = begin
+        for tick in range(60):
+            move = np.array([0.0, 0.0, 0.01 * (-1) ** tick, 0.0, 0.0, 0.0])
+            before, q = q, solver(q, move)
+            moved = solver.pose(q)[0] - solver.pose(before)[0]
+            np.testing.assert_allclose(moved, move[:3], atol=2e-4)
+        away.append(float(np.linalg.norm(q - posture)))
+    assert away[0] < 0.7 * away[1]
 
 
 def options(tmp_path, stem, **changes):

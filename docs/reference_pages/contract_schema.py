@@ -86,6 +86,10 @@ class Probe(Section):
         self._note(key, "number")
         return NUMBERS.get(key, 1.0)
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        self._note(key, "list of numbers, one a joint")
+        return (0.0,)
+
     def positive(self, key: str, finite: bool = True) -> float:
         self._note(key, "positive number" + ("" if finite else ", or `.inf`"))
         return 1.0

@@ -17,6 +17,9 @@ _STEPS = 4  # of a tick at most: each solves a quadratic programme about the pos
 _SOLVER = "daqp"
 _CLOSE = 1e-5  # m and rad
 _DAMPING = 1e-6  # keeps the programme solvable where the arm is singular
+# Of the posture, in m/rad against 1 of the position: too little to be seen at the tool.
+_POSTURE_COST = 1e-3
+_POSTURE_GAIN = 0.25  # of the way back to it, in a programme
 
 
 class IkError(LramError):
@@ -82,6 +85,7 @@ class InverseKinematics:
             position_cost=1.0,
             orientation_cost=self._options.orientation_cost,
         )
+        self._tasks = [self._task, *self._posture()]
         self._limits = [
             mink.ConfigurationLimit(self._model),
             mink.VelocityLimit(self._model, self._speeds(mujoco)),
@@ -113,7 +117,7 @@ class InverseKinematics:
             try:
                 velocity = self._mink.solve_ik(
                     configuration,
-                    [self._task],
+                    self._tasks,
                     self._step,
                     _SOLVER,
                     damping=_DAMPING,
@@ -134,6 +138,18 @@ class InverseKinematics:
         self._configuration.update(q)
         found = self._transform()
         return found.translation(), found.rotation().as_matrix()
+
+    def _posture(self) -> list[Any]:
+        """The task that draws a spare joint back, where the contract names a posture."""
+        if self._options.posture is None:
+            return []
+        cost = np.zeros(self._model.nv)
+        cost[self._model.jnt_dofadr[self._joint_ids]] = _POSTURE_COST
+        task = self._mink.PostureTask(self._model, cost=cost, gain=_POSTURE_GAIN)
+        q = self._model.qpos0.copy()
+        q[self._addresses] = np.array(self._options.posture) * self._to_si
+        task.set_target(q)
+        return [task]
 
     def _transform(self) -> Any:
         return self._configuration.get_transform_frame_to_world(

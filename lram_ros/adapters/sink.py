@@ -73,6 +73,8 @@ class Cartesian:
         fields: the action fields, at most one an axis; other axes do not move.
         orientation_cost: weight of holding the orientation, in m/rad against 1 of the position.
         share: part of each move that is asked of the joints in a tick.
+        posture: of the sink's joints, in their units, that an arm with a joint to spare is drawn
+            to; None: it is where its moves have taken it.
     """
 
     model: Path
@@ -82,6 +84,7 @@ class Cartesian:
     fields: tuple[CartesianField, ...]
     orientation_cost: float = 1.0
     share: float = 1.0
+    posture: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,12 @@ def _check(where: str, sink: CommandSink, spec: AdapterSpec) -> None:
             f"{where}: adapter {sink.adapter} takes one field, found {len(sink.fields)}"
         )
     refuse_twice(sink.wire_names, f"{where}: fields: joint or axis")
+    posture = None if sink.cartesian is None else sink.cartesian.posture
+    if posture is not None and len(posture) != len(sink.fields):
+        raise ContractError(
+            f"{where}: cartesian: posture: {len(posture)} numbers, expected one a joint: "
+            f"{listed(sink.wire_names)}"
+        )
     if sink.safe == "decelerate" and not all(
         math.isfinite(field.max_acceleration) for field in sink.fields
     ):
@@ -292,6 +301,7 @@ def _cartesian(section: Section, folder: Path) -> Cartesian:
             section.positive("orientation_cost") if section.has("orientation_cost") else 1.0
         ),
         share=section.positive("share") if section.has("share") else 1.0,
+        posture=section.numbers("posture") if section.has("posture") else None,
     )
     section.finish()
     return cartesian
