@@ -65,7 +65,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "robosuite_lockstep": (lockstep.markdown, None),
     "domains_lockstep": (lockstep.markdown, None),
     "hand_moves": (hand_moves.markdown, None),
-    "hand_moves_lockstep": (control_paths.markdown, None),
+    "hand_moves_policy": (control_paths.markdown, None),
     "robosuite_realtime": (control_paths.markdown, None),
     "simulation": (simulation.markdown, None),
     "pairs": (pairs.markdown, None),
