@@ -7,7 +7,7 @@ import pytest
 
 from lram_core.errors import ContractError, TaskError
 from lram_core.observation import ObservationAssembler
-from lram_sim.drive import Targets
+from lram_sim.drive import JOINT_SPEED, Targets
 from lram_sim.robosuite_names import suite_names, wiper_names
 from lram_sim.robosuite_wipe import WipeTask
 from lram_sim.rollout import ExpertPolicy, run_episode
@@ -104,6 +104,9 @@ def test_every_suite_declares_an_arm_without_a_gripper(name: str) -> None:
         targets.positions(np.full(arm, 0.6))
         action = targets.action(dict.fromkeys(suite.drive.joints, 0.575))
         np.testing.assert_allclose(action, np.full(arm, 0.5))
+        targets.positions(np.full(arm, 2.0))  # far away: as fast as a joint follows, no faster
+        action = targets.action(dict.fromkeys(suite.drive.joints, 0.0))
+        np.testing.assert_allclose(0.05 * action / suite.drive.lag, np.full(arm, JOINT_SPEED))
 
 
 def test_wiping_and_gripping_are_found_in_their_own_suites() -> None:

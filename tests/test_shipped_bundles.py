@@ -29,6 +29,7 @@ def episodes(bundle: str, suite_name: str, task_name: str, count: int) -> list[O
         ("robosuite-arms", "robosuite-panda", "lift"),
         ("robosuite-arms", "robosuite-iiwa", "lift"),
         ("robosuite-arms", "robosuite-ur5e", "lift"),
+        ("robosuite-panda-osc", "robosuite-panda-osc", "stack"),
         ("three-domains", "robosuite-panda", "lift"),
         ("three-domains", "metaworld", "drawer-open-v3"),
     ],
