@@ -11,7 +11,7 @@ import numpy as np
 
 from lram_core.contract import ActionField
 from lram_sim.drive import Follower
-from lram_sim.suite import Array, Suite, Task, check_seed
+from lram_sim.suite import Array, StepResult, Suite, Task, check_seed
 
 
 class State(IntEnum):
@@ -98,20 +98,26 @@ class Simulation:
         self.current = self._snapshot(self.task, episode, 0, seed, State.RUNNING, False, 0.0, 0.0)
         return self.current
 
-    def step(self, action: Array, followed: bool = False) -> Snapshot:
+    def step(self, action: Array) -> Snapshot:
         """Execute an action, float64 (action_size,), and return the snapshot after it.
-
-        Args:
-            action: of the suite.
-            followed: it comes from a controller's command, and may be beyond the suite's limits.
 
         Raises:
             TaskError: the action is malformed.
         """
-        before, task = self.current, self.task
-        if before is None or task is None or before.state is not State.RUNNING:
+        before, task = self._running()
+        return self._after(before, task, task.step(action))
+
+    def follow(self, action: Array) -> Snapshot:
+        """Execute what :class:`lram_sim.drive.Targets` made of commands; otherwise as step."""
+        before, task = self._running()
+        return self._after(before, task, cast("Follower", task).follow(action))
+
+    def _running(self) -> tuple[Snapshot, Task]:
+        if self.current is None or self.task is None or self.current.state is not State.RUNNING:
             raise RuntimeError("step without a running episode")
-        result = cast("Follower", task).follow(action) if followed else task.step(action)
+        return self.current, self.task
+
+    def _after(self, before: Snapshot, task: Task, result: StepResult) -> Snapshot:
         tick = before.tick + 1
         if result.failure:
             state = State.ABORTED

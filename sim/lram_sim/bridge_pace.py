@@ -116,7 +116,7 @@ class Lockstep:
         if now is not None and self._targets is not None and self._answers(stamp):
             action = followed(self._targets, now)
             if action is not None:
-                self._publish(self._simulation.step(action, followed=True))
+                self._publish(self._simulation.follow(action))
 
     def _answers(self, stamp: int) -> bool:
         now = self._simulation.current
@@ -213,7 +213,7 @@ class RealTime:
                 self._serve(block=not running)
                 if running and now is self._simulation.current:
                     self._pacer.wait()
-                    self._show(self._simulation.step(*self._action()))
+                    self._show(self._advance())
         except Exception as error:  # a thread has nobody to raise to
             self._failed(error)
         try:
@@ -247,17 +247,17 @@ class RealTime:
             answer.set_result(snapshot)
         self._pacer.restart()
 
-    def _action(self) -> tuple[Array, bool]:
-        """The newest command of this episode while it is young, then the controllers' targets, then
-        standstill; and whether it is the controllers'."""
+    def _advance(self) -> Snapshot:
+        """By the newest command of this episode while it is young, then by the controllers' targets,
+        then at standstill."""
         now = self._simulation.current
         newest = self._command
         if newest is not None and now is not None and newest[0].episode == now.episode:
             self._last = newest[0].action
             if time.monotonic() - newest[1] <= HOLD_S:
-                return self._last, False
+                return self._simulation.step(self._last)
         if self._targets is not None and now is not None:
             action = followed(self._targets, now)
             if action is not None:
-                return action, True
-        return self._standstill.after(self._last), False
+                return self._simulation.follow(action)
+        return self._simulation.step(self._standstill.after(self._last))
