@@ -17,7 +17,9 @@ import numpy as np
 from lram_core.errors import LramError
 from lram_core.statistics import wilson_interval
 from lram_sim.rollout import ExpertPolicy, run_episode
-from lram_sim.suite import EVALUATION_SEED, Suite, Task, get_suite, resolve_tasks
+from lram_sim.suite import EVALUATION_SEED, Suite, Task
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks
 
 Rates = dict[str, dict[str, list[int | None]]]
 """Suite → task → ticks of each episode's success, None for a failure, in the order of the seeds."""

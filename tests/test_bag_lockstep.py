@@ -22,7 +22,8 @@ from lram_ros.bags.exporting import export_bag
 from lram_ros.bags.importing import BagOptions, import_bags
 from lram_ros.bags.recording import Bag
 from lram_ros.robot_contract import RobotContract
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 
 METAWORLD = RobotContract.load(Path(__file__).parents[1] / "config" / "metaworld.yaml")
 SCHEMA = dataset_schema(get_suite("metaworld"))

@@ -26,7 +26,8 @@ from lram_sim.demonstrate import FACTORS, GIVE_UP, STARTS, Recipe, demonstrate
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask
 from lram_sim.perturb import KINDS, Perturbation, draw
-from lram_sim.suite import EVALUATION_SEED, StepResult, get_suite
+from lram_sim.suite import EVALUATION_SEED, StepResult
+from lram_sim.suite_registry import get_suite
 
 SUITE = MetaworldSuite()
 RECIPE = Recipe(episodes=6, seed=500, noise=0.3)

@@ -200,7 +200,7 @@ def test_an_expert_is_trained_the_same_way_twice(tmp_path: Path) -> None:
 
 def test_experts_run_without_the_learning_library() -> None:
     code = (
-        "import sys; from lram_sim.suite import get_suite;"
+        "import sys; from lram_sim.suite_registry import get_suite;"
         "task = get_suite('dmcontrol-cartpole').make('swingup');"
         "print(task.expert().act(task.reset(0)).shape, 'stable_baselines3' in sys.modules)"
     )

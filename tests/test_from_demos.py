@@ -33,7 +33,8 @@ from lram_sim.segments import (
     source_task,
 )
 from lram_sim.subtasks import SUCCESS, Decomposed
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 from lram_sim.workers import cached_task
 
 OSC, JOINT = "robosuite-panda-osc", "robosuite-panda"

@@ -8,7 +8,8 @@ import pytest
 from lram_sim.demonstrate import Recipe, demonstrate
 from lram_sim.robosuite_motion import CLOSE, InverseKinematics, Target, rotation_vector
 from lram_sim.rollout import ExpertPolicy, run_episode
-from lram_sim.suite import EVALUATION_SEED, get_suite
+from lram_sim.suite import EVALUATION_SEED
+from lram_sim.suite_registry import get_suite
 
 
 @pytest.mark.parametrize(

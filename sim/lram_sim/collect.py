@@ -25,7 +25,8 @@ from lram_sim.cameras import Cameras, draw_once, with_cameras
 from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
 from lram_sim.generate import Sources, described, read_sources
 from lram_sim.rollout import check_contract
-from lram_sim.suite import EVALUATION_SEED, Suite, check_experts, dataset_schema
+from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
+from lram_sim.task_choice import check_experts
 from lram_sim.workers import (
     PolicySource,
     Runner,

@@ -11,7 +11,9 @@ from lram_core.errors import listed
 from lram_core.runtimes import AUTO, RUNTIMES
 from lram_sim.cameras import Cameras
 from lram_sim.generate import SELECTIONS
-from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns, resolve_tasks, split_name
+from lram_sim.suite import EVALUATION_SEED, reference_returns
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks, split_name
 from lram_sim.workers import PolicySource, Runner, run_parallel
 
 _TASKS = "Comma-separated tasks and splits, e.g. ml45-train or reach-v3,push-v3."
