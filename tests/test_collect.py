@@ -26,6 +26,7 @@ from lram_sim.demonstrate import FACTORS, GIVE_UP, STARTS, Recipe, demonstrate
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask
 from lram_sim.perturb import KINDS, Perturbation, draw
+from lram_sim.roll_in import RollIn, load_roll_in
 from lram_sim.suite import EVALUATION_SEED, StepResult
 from lram_sim.suite_registry import get_suite
 
@@ -240,13 +241,13 @@ def test_what_was_collected_is_kept_when_an_expert_fails(
 
 def test_a_worker_without_the_roll_ins_bundle_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
     weights = sha256(tiny_bundle / "model.safetensors")
-    assert collection._policy(collection.RollIn(str(tiny_bundle), weights), "metaworld")
+    assert load_roll_in(RollIn(str(tiny_bundle), weights), "metaworld")
     for folder, told, found in (
         (tiny_bundle, "0" * 64, "another one"),
         (tmp_path / "none", weights, "none"),
     ):
         with pytest.raises(BundleError, match=f"on the worker's machine .*found {found}"):
-            collection._policy(collection.RollIn(str(folder), told), "metaworld")
+            load_roll_in(RollIn(str(folder), told), "metaworld")
 
 
 def test_a_roll_in_must_see_the_pictures_that_are_collected(
