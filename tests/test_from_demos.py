@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from lram_core.data.parts import merge_parts, write_part
 from lram_core.data.schema import Episode
-from lram_core.data.store import Dataset, merge_parts, write_part
+from lram_core.data.store import Dataset
 from lram_core.errors import CommandError, DataError, TaskError
 from lram_sim import collect as collection
 from lram_sim import commands, generate

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lram_core.data.store import merge_parts, pack_part
+from lram_core.data.parts import merge_parts, pack_part
 from lram_core.errors import CommandError, LramError, listed
 from lram_sim.cameras import Cameras, draw_once, with_cameras
 from lram_sim.collection_parts import finished_tallies, open_parts, read_tally, write_part

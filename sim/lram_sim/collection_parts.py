@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lram_core.data.files import atomic_path
-from lram_core.data.store import Dataset, save_part
+from lram_core.data.parts import save_part
+from lram_core.data.store import Dataset
 from lram_core.errors import DataError, listed
 from lram_sim.demonstrate import Tally
 
