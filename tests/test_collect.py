@@ -20,8 +20,9 @@ from lram_core.data.files import sha256
 from lram_core.data.store import Dataset
 from lram_core.errors import BundleError, CommandError, ContractError, DataError, TaskError
 from lram_sim import collect as collection
-from lram_sim import commands
+from lram_sim import collection_parts, commands
 from lram_sim.cameras import Cameras
+from lram_sim.collection_parts import open_parts
 from lram_sim.demonstrate import FACTORS, GIVE_UP, STARTS, Recipe, demonstrate
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask
@@ -416,6 +417,24 @@ def test_parts_of_something_else_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.parts: not the parts of a collection"):
         collection.collect(SUITE, ["reach-v3"], RECIPE, tmp_path / "data", workers=1)
     assert (parts / "mine.txt").read_text() == "precious"
+
+
+def test_a_collection_that_ends_before_its_first_part_can_be_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collection_parts.json, "dumps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_parts(tmp_path / "data", {"seed": 1})
+    assert list(tmp_path.iterdir()) == []
+    parts = open_parts(tmp_path / "data", {"seed": 1})
+    assert open_parts(tmp_path / "data", {"seed": 1}) == parts
+    (parts / "parameters.json").write_text("[]")
+    with pytest.raises(DataError, match="not the parts of a collection"):
+        open_parts(tmp_path / "data", {"seed": 1})
 
 
 def _children(pid: int) -> list[int]:

@@ -18,7 +18,7 @@ from typing import Any
 from lram_core.data.parts import merge_parts, pack_part
 from lram_core.errors import CommandError, LramError, listed
 from lram_sim.cameras import Cameras, draw_once, with_cameras
-from lram_sim.collection_parts import finished_tallies, open_parts, read_tally, write_part
+from lram_sim.collection_parts import finished_tallies, keep_part, open_parts, read_tally
 from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
 from lram_sim.generate import Sources, described, read_sources
 from lram_sim.roll_in import RollIn, check_sees_the_same, load_roll_in, weights_of
@@ -164,7 +164,7 @@ def collect(
     try:
         with closing(run(_run_work, items(), workers)) as results:
             for work, tally, part in results:
-                write_part(work.part, tally, part)
+                keep_part(work.part, tally, part)
                 finished(work, tally, tally.steps)
     except LramError:
         if not any(work.part.exists() for work in works):

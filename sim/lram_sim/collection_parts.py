@@ -10,11 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lram_core.data.files import atomic_path
+from lram_core.data.files import atomic_folder, atomic_path
 from lram_core.data.parts import save_part
 from lram_core.data.store import Dataset
 from lram_core.errors import DataError, listed
 from lram_sim.demonstrate import Tally
+
+_RECORD = "parameters.json"
 
 
 def open_parts(out: Path, parameters: dict[str, Any]) -> Path:
@@ -28,19 +30,17 @@ def open_parts(out: Path, parameters: dict[str, Any]) -> Path:
         DataError: it was made with other parameters, or is no folder of parts.
     """
     parts = out.with_name(out.name + ".parts")
-    record = parts / "parameters.json"
     if parts.exists():
         try:
-            recorded = json.loads(record.read_text())
+            recorded = json.loads((parts / _RECORD).read_text())
         except (OSError, ValueError):
-            raise DataError(
-                f"{parts}: not the parts of a collection (no readable parameters.json)"
-            ) from None
+            recorded = None
+        if not isinstance(recorded, dict):
+            raise DataError(f"{parts}: not the parts of a collection (no readable {_RECORD})")
         _check_same(recorded, parameters, parts, "remove it, or choose another --out")
         return parts
-    parts.mkdir(parents=True)
-    with atomic_path(record) as temporary:
-        temporary.write_text(json.dumps(parameters, indent=1) + "\n")
+    with atomic_folder(parts) as temporary:  # never there without its record
+        (temporary / _RECORD).write_text(json.dumps(parameters, indent=1) + "\n")
     return parts
 
 
@@ -83,7 +83,7 @@ def read_tally(part: Path) -> Tally:
         raise DataError(f"{file}: unreadable ({error}); remove {part} to collect it anew") from None
 
 
-def write_part(path: Path, tally: Tally, part: bytes) -> None:
+def keep_part(path: Path, tally: Tally, part: bytes) -> None:
     """Write a part of a collection and what it took, whole or not at all."""
     # The tally first: a part that exists is complete.
     with atomic_path(path.with_suffix(".json")) as temporary:
