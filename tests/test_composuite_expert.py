@@ -13,7 +13,7 @@ from lram_sim.composuite_grasps import WIDTHS, grasps, lowest
 from lram_sim.composuite_planner import Grip, Planner, Pose, length
 from lram_sim.composuite_shapes import THINGS
 from lram_sim.composuite_suite import ComposuiteSuite, ComposuiteTask
-from lram_sim.robosuite_control import rotation
+from lram_sim.rotations import rotation
 from lram_sim.suite import EVALUATION_SEED
 
 TASKS = {"panda": "box-objectwall-trashcan", "jaco": "dumbbell-none-push"}

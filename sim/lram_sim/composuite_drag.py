@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_sim.composuite_planner import Grip, Planner, Pose
-from lram_sim.robosuite_control import rotation
+from lram_sim.rotations import rotation
 
 Array = npt.NDArray[np.float64]
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lram_sim.composuite_planner import Grip, Pose
 from lram_sim.composuite_shapes import SURFACE, THINGS
-from lram_sim.robosuite_control import rotation
+from lram_sim.rotations import rotation
 
 Array = npt.NDArray[np.float64]
 

@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from lram_sim.composuite_kinematics import Chain
 from lram_sim.composuite_scene import ComposuiteScene
-from lram_sim.robosuite_control import rotation
-from lram_sim.robosuite_motion import rotation_vector
+from lram_sim.rotations import rotation, rotation_vector
 
 Array = npt.NDArray[np.float64]
 
