@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.composuite_planner import Grip, Pose
+from lram_sim.composuite_planning_scene import Grip, Pose
 from lram_sim.composuite_shapes import SURFACE, THINGS
 from lram_sim.rotations import rotation
 
