@@ -25,6 +25,11 @@ Rates = dict[str, dict[str, list[int | None]]]
 """Suite → task → ticks of each episode's success, None for a failure, in the order of the seeds."""
 
 
+def won(ticks: list[int | None]) -> list[int]:
+    """Return the ticks of the successes."""
+    return [count for count in ticks if count is not None]
+
+
 class Attempt(ExpertPolicy):
     """The expert, whether it claims the task or not."""
 
@@ -85,10 +90,10 @@ def measure(suite: Suite, name: str, episodes: int, file: RateFile) -> list[int 
 
 def row(name: str, ticks: list[int | None]) -> str:
     """Return a row of the table."""
-    won = [count for count in ticks if count is not None]
-    low, high = wilson_interval(len(won), len(ticks))
-    mean = f"{np.mean(won):.0f} (at most {max(won)})" if won else "-"
-    return f"| {name} | {len(won)}/{len(ticks)} | {low:.2f} … {high:.2f} | {mean} |"
+    successes = won(ticks)
+    low, high = wilson_interval(len(successes), len(ticks))
+    mean = f"{np.mean(successes):.0f} (at most {max(successes)})" if successes else "-"
+    return f"| {name} | {len(successes)}/{len(ticks)} | {low:.2f} … {high:.2f} | {mean} |"
 
 
 @click.command()
