@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from lram_core.data.store import Dataset
 from lram_core.errors import CommandError, TaskError
 from lram_sim import collect as collection
-from lram_sim import commands
+from lram_sim import collect_command, run_options
 from lram_sim.demonstrate import FACTORS, GIVE_UP, STARTS, Recipe, demonstrate
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask
 from lram_sim.suite import StepResult
@@ -107,10 +107,10 @@ def test_what_broke_the_simulation_is_told(tmp_path: Path, monkeypatch: pytest.M
         yield from map(function, items)
 
     monkeypatch.setattr(MetaworldTask, "step", break_some)
-    monkeypatch.setattr(commands, "run_parallel", in_turn)
+    monkeypatch.setattr(run_options, "run_parallel", in_turn)
     out = tmp_path / "data"
     words = ["metaworld", "--tasks", "reach-v3", "--episodes", "2", "--out", str(out)]
-    done = CliRunner().invoke(commands.collect, words, catch_exceptions=False)
+    done = CliRunner().invoke(collect_command.collect, words, catch_exceptions=False)
     reason = "the simulation became unstable (BADQVEL)"
     assert f"tries that ended early: {reason} in 2" in " ".join(done.output.split())
     tally = Dataset.open(out).provenance["tasks"]["reach-v3"]
@@ -168,7 +168,7 @@ def test_a_refusal_of_the_first_work_leaves_nothing(tmp_path: Path) -> None:
 )
 def test_bad_arguments(arguments: list[str], message: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = CliRunner().invoke(commands.collect, [*arguments, "--out", str(out)])
+    result = CliRunner().invoke(collect_command.collect, [*arguments, "--out", str(out)])
     text = result.output + str(result.exception)
     assert message in text
     assert isinstance(result.exception, SystemExit) == (result.exit_code == 2)
