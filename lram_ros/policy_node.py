@@ -111,6 +111,7 @@ class PolicyNode(LifecycleNode):
         if self._attempt(self._activate):
             self.state = "active"
             return _SUCCESS
+        self._stop_runner(Reason.RUNNER_FAILED)  # one that began and got no further
         return _FAILURE
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
