@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from lram_core.data.files import atomic_folder, atomic_path
+from lram_core.data.files import atomic_path
 from lram_core.data.parts import save_part
 from lram_core.data.store import Dataset
 from lram_core.errors import DataError, listed
@@ -39,8 +40,12 @@ def open_parts(out: Path, parameters: dict[str, Any]) -> Path:
             raise DataError(f"{parts}: not the parts of a collection (no readable {_RECORD})")
         _check_same(recorded, parameters, parts, "remove it, or choose another --out")
         return parts
-    with atomic_folder(parts) as temporary:  # never there without its record
-        (temporary / _RECORD).write_text(json.dumps(parameters, indent=1) + "\n")
+    parts.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{parts.name}.", dir=parts.parent) as temporary:
+        made = Path(temporary) / parts.name
+        made.mkdir()
+        (made / _RECORD).write_text(json.dumps(parameters, indent=1) + "\n")
+        made.rename(parts)  # never there without its record; another's is not replaced
     return parts
 
 
