@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 
 from lram_core.errors import LramError
 from lram_ros.black_box import Recording
-from lram_ros.mock.node import MockOptions
+from lram_ros.mock.options import MockOptions
 from lram_ros.msg import PolicyTick
 from lram_ros.srv import SetTargetReturn, SwitchBundle
 from lram_ros.ticker import Ticker

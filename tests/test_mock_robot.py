@@ -15,7 +15,8 @@ from lram_core.errors import CommandError
 from lram_ros.adapters.registry import make_adapter
 from lram_ros.assembly import stamp_of
 from lram_ros.message_fields import message_class
-from lram_ros.mock.node import MockOptions, MockRobot
+from lram_ros.mock.node import MockRobot
+from lram_ros.mock.options import MockOptions
 from lram_ros.robot_contract import RobotContract
 from lram_ros.ticker import TickTime
 
