@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from test_bag_export import made_up
 
 from lram_core.contract import ActionField, ObservationField, RewardSpec
-from lram_core.data.importers.source import ImportOptions, Layout, SourceField, base_schema
+from lram_core.data.importers.layout import Layout, SourceField
+from lram_core.data.importers.source import ImportOptions, base_schema
 from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset
 from lram_core.errors import DataError
