@@ -42,7 +42,10 @@ from benchmarks import (
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
-_OTHERS = ("safety.md", "data.md", "simulation.md", "results.md", "scaling.md")
+_OTHERS = (
+    *("safety.md", "data.md", "simulation.md", "results.md", "scaling.md"),
+    *("domains/robosuite.md", "domains/mimicgen.md"),
+)
 MANUALS = (MANUAL, *(ROOT / "docs" / name for name in _OTHERS))
 RESULTS = Path(__file__).with_name("results")
 

@@ -27,9 +27,9 @@ from lram_ros.adapters.kinds import SinkMapper
 from lram_ros.paths import find_shared
 from lram_ros.robot_contract import RobotContract
 from lram_sim.drive import Targets
-from lram_sim.robosuite_control import rotation
-from lram_sim.robosuite_motion import rotation_vector
-from lram_sim.suite import EVALUATION_SEED, dataset_schema, get_suite
+from lram_sim.rotations import rotation, rotation_vector
+from lram_sim.suite import EVALUATION_SEED, dataset_schema
+from lram_sim.suite_registry import get_suite
 
 Array = npt.NDArray[np.float64]
 

@@ -75,7 +75,8 @@ def score(
 ) -> Scores:
     """Roll the bundle of ``folder`` out at starts that no demonstration has."""
     from lram_sim.evaluate import evaluate
-    from lram_sim.suite import get_suite, reference_returns
+    from lram_sim.suite import reference_returns
+    from lram_sim.suite_registry import get_suite
     from lram_sim.workers import PolicySource
 
     file = folder / f"score-{suite_name}.json"

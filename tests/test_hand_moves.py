@@ -26,9 +26,9 @@ from lram_ros.policy_node import PolicyNode
 from lram_ros.robot_contract import RobotContract
 from lram_ros.srv import ResetEpisode
 from lram_sim.arm_model import arm_model
-from lram_sim.robosuite_control import rotation
-from lram_sim.robosuite_motion import rotation_vector
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.rotations import rotation, rotation_vector
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 
 CONFIG = Path(__file__).parents[1] / "config"
 ARM = "robosuite-panda"

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lram_core.errors import CommandError, LramError
 from lram_sim.poses import inverse, joined
 from lram_sim.robosuite_scene import Scene
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 
 Array = npt.NDArray[np.float64]
 

@@ -248,8 +248,8 @@ class RealTime:
         self._pacer.restart()
 
     def _advance(self) -> Snapshot:
-        """By the newest command of this episode while it is young, then by the controllers' targets,
-        then at standstill."""
+        """By the newest command of this episode while it is young, then by the controllers'
+        targets, then at standstill."""
         now = self._simulation.current
         newest = self._command
         if newest is not None and now is not None and newest[0].episode == now.episode:
