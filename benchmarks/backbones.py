@@ -1,7 +1,8 @@
 """What a backbone and its size buy: loss, success and tick latency, on one fixed data set.
 
     python -m benchmarks.backbones --ticks --json benchmarks/results/backbones.json
-    python -m benchmarks.backbones --suite robosuite-panda --json runs/robosuite.json
+    python -m benchmarks.backbones --suite robosuite-panda \\
+        --json benchmarks/results/backbones_robosuite.json
 
 Collects the demonstrations, trains every backbone at every size from several seeds for the same
 number of optimiser steps, evaluates each model at starts that no demonstration has, and the widest
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks.backbones_report import BACKBONES, markdown, plot
-from benchmarks.backbones_studies import STUDIES, noise_of, tasks_of
+from benchmarks.backbones_studies import STUDIES
 from benchmarks.candidates import tick_of
 from benchmarks.interleave import Budget, on_inputs, take_turns
 from benchmarks.output import add_output_options, write
@@ -126,11 +127,12 @@ def main(arguments: list[str] | None = None) -> None:
         parents=[first],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--tasks", nargs="+", default=list(tasks_of(suite)))
+    parser.add_argument("--tasks", nargs="+", help="train on these")
     parser.add_argument("--held-out", nargs="*", help="tasks and splits never trained on")
     parser.add_argument("--widths", type=int, nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--episodes", type=int, help="demonstrations a task")
+    parser.add_argument("--noise", type=float, help="perturbation of the demonstrations")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--spread", type=float, help="of the labels, in bins")
@@ -140,15 +142,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--ticks", action="store_true", help="time control ticks")
     parser.add_argument("--work", type=Path, default=Path("runs/backbones") / suite)
     add_output_options(parser)
-    parser.set_defaults(**STUDIES[suite].options)
+    parser.set_defaults(**vars(STUDIES[suite]))
     args = parser.parse_args(arguments)
     if args.plot and not args.ticks:
         parser.error("--plot draws the time of ticks: it needs --ticks")
-    held_out = ",".join(args.held_out)
+    args.tasks, held_out = list(args.tasks), ",".join(args.held_out)
     args.held_out = resolve_tasks(get_suite(suite), held_out) if held_out else []
     torch.set_num_threads(1)
     data = args.work / "data"
-    collect(suite, args.tasks, args.episodes, noise_of(suite), args.workers, data)
+    collect(suite, args.tasks, args.episodes, args.noise, args.workers, data)
     for seed in range(args.seeds):
         for width in args.widths:
             for label in BACKBONES:
