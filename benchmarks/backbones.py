@@ -60,8 +60,10 @@ def one_model(args: argparse.Namespace, data: Path, label: str, width: int, seed
     folder: Path = args.work / f"{label.replace(':', '')}-d{width}-s{seed}"
     tasks = args.tasks + (args.held_out if width == max(args.widths) else [])
     file = folder / "result.json"
-    if file.exists() and set(json.loads(file.read_text())["scores"]) >= set(tasks):
-        return
+    if file.exists():
+        known = json.loads(file.read_text())
+        if set(known["scores"]) >= set(tasks) and known["episodes"] == args.evaluations:
+            return
     backbone, options = options_of(label, width)
     config = TrainConfig(
         backbone=backbone,

@@ -36,7 +36,7 @@ def of_seeds(report: dict[str, Any], label: str, width: int) -> list[dict[str, A
 
 
 def rates(models: list[dict[str, Any]], tasks: list[str]) -> list[Floats]:
-    """Success, or normalised return, of each task: an array over the models' seeds."""
+    """Success rate of each task: an array over the models' seeds."""
     return [np.asarray([m["scores"][task] for m in models]) for task in tasks]
 
 
@@ -134,7 +134,7 @@ def splits(report: dict[str, Any]) -> str:
         *(
             _line(f"**mean, {split}**", models, report, tasks)
             for split, tasks in shown.items()
-            if tasks
+            if len(tasks) > 1
         ),
         f"| parameters | {' | '.join(parameters)} | |",
         "| loss, unseen demonstrations | "
