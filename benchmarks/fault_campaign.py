@@ -31,7 +31,7 @@ from benchmarks import fault_kill, fault_tables
 from benchmarks.fault_arm import COMMANDS, JOINTS, MEASURED, PATIENT, RATE
 from benchmarks.fault_cases import COMMANDS as COMMAND_PUBLISHER
 from benchmarks.fault_cases import GOES_ON, KILL, Case, cases
-from benchmarks.fault_motion import Array, in_motion, outside, stopping
+from benchmarks.fault_motion import Array, in_motion, last_speed, outside, stopping
 from benchmarks.fault_rig import CLOCKS, LIMITS, Rig, kill, rig, wait_until
 from benchmarks.output import write_json
 from lram_core.errors import CommandError
@@ -171,14 +171,15 @@ def _stopped(
     else:
         noticed = len(observer.commands)
         wait_until(lambda: _still(observer.commands[noticed:]), "standstill")
-    moves, count = _moves(made, mark, first)
+    count, speed = _before(made, mark, first)
     commands = [values for _, values in observer.commands]
     after = np.array(commands[count:]).reshape(-1, len(JOINTS))
     if silent and len(after):  # nothing more came: it stays where it is
         after = np.concatenate([after, np.repeat(after[-1:], HELD, axis=0)])
-    found = stopping(np.array(commands[count - 6 : count]), after, LIMITS)
+    before = np.array(commands[count - 6 : count])
+    found = stopping(before, after, speed, LIMITS)
     found["problems"] += outside(np.array(commands[first:]), LIMITS)
-    if not moves:
+    if not in_motion(before, LIMITS, 0.1):
         found["problems"].append(STOOD)
     if reason not in expected:
         found["problems"].append(f"named {reason}, expected {' or '.join(expected)}")
@@ -186,8 +187,8 @@ def _stopped(
     return {"reason": reason, "detail": detail, "safe_ms": 1e3 * safe, **found}
 
 
-def _moves(made: Rig, mark: int, first: int) -> tuple[bool, int]:
-    """Return (whether the policy's last commands moved, how many commands there were by then).
+def _before(made: Rig, mark: int, first: int) -> tuple[int, Array]:
+    """Return (how many commands there were before the stop, their last speed in rad/s).
 
     The last tick of the black box is the one that stopped, with the command that left in it.
     """
@@ -196,16 +197,16 @@ def _moves(made: Rig, mark: int, first: int) -> tuple[bool, int]:
         lines = (text for _, text in made.policy_log.lines(mark))
         return next((Path(t.split(": ", 1)[1]) for t in lines if t.startswith("black box: ")), None)
 
-    sent = Recording.load(wait_until(written, "the black box")).ticks["commanded"][-2:]
+    ticks = Recording.load(wait_until(written, "the black box")).ticks
+    sent, times = ticks["commanded"], ticks["time"]
 
     def match() -> int | None:
         found = np.array([values for _, values in made.observer.commands[first - 1 :]])
-        same = (found[:-1] == sent[0]).all(axis=1) & (found[1:] == sent[1]).all(axis=1)
+        same = (found[:-1] == sent[-2]).all(axis=1) & (found[1:] == sent[-1]).all(axis=1)
         return first + int(np.flatnonzero(same)[0]) if same.any() else None
 
     count = wait_until(match, "the first command of the stop")
-    recent = np.array([values for _, values in made.observer.commands[count - 6 : count]])
-    return in_motion(recent, LIMITS, 0.1), count
+    return count, last_speed(sent[:-1], times[:-1], LIMITS.period)
 
 
 def _going_on(made: Rig, case: Case, mark: int, begun: float, first: int) -> dict[str, Any]:

@@ -9,16 +9,19 @@ inside the windows and, but for the Transformer, the state carried over them; th
 neither. Both also with ``torch.compile``, block by block, which is ``--compile`` in ``lram train``.
 
 All take turns in one process on one thread. On a CPU processor time counts, which other programs on
-the machine change less than the clock on the wall. On a GPU (``--device cuda``) all products are in
-bfloat16 by autocast, time is that of the clock until the GPU is done, and the model FLOP/s
-utilisation is told as the trainer does, each of the products that it makes: ours makes none in the
-last block for tokens that no action is read off and no other token needs.
+the machine change less than the clock on the wall. Precision is each one's default: the peers'
+float32, ours as in the trainer, see :mod:`lram_core.backbones.products`; where that is bfloat16,
+ours in float32 and the peers under autocast take turns too. On a GPU (``--device cuda``) all
+products are in bfloat16 by autocast, time is that of the clock until the GPU is done, and the model
+FLOP/s utilisation is told as the trainer does, each of the products that it makes: ours makes none
+in the last block for tokens that no action is read off and no other token needs.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -44,8 +47,11 @@ from benchmarks.output import write_json
 from benchmarks.training_table import markdown
 from lram_core.action_model import ACTION_TOKENS, TOKENS_PER_TICK, ActionModel
 from lram_core.backbones.mamba import STATE_SIZE, from_official
+from lram_core.backbones.products import has_bf16_units
 from lram_core.errors import listed
 from lram_core.machine import machine_name
+from lram_core.training.batch import mixed_precision
+from lram_core.training.config import TrainConfig
 from lram_core.training.parallel import compile_blocks
 from lram_core.training.speed import BACKWARD, peak_flops
 
@@ -57,6 +63,7 @@ PEERS = {
     "transformer": "transformers' GPT-2",
 }
 COMPILED = ", compiled"
+EXACT, ROUNDED = ", float32", ", autocast"
 CLIP, LR = 0.25, 1e-4
 
 Batch = dict[str, Tensor]
@@ -147,13 +154,16 @@ def random_batch(batch: int, ticks: int, bins: int, device: str = "cpu") -> Batc
 
 
 def stepper(
-    network: nn.Module, forward: Callable[[], Tensor], labels: Tensor
+    network: nn.Module,
+    forward: Callable[[], Tensor],
+    labels: Tensor,
+    precision: Callable[[], AbstractContextManager[None]],
 ) -> Callable[[], Tensor]:
     """Return what makes one training step and returns its loss."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=LR, fused=True)
 
     def step() -> Tensor:
-        with torch.autocast(labels.device.type, torch.bfloat16, enabled=labels.is_cuda):
+        with precision():
             logits = forward()
         loss = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten())
         optimizer.zero_grad(set_to_none=True)
@@ -202,17 +212,31 @@ def contestants(args: argparse.Namespace, model: str, size: str) -> dict[str, Ca
     batch = random_batch(args.batch, args.context, bins, args.device)
     # A GPT-2 sees no token of the window before either.
     carry = model != "transformer" and args.carry
+    labels, gpu = batch["labels"], args.device != "cpu"
+    autocast = partial(torch.autocast, args.device, torch.bfloat16)
+    trainers, peers = (autocast, autocast) if gpu else (as_trained, nullcontext)
+    mines, others = {"": trainers}, {"": peers}
+    if args.compile:
+        mines[COMPILED], others[COMPILED] = trainers, peers
+    if not gpu and has_bf16_units():
+        mines[EXACT], others[ROUNDED] = nullcontext, autocast
     steps = {}
-    for suffix in ("", COMPILED) if args.compile else ("",):
+    for suffix, precision in mines.items():
         mine = random_model(model, size).train().to(args.device)
-        other = peer(model, size, args.context).to(args.device)
-        if suffix:
+        if suffix == COMPILED:
             compile_blocks(mine.backbone)
+        steps["ours" + suffix] = stepper(mine, ours(mine, batch, carry), labels, precision)
+    for suffix, precision in others.items():
+        other = peer(model, size, args.context).to(args.device)
+        if suffix == COMPILED:
             compile_blocks(other.stack)
-        steps["ours" + suffix] = stepper(mine, ours(mine, batch, carry), batch["labels"])
-        forward = partial(other, batch)
-        steps["peer" + suffix] = stepper(other, forward, batch["labels"])
+        steps["peer" + suffix] = stepper(other, partial(other, batch), labels, precision)
     return steps
+
+
+def as_trained() -> AbstractContextManager[None]:
+    """Return the precision of the trainer's products on a CPU."""
+    return mixed_precision(torch.device("cpu"), TrainConfig())
 
 
 def forward_flops(args: argparse.Namespace, model: str, size: str) -> dict[str, int]:
@@ -277,7 +301,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 }
                 peak, source = peak_flops(torch.device(args.device), bf16=True)
                 mfu = {
-                    name: flops[name.removesuffix(COMPILED)] / value / peak
+                    name: flops[name.partition(",")[0]] / value / peak
                     for name, value in medians.items()
                 }
                 groups[-1] |= {"mfu": mfu, "flops": flops, "peak": peak, "peak_is": source}
@@ -290,6 +314,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "torch": torch.__version__,
         "batch": args.batch,
         "context": args.context,
+        "bf16": args.device != "cpu" or has_bf16_units(),
         "rounds": args.rounds,
         "groups": groups,
     }

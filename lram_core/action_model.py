@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lram_core.backbones import BACKBONES, Backbone, State, make_config
+from lram_core.backbones.products import Linear
 from lram_core.data.mapped import MappedRows
 from lram_core.errors import BundleError
 from lram_core.image_encoder import SMALLEST, ImageEncoder, PictureColumns
@@ -179,7 +180,7 @@ class ActionModel(nn.Module):
         self.embed_reward = shared.embed_reward if shared else nn.Linear(1, shape.d_model)
         self.embed_norm = shared.embed_norm if shared else nn.LayerNorm(shape.d_model)
         self.backbone = shared.backbone if shared else backbone_class(shape)
-        self.head = nn.Linear(shape.d_model, config.action_size * config.bins)
+        self.head = Linear(shape.d_model, config.action_size * config.bins)
 
     def state_token(self, observation: Tensor) -> Tensor:
         """observation (..., observation_size) → (..., d_model).

@@ -305,6 +305,9 @@ def test_a_training_step_takes_turns_with_its_peers(tmp_path):
     lines = training_table.markdown(report)["step"].splitlines()
     assert any(line.startswith("| d64 | mamba |") for line in lines)
     assert lines[-1].endswith("| 0.50 | 2.00 | 0.80 | met |")
+    group["timesteps_per_s"] |= {"ours, float32": 0.5, "peer, autocast": 0.8}
+    last = training_table.markdown(report)["precision"].splitlines()[-1]
+    assert last.endswith("| 1 | 0 | 2 | 1 | 0.25 | 1.25 |")
 
 
 def test_bridge_and_simulator_take_turns(tmp_path):

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmarks import fault_campaign, fault_kill, fault_tables
 from benchmarks.fault_arm import MEASURED, PATIENT
 from benchmarks.fault_cases import GOES_ON, cases
-from benchmarks.fault_motion import MotionLimits, outside, stopping
+from benchmarks.fault_motion import MotionLimits, last_speed, outside, stopping
 from benchmarks.fault_rig import CLOCKS, rig
 from lram_ros.mock.faults import KINDS
-from lram_ros.safety import Reason
+from lram_ros.safety import (
+    FieldLimits,
+    Reason,
+    Request,
+    Rules,
+    SafetyLimits,
+    State,
+    World,
+    supervise,
+)
 
 CASES = cases(PATIENT)
 
@@ -76,17 +87,44 @@ RAMP = np.arange(0.92, 0.0, -0.08)
     [
         (RAMP, ""),
         ([], ""),  # at once
-        ([0.92, 1.0, *RAMP[1:]], ""),  # a tick that came late
-        ([0.92, 0.92, 0.92, 0.96, *RAMP[1:]], "speed rose in tick 4"),
+        ([0.48, *(RAMP - 0.04)], ""),  # a tick that came early
+        ([0.92, 0.92, 0.92], "too fast in tick 3"),
+        ([*RAMP[:6], *RAMP[4:]], "too fast in tick 7"),
         ([1.0] * 20, "went on by"),
         ([0.5, 0.2, -0.2], "turned round"),
-        ([0.3] * 3 + [0.0] * 12 + [0.1], "speed rose"),
+        ([0.3] * 3 + [0.0] * 12 + [0.1], "moved anew in tick 16"),
     ],
 )
 def test_a_stop_is_judged_by_its_commands(speeds, words):
-    found = stopping(*braking(speeds), LIMITS)
+    found = stopping(*braking(speeds), np.ones(1), LIMITS)
     assert bool(found["problems"]) == bool(words)
     assert words in "; ".join(found["problems"])
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_stop_of_the_supervisor_is_found_right_however_early_or_late_its_ticks_come(data):
+    """What a loaded machine does to a ticker: each tick up to a period late, some left out."""
+    field = FieldLimits("joint", "joint_position", -1.0, 1.0, 1.0, 4.0, 0.02)
+    rules = Rules(SafetyLimits((field,), 0.02), blend_s=0.0, proof_s=0.0)
+    late = data.draw(st.lists(st.floats(0.0, 0.99), min_size=20, max_size=60))
+    left_out = data.draw(st.lists(st.integers(0, 1), min_size=len(late), max_size=len(late)))
+    due = np.cumsum(1 + np.array(left_out))
+    moving = data.draw(st.integers(6, 12))
+    state, places = State(), []
+    times = 0.02 * np.concatenate([due + np.array(late), due[-1] + np.arange(1, 41)])
+    for tick, now in enumerate(times.tolist()):
+        world = World(
+            now=now,
+            position=places[-1] if places else np.zeros(1),
+            external_stop=tick >= moving,
+            request=Request.ACTIVATE if tick == 0 else Request.NONE,
+        )
+        state, decision = supervise(rules, state, world, np.full(1, 0.9))
+        places.append(decision.command)
+    before, after = np.array(places[:moving]), np.array(places[moving:])
+    speed = last_speed(before, times[:moving], 0.02)
+    assert stopping(before, after, speed, LIMITS)["problems"] == []
 
 
 def test_commands_out_of_limits_are_found():

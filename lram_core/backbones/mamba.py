@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from lram_core.backbones.base import Backbone, State, positive
 from lram_core.backbones.layers import CONV_WIDTH, causal_conv, segments
+from lram_core.backbones.products import Linear, linear
 from lram_core.selective_scan import selective_scan
 
 EXPANSION = 2
@@ -59,14 +60,14 @@ class Mixer(nn.Module):
         super().__init__()
         self.config = config
         inner, rank = config.inner_size, config.dt_rank
-        self.in_proj = nn.Linear(config.d_model, 2 * inner, bias=False)
+        self.in_proj = Linear(config.d_model, 2 * inner, bias=False)
         # A Conv1d for its parameters' names and initialisation; see causal_conv.
         self.conv1d = nn.Conv1d(inner, inner, CONV_WIDTH, groups=inner)
-        self.x_proj = nn.Linear(inner, rank + 2 * STATE_SIZE, bias=False)
+        self.x_proj = Linear(inner, rank + 2 * STATE_SIZE, bias=False)
         self.dt_proj = nn.Linear(rank, inner)
         self.A_log = nn.Parameter(torch.empty(inner, STATE_SIZE))
         self.D = nn.Parameter(torch.ones(inner))
-        self.out_proj = nn.Linear(inner, config.d_model, bias=False)
+        self.out_proj = Linear(inner, config.d_model, bias=False)
         self.reset_parameters(config)
 
     def reset_parameters(self, config: MambaConfig) -> None:
@@ -91,7 +92,7 @@ class Mixer(nn.Module):
             x, z = self.in_proj(x).chunk(2, dim=-1)
         else:
             w_x, w_z = self.in_proj.weight.chunk(2)
-            x, z = F.linear(x, w_x), F.linear(x[:, reads], w_z)
+            x, z = linear(x, w_x), linear(x[:, reads], w_z)
         x, past = causal_conv(self.conv1d, x, past, segment)
         x = F.silu(x)
         rank = self.config.dt_rank

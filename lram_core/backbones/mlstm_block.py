@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from lram_core.accelerators import kernels_for, mlstm_surroundings, mlstm_window
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
+from lram_core.backbones.products import Linear, linear
 from lram_core.mlstm import CellState, mlstm_chunk
 
 if TYPE_CHECKING:
@@ -120,14 +121,14 @@ class MLSTMLayer(nn.Module):
     def __init__(self, config: XLSTMConfig) -> None:
         super().__init__()
         inner = config.inner_size
-        self.proj_up = nn.Linear(config.d_model, 2 * inner, bias=False)
+        self.proj_up = Linear(config.d_model, 2 * inner, bias=False)
         self.q_proj = BlockDiagonal(inner, inner // QKV_BLOCK)
         self.k_proj = BlockDiagonal(inner, inner // QKV_BLOCK)
         self.v_proj = BlockDiagonal(inner, inner // QKV_BLOCK)
         self.conv1d = CausalConv(inner)
         self.mlstm_cell = Cell(config)
         self.learnable_skip = nn.Parameter(torch.ones(inner))
-        self.proj_down = nn.Linear(inner, config.d_model, bias=False)
+        self.proj_down = Linear(inner, config.d_model, bias=False)
         self.reset_parameters(config)
 
     def reset_parameters(self, config: XLSTMConfig) -> None:
@@ -164,7 +165,7 @@ class MLSTMLayer(nn.Module):
             z = z if reads is None else z[:, reads]
         else:
             w_x, w_z = self.proj_up.weight.chunk(2)
-            x, z = F.linear(x, w_x), F.linear(x[:, reads], w_z)
+            x, z = linear(x, w_x), linear(x[:, reads], w_z)
         if past is None:
             past = self.learnable_skip.new_zeros(len(x), CONV_WIDTH - 1, x.shape[-1])
         conv, past = self.conv1d(x, past, segment)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from lram_core.backbones.base import State
 from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
+from lram_core.backbones.products import Linear
 from lram_core.slstm import ScalarState, slstm_scan
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ class GatedFFN(nn.Module):
     def __init__(self, d_model: int) -> None:
         super().__init__()
         width = ffn_size(d_model)
-        self.proj_up = nn.Linear(d_model, 2 * width, bias=False)
-        self.proj_down = nn.Linear(width, d_model, bias=False)
+        self.proj_up = Linear(d_model, 2 * width, bias=False)
+        self.proj_down = Linear(width, d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.proj_up(x).chunk(2, dim=-1)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from lram_core.backbones.base import Backbone, State, positive
 from lram_core.backbones.layers import segments
+from lram_core.backbones.products import Linear, linear
 from lram_core.backbones.ring_cache import held_tokens, refilled, written
 
 TOKENS_PER_TIMESTEP = 3
@@ -67,11 +68,11 @@ class Block(nn.Module):
         size = config.d_model
         self.heads = (config.num_heads, config.head_size)
         self.attention_norm = nn.LayerNorm(size)
-        self.qkv = nn.Linear(size, 3 * size)
-        self.out_proj = nn.Linear(size, size)
+        self.qkv = Linear(size, 3 * size)
+        self.out_proj = Linear(size, size)
         self.mlp_norm = nn.LayerNorm(size)
-        self.proj_up = nn.Linear(size, 4 * size)
-        self.proj_down = nn.Linear(4 * size, size)
+        self.proj_up = Linear(size, 4 * size)
+        self.proj_down = Linear(4 * size, size)
         self.reset_parameters(config)
 
     def reset_parameters(self, config: TransformerConfig) -> None:
@@ -112,8 +113,8 @@ class Block(nn.Module):
                 p.split([size, 2 * size]) for p in (self.qkv.weight, self.qkv.bias)
             )
             parts = (
-                F.linear(x[:, reads], w_q, b_q),
-                *F.linear(x, w_kv, b_kv).chunk(2, dim=-1),
+                linear(x[:, reads], w_q, b_q),
+                *linear(x, w_kv, b_kv).chunk(2, dim=-1),
             )
         return [part.unflatten(-1, self.heads).transpose(1, 2) for part in parts]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lram_core.backbones.products import bf16_products, has_bf16_units
 from lram_core.data.arrays import TrainingArrays
 from lram_core.data.stream import Windows
 from lram_core.training.config import TrainConfig
@@ -40,10 +42,21 @@ def rows_of(windows: Windows, part: int, streams: int) -> Windows:
     return Windows(windows.index[rows], windows.start[rows], windows.return_offset[rows])
 
 
-def autocast(device: torch.device, config: TrainConfig) -> torch.autocast:
-    """bfloat16 for the matrix products; the recurrence opts out of it by itself."""
-    enabled = config.bf16 if device.type == "cuda" else config.bf16_cpu
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+def in_bf16(device: torch.device, config: TrainConfig) -> bool:
+    """Whether the matrix products are to be in bfloat16."""
+    if device.type == "cuda":
+        return config.bf16
+    return has_bf16_units() if config.bf16_cpu is None else config.bf16_cpu
+
+
+def mixed_precision(
+    device: torch.device, config: TrainConfig
+) -> contextlib.AbstractContextManager[None]:
+    """bfloat16 for the matrix products, of the passes and their gradients; not the recurrence."""
+    on = in_bf16(device, config)
+    if device.type == "cuda":
+        return torch.autocast(device.type, torch.bfloat16, enabled=on)
+    return bf16_products(on)
 
 
 def action_loss(logits: Tensor, bins: Tensor) -> Tensor:

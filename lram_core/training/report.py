@@ -9,6 +9,7 @@ from types import TracebackType
 
 import torch
 
+from lram_core.training.batch import in_bf16
 from lram_core.training.checkpoint import Trainee
 from lram_core.training.config import TrainConfig
 from lram_core.training.domains import Domain
@@ -68,8 +69,7 @@ class Report:
         self._flops = 0
         if self._processes.count == 1 or config.parallel == "ddp":
             self._flops = step_flops(self._trainee.average, self._domains, config, device)
-        bf16 = config.bf16 if device.type == "cuda" else config.bf16_cpu
-        self._peak, source = peak_flops(device, bf16)
+        self._peak, source = peak_flops(device, in_bf16(device, config))
         if self._processes.main:
             success = (SUCCESS,) if config.rollout_every else ()
             columns = (*LOG_COLUMNS, *metric_names(self._domains), *success, *SPEED_COLUMNS)

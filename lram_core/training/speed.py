@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lram_core.joint_model import JointModel
-from lram_core.training.batch import autocast
+from lram_core.training.batch import mixed_precision
 from lram_core.training.config import TrainConfig
 from lram_core.training.domains import Domain
 
@@ -43,7 +43,7 @@ def step_flops(
             "start": torch.zeros(shape, dtype=torch.bool, device=device),
         }
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter, autocast(device, config):
+    with torch.no_grad(), counter, mixed_precision(device, config):
         model(batch)
     return int(counter.get_total_flops()) * (1 + BACKWARD)
 

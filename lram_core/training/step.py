@@ -10,7 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lram_core.data.stream import WindowStream
 from lram_core.joint_model import JointModel
-from lram_core.training.batch import autocast, gather, rows_of, spread_loss
+from lram_core.training.batch import gather, mixed_precision, rows_of, spread_loss
 from lram_core.training.checkpoint import Trainee
 from lram_core.training.config import TrainConfig
 from lram_core.training.domains import Domain
@@ -60,7 +60,7 @@ def take_step(
     for number, part in enumerate(parts):
         with gradients_of(network, trainee.model, number == len(parts) - 1):
             before = trainee.states[number] if config.carry_state else None
-            with autocast(device, config):
+            with mixed_precision(device, config):
                 logits, state = network(part, before, config.carry_state)
             loss = torch.stack(
                 [

@@ -11,7 +11,7 @@ from lram_core.backbones import State
 from lram_core.data.stream import window_stream
 from lram_core.joint_model import JointModel
 from lram_core.training.action_errors import error_units, mean_errors
-from lram_core.training.batch import action_loss, autocast, gather
+from lram_core.training.batch import action_loss, gather, mixed_precision
 from lram_core.training.config import TrainConfig
 from lram_core.training.domains import Domain
 
@@ -83,7 +83,7 @@ def validate(
     stream = window_stream(domain.held_out, config.batch, config.context, 0)
     for windows in itertools.islice(stream, config.evaluation_windows):
         batch = gather(domain.arrays, windows, device)
-        with autocast(device, config):
+        with mixed_precision(device, config):
             every, state = model({domain.name: batch}, state)
         logits = every[domain.name]
         chosen = logits.argmax(-1)
