@@ -59,7 +59,7 @@ STUDIES = {
         batch=4,
         spread=3.0,
         validation=0.05,
-        evaluations=10,
+        evaluations=20,
     ),
 }
 """Suite → its study. Meta-World's held-out tasks are those of the paper."""

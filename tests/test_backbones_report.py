@@ -111,11 +111,11 @@ def test_a_model_without_a_score_of_every_task_is_not_done(tmp_path, monkeypatch
     monkeypatch.setattr(backbones, "learn", learn)
     folder = tmp_path / "mamba-d96-s0"
     folder.mkdir()
-    (folder / "result.json").write_text('{"scores": {"lift": 0.5}, "episodes": 10}')
+    (folder / "result.json").write_text('{"scores": {"lift": 0.5}, "episodes": 20}')
     options = vars(STUDIES["robosuite-panda"]) | {"tasks": ["lift"], "held_out": ["door"]}
     args = argparse.Namespace(work=tmp_path, **options | {"widths": [96, 128]})
     backbones.one_model(args, tmp_path, "mamba", 96, 0)  # not the widest: trained tasks alone
-    for change in ({"widths": [96]}, {"evaluations": 20}):
+    for change in ({"widths": [96]}, {"evaluations": 30}):
         changed = argparse.Namespace(**vars(args) | change)
         with pytest.raises(InterruptedError):
             backbones.one_model(changed, tmp_path, "mamba", 96, 0)
