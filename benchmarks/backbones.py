@@ -24,7 +24,7 @@ from benchmarks.backbones_studies import STUDIES
 from benchmarks.candidates import tick_of
 from benchmarks.interleave import Budget, on_inputs, take_turns
 from benchmarks.output import add_output_options, write
-from benchmarks.stages import Scores, by_chance, collect, learn, score
+from benchmarks.stages import Scores, by_chance, collect, learn, score, training_of
 from lram_core.bench.inputs import RandomWalk
 from lram_core.bundle import load_bundle
 from lram_core.machine import machine_name
@@ -82,6 +82,7 @@ def one_model(args: argparse.Namespace, data: Path, label: str, width: int, seed
         "width": width,
         "seed": seed,
         "parameters": sum(p.numel() for p in load_bundle(folder / "bundle")[0].parameters()),
+        "minutes": round(training_of(folder)["seconds"] / 60, 2),
         "loss": metrics["loss"],
         "scores": means(score(folder, args.suite, tasks, args.evaluations, args.workers)),
         "episodes": args.evaluations,

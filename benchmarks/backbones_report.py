@@ -119,6 +119,7 @@ def splits(report: dict[str, Any]) -> str:
     width = widths(report)[-1]
     models = [of_seeds(report, label, width) for label in BACKBONES]
     losses = [np.asarray([m["loss"] for m in some]) for some in models]
+    minutes = [f"{np.mean([m['minutes'] for m in some]):.1f}" for some in models]
     parameters = [f"{some[0]['parameters'] / 1e6:.2f}M" for some in models]
     shown = {"trained on": report["tasks"], "held out": report["held_out"]}
     lines = [
@@ -137,6 +138,7 @@ def splits(report: dict[str, Any]) -> str:
             if len(tasks) > 1
         ),
         f"| parameters | {' | '.join(parameters)} | |",
+        f"| minutes of training | {' | '.join(minutes)} | |",
         "| loss, unseen demonstrations | "
         + " | ".join(f"{each.mean():.2f} ± {np.ptp(each) / 2:.2f}" for each in losses)
         + " | |",

@@ -17,6 +17,7 @@ def model(backbone, seed, scores, width=96):
         "width": width,
         "seed": seed,
         "parameters": 460_000,
+        "minutes": 2.0 + seed,
         "loss": 3.0 + 0.1 * seed,
         "scores": scores,
         "episodes": 10,
@@ -55,6 +56,7 @@ def test_every_task_has_a_rate_and_an_interval_of_each_backbone():
     assert cells(table, "success")[:2] == ["xLSTM [1:0]", "xLSTM [7:1]"]
     assert cells(table, "lift") == ["0.40 (0.20 – 0.60)"] * 4 + ["0.00"]
     assert cells(table, "stack") == ["0.00 (0.00 – 0.00)"] * 4 + ["0.00"]
+    assert cells(table, "minutes of training") == ["3.0"] * 4 + [""]
     assert cells(table, "*door*") == ["0.50 (0.50 – 0.50)"] * 4 + ["0.25"]
 
 
