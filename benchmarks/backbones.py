@@ -96,7 +96,7 @@ def latencies(args: argparse.Namespace) -> list[dict[str, Any]]:
     Each in PyTorch, and in the runtime that ``auto`` takes on this machine.
     """
     contestants, runtimes = {}, {}
-    for label in BACKBONES:
+    for label in args.backbones:
         for width in args.widths:
             folder = args.work / f"{label.replace(':', '')}-d{width}-s0" / "bundle"
             model = load_bundle(folder)[0].eval()
@@ -132,6 +132,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--tasks", nargs="+", help="train on these")
     parser.add_argument("--held-out", nargs="*", help="tasks and splits never trained on")
+    parser.add_argument(
+        "--backbones", nargs="+", choices=list(BACKBONES), default=list(BACKBONES), metavar="NAME"
+    )
     parser.add_argument("--widths", type=int, nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--episodes", type=int, help="demonstrations a task")
@@ -156,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
     collect(suite, args.tasks, args.episodes, args.noise, args.workers, data)
     for seed in range(args.seeds):
         for width in args.widths:
-            for label in BACKBONES:
+            for label in args.backbones:
                 one_model(args, data, label, width, seed)
     results = [json.loads(f.read_text()) for f in sorted(args.work.glob("*/result.json"))]
     report = {

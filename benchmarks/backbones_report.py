@@ -43,7 +43,7 @@ def rates(models: list[dict[str, Any]], tasks: list[str]) -> list[Floats]:
 def rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the figures of every backbone and width, over its seeds."""
     latency = {(r["backbone"], r["width"], r["way"]): r for r in report["latencies"]}
-    for label in BACKBONES:
+    for label in backbones(report):
         for width in widths(report):
             some = of_seeds(report, label, width)
             groups = rates(some, report["tasks"])
@@ -62,6 +62,11 @@ def rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "runtime": latency[label, width, "auto"]["runtime"],
                 "by_task": [float(group.mean()) for group in groups],
             }
+
+
+def backbones(report: dict[str, Any]) -> list[str]:
+    """Names of the models' backbones, each once, in the manual's order."""
+    return [label for label in BACKBONES if any(m["backbone"] == label for m in report["models"])]
 
 
 def widths(report: dict[str, Any]) -> list[int]:
@@ -117,7 +122,8 @@ def sizes(report: dict[str, Any]) -> dict[str, str]:
 def splits(report: dict[str, Any]) -> str:
     """Table of the widest models: each task, trained on and held out, backbone by backbone."""
     width = widths(report)[-1]
-    models = [of_seeds(report, label, width) for label in BACKBONES]
+    names = backbones(report)
+    models = [of_seeds(report, name, width) for name in names]
     losses = [np.asarray([m["loss"] for m in some]) for some in models]
     minutes = [f"{np.mean([m['minutes'] for m in some]):.1f}" for some in models]
     parameters = [f"{some[0]['parameters'] / 1e6:.2f}M" for some in models]
@@ -125,8 +131,8 @@ def splits(report: dict[str, Any]) -> str:
     lines = [
         f"Width {width}, {len(models[0])} seeds; {about(report)}",
         "",
-        "| success | " + " | ".join([*BACKBONES.values(), "actions drawn at random"]) + " |",
-        "|---|" + "---|" * (len(BACKBONES) + 1),
+        f"| success | {' | '.join(BACKBONES[name] for name in names)} | actions drawn at random |",
+        "|---|" + "---|" * (len(names) + 1),
         *(
             _line(task if split == "trained on" else f"*{task}*", models, report, [task])
             for split, tasks in shown.items()

@@ -82,6 +82,13 @@ def test_splits_are_of_the_widest_models():
     assert table == backbones_report.splits(found)
 
 
+def test_backbones_that_were_not_trained_have_no_column():
+    some = [m for m in report()["models"] if m["backbone"] in ("mamba", "xlstm")]
+    table = backbones_report.splits(report(models=some))
+    assert cells(table, "success") == ["xLSTM [1:0]", "Mamba", "actions drawn at random"]
+    assert len(cells(table, "lift")) == 3
+
+
 def test_untimed_models_have_no_table_of_ticks():
     assert set(backbones_report.markdown(report())) == {"splits"}
 
