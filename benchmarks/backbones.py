@@ -31,7 +31,8 @@ from lram_core.machine import machine_name
 from lram_core.runtimes import make_runtime
 from lram_core.runtimes.base import RuntimeOptions
 from lram_core.training.config import TrainConfig
-from lram_sim.suite import get_suite, resolve_tasks
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks
 
 
 def options_of(backbone: str, width: int) -> tuple[str, dict[str, Any]]:

@@ -40,7 +40,10 @@ from benchmarks import (
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs" / "benchmarks.md"
-_OTHERS = ("safety.md", "data.md", "simulation.md", "results.md", "scaling.md")
+_OTHERS = (
+    *("safety.md", "data.md", "simulation.md", "results.md", "scaling.md"),
+    *("domains/robosuite.md", "domains/mimicgen.md"),
+)
 MANUALS = (MANUAL, *(ROOT / "docs" / name for name in _OTHERS))
 RESULTS = Path(__file__).with_name("results")
 
@@ -67,6 +70,7 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "domains": (domains.markdown, None),
     "backbones": (backbones_report.markdown, backbones_report.plot),
     "backbones_robosuite": (backbones_report.markdown, None),
+    "backbones_robosuite_longer": (backbones_report.markdown, None),
     "expert_rates": (
         lambda report: (
             mimicgen_rates_table.markdown(report) | robosuite_rates_table.markdown(report)

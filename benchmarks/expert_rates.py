@@ -17,10 +17,17 @@ import numpy as np
 from lram_core.errors import LramError
 from lram_core.statistics import wilson_interval
 from lram_sim.rollout import ExpertPolicy, run_episode
-from lram_sim.suite import EVALUATION_SEED, Suite, Task, get_suite, resolve_tasks
+from lram_sim.suite import EVALUATION_SEED, Suite, Task
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks
 
 Rates = dict[str, dict[str, list[int | None]]]
 """Suite → task → ticks of each episode's success, None for a failure, in the order of the seeds."""
+
+
+def won(ticks: list[int | None]) -> list[int]:
+    """Return the ticks of the successes."""
+    return [count for count in ticks if count is not None]
 
 
 class Attempt(ExpertPolicy):
@@ -83,10 +90,10 @@ def measure(suite: Suite, name: str, episodes: int, file: RateFile) -> list[int 
 
 def row(name: str, ticks: list[int | None]) -> str:
     """Return a row of the table."""
-    won = [count for count in ticks if count is not None]
-    low, high = wilson_interval(len(won), len(ticks))
-    mean = f"{np.mean(won):.0f} (at most {max(won)})" if won else "-"
-    return f"| {name} | {len(won)}/{len(ticks)} | {low:.2f} … {high:.2f} | {mean} |"
+    successes = won(ticks)
+    low, high = wilson_interval(len(successes), len(ticks))
+    mean = f"{np.mean(successes):.0f} (at most {max(successes)})" if successes else "-"
+    return f"| {name} | {len(successes)}/{len(ticks)} | {low:.2f} … {high:.2f} | {mean} |"
 
 
 @click.command()

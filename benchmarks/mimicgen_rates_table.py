@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from benchmarks.expert_rates import Rates, won
 from lram_core.statistics import wilson_interval
 from lram_sim.mimicgen_claims import CLAIMED
 from lram_sim.mimicgen_names import task_names
@@ -13,8 +12,8 @@ from lram_sim.mimicgen_names import task_names
 _SUITES = ("mimicgen-panda-osc", "mimicgen-panda")
 
 
-def markdown(report: dict[str, Any]) -> dict[str, str]:
-    """Return the tables; a report is suite → task → ticks of each success, None for a failure."""
+def markdown(report: Rates) -> dict[str, str]:
+    """Return the tables by name."""
     lines = [
         "| task | OSC: success | 95 % interval | mean ticks | joints: success | 95 % interval "
         "| mean ticks |",
@@ -31,10 +30,10 @@ def _cells(suite: str, task: str, ticks: list[int | None]) -> str:
     """Return success, interval and mean ticks; the success in bold where it is claimed."""
     if not ticks:
         return ""
-    won = [count for count in ticks if count is not None]
-    low, high = wilson_interval(len(won), len(ticks))
-    share = f"{len(won)}/{len(ticks)}"
+    successes = won(ticks)
+    low, high = wilson_interval(len(successes), len(ticks))
+    share = f"{len(successes)}/{len(ticks)}"
     if task in CLAIMED.get(suite, ()):
         share = f"**{share}**"
-    mean = f"{np.mean(won):.0f}" if won else "-"
+    mean = f"{np.mean(successes):.0f}" if successes else "-"
     return f"{share} | {low:.2f} … {high:.2f} | {mean}"

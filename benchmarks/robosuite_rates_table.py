@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.expert_rates import Rates
+from benchmarks.expert_rates import Rates, won
 from lram_sim.robosuite_env import ENVIRONMENTS
 from lram_sim.robosuite_names import CONTROLLERS, ROBOTS, WIPE, suite_name, wiper_name
 
@@ -27,7 +27,8 @@ def _table(rates: Rates, controller: str) -> str:
 
 def _cell(ticks: Ticks) -> str:
     """Return successes, episodes and mean ticks of a success; a dash where none was run."""
-    won = [count for count in ticks if count is not None]
+    successes = won(ticks)
     if not ticks:
         return "–"
-    return f"{len(won)}/{len(ticks)}" + (f", {np.mean(won):.0f}" if won else "")
+    mean = f", {np.mean(successes):.0f}" if successes else ""
+    return f"{len(successes)}/{len(ticks)}{mean}"

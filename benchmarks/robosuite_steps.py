@@ -21,7 +21,7 @@ from rich.table import Table
 
 from lram_core.machine import machine_name
 from lram_sim.robosuite_env import EpisodeSource, build_env
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 
 SUBJECTS = (
     ("robosuite-panda", "lift"),

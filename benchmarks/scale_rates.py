@@ -19,10 +19,12 @@ import numpy as np
 
 from benchmarks import scale_plan
 from benchmarks.output import write_json
-from lram_core.data.store import Dataset, merge_parts, write_part
+from lram_core.data.parts import merge_parts, write_part
+from lram_core.data.store import Dataset
 from lram_core.machine import machine_name
 from lram_sim.demonstrate import Recipe, demonstrate
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 
 SUBJECTS = {
     "metaworld": ("reach-v3", "drawer-open-v3", "pick-place-v3"),

@@ -36,7 +36,7 @@ from lram_ros.srv import ResetEpisode
 from lram_ros.surroundings import environment
 from lram_sim.bridge_messages import SENSOR_QOS, message_class
 from lram_sim.robosuite_env import EpisodeSource, build_env
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 from lram_sim.video import Camera
 
 SUBJECTS = (("metaworld", "drawer-open-v3"), ("robosuite-panda", "lift"))

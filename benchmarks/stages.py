@@ -82,7 +82,7 @@ def score(
 ) -> Scores:
     """Roll the bundle of ``folder`` out at starts that no demonstration has."""
     from lram_sim.evaluate import evaluate
-    from lram_sim.suite import get_suite
+    from lram_sim.suite_registry import get_suite
     from lram_sim.workers import PolicySource
 
     suite = get_suite(suite_name)
@@ -112,7 +112,7 @@ class _Chance:
 def by_chance(folder: Path, suite_name: str, tasks: Sequence[str], episodes: int) -> Scores:
     """What actions drawn at random come to, at the starts of :func:`score`."""
     from lram_sim.rollout import run_episode
-    from lram_sim.suite import get_suite
+    from lram_sim.suite_registry import get_suite
     from lram_sim.summaries import Outcome
 
     suite = get_suite(suite_name)

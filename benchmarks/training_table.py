@@ -42,7 +42,7 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
 def _products(report: dict[str, Any], gpu: bool) -> str:
     if gpu:
         return "bfloat16"
-    return "ours with bfloat16 products, peers in float32" if report["bf16"] else "float32"
+    return "ours with bfloat16 products, peers in float32" if report.get("bf16") else "float32"
 
 
 def _precisions(report: dict[str, Any]) -> str:

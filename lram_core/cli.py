@@ -15,12 +15,18 @@ import click
 from lram_core.errors import LramError
 
 COMMANDS = {
-    "collect": ("lram_sim.commands:collect", "Collect demonstrations from scripted experts."),
-    "train-expert": ("lram_sim.commands:train_expert", "Train an expert for a DMControl task."),
+    "collect": (
+        "lram_sim.collect_command:collect",
+        "Collect demonstrations from scripted experts.",
+    ),
+    "train-expert": (
+        "lram_sim.train_expert_command:train_expert",
+        "Train an expert for a DMControl task.",
+    ),
     "data": ("lram_core.data.commands:data", "Inspect, merge, import and export datasets."),
     "train": ("lram_core.training.command:train", "Train a policy on a dataset; writes a bundle."),
     "card": ("lram_core.training.card_command:card", "Add measured results to a model card."),
-    "eval": ("lram_sim.commands:evaluate", "Roll a bundle out in simulation, in-process."),
+    "eval": ("lram_sim.evaluate_command:evaluate", "Roll a bundle out in simulation, in-process."),
     "export": ("lram_core.export_command:export", "Write a bundle's tick as an ONNX file."),
     "bench": ("lram_core.bench.command:bench", "Time a bundle's control tick on this machine."),
     "contract": ("lram_ros.contract_commands:contract", "Show or check a robot contract."),

@@ -5,10 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from lram_core.errors import LramError
+
+
+class Stopped(Exception):
+    """The process was asked to stop; the message is the name of the signal."""
 
 
 class StopRequest:
@@ -29,6 +34,11 @@ class StopRequest:
     def __bool__(self) -> bool:
         return bool(self.reason)
 
+    def check(self) -> None:
+        """Raises Stopped once a stop was requested."""
+        if self:
+            raise Stopped(self.reason)
+
     def request(self, reason: str) -> None:
         """Ask for a stop from inside the process."""
         self.reason = reason
@@ -38,6 +48,17 @@ class StopRequest:
         end = time.monotonic() + seconds
         while not self and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, slice_s))
+
+
+@contextmanager
+def exit_when_stopped() -> Iterator[None]:
+    """Where the block raises Stopped, end as shells expect it: with 128 and the signal's number."""
+    try:
+        yield
+    except Stopped as stopped:
+        number = signal.Signals[str(stopped)]
+        print(f"stopped by {number.name}; all processes have ended", file=sys.stderr, flush=True)
+        sys.exit(128 + number)
 
 
 def run_process(body: Callable[[StopRequest], None]) -> int:

@@ -19,8 +19,9 @@ from lram_core.contract import (
     RewardSpec,
     pictures,
 )
+from lram_core.data.parts import merge_parts, write_part
 from lram_core.data.schema import DatasetSchema, Episode
-from lram_core.data.store import Dataset, merge_parts, write_part
+from lram_core.data.store import Dataset
 from lram_core.embodiments import by_name
 from lram_core.joint_model import JointModel
 

@@ -12,7 +12,7 @@ from typing import Any
 from rclpy.node import Node
 
 from lram_core.errors import CommandError
-from lram_core.signals import StopRequest, run_process
+from lram_core.signals import Stopped, StopRequest, run_process
 from lram_ros.bag_player import BagPlayer, PlayOptions
 from lram_ros.paths import find_shared
 from lram_ros.process import declare, ros
@@ -35,20 +35,12 @@ PARAMETERS: dict[str, tuple[Any, str] | tuple[Any, str, tuple[float, float]]] = 
 """Parameters: default, description, and range of a number."""
 
 
-class _Stopped(Exception):
-    """SIGINT or SIGTERM."""
-
-
 def _run(stop: StopRequest) -> None:
-    def check() -> None:
-        if stop:
-            raise _Stopped
-
     with ros():
         node = Node("bag_player")
         try:
-            play(node, read_parameters(node), check)
-        except _Stopped:
+            play(node, read_parameters(node), stop.check)
+        except Stopped:
             node.get_logger().info(f"stopped by {stop.reason}")
         finally:
             node.destroy_node()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from lram_core.errors import CommandError
-from lram_core.runtimes import AUTO, RUNTIMES
-from lram_ros.demo import EPISODES, SEED, TASKS, DemoOptions, Stopped, run_demo
+from lram_core.runtimes.command_options import precision_option, runtime_option
+from lram_core.signals import exit_when_stopped
+from lram_ros.demo import EPISODES, SEED, TASKS, DemoOptions, run_demo
 from lram_ros.episode_driver import split_tasks
 
 
@@ -56,13 +55,8 @@ from lram_ros.episode_driver import split_tasks
     show_default=True,
     help="Advance on each command, or by the wall clock.",
 )
-@click.option(
-    "--runtime",
-    default=AUTO,
-    show_default=True,
-    help=f"What runs the model: {', '.join([AUTO, *RUNTIMES])}.",
-)
-@click.option("--precision", default="", help="Of its weights (default: the runtime's own).")
+@runtime_option
+@precision_option
 @click.option("--no-video", is_flag=True, help="Do not film the episodes.")
 @click.option(
     "--out",
@@ -105,9 +99,5 @@ def demo(
         runtime=runtime,
         precision=precision,
     )
-    try:
+    with exit_when_stopped():
         run_demo(options, Console())
-    except Stopped as stopped:
-        number = signal.Signals[str(stopped)]
-        click.echo(f"stopped by {number.name}; all processes have ended", err=True)
-        sys.exit(128 + number)

@@ -53,10 +53,6 @@ CONTRACT = "contract.yaml"
 """Of a suite whose robot contract is not shipped, or with the topics of a policy's cameras."""
 
 
-class Stopped(Exception):
-    """The run was asked to stop; the message is the name of the signal."""
-
-
 @dataclass(frozen=True)
 class DemoOptions:
     """What to run.
@@ -168,8 +164,7 @@ def _run_graph(
         with environment(variables), Children(work / LOGS, variables) as children:
 
             def check() -> None:
-                if stop:
-                    raise Stopped(stop.reason)
+                stop.check()
                 children.check()
 
             _start(children, options, bundle, contract, work)

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from lram_core.errors import CommandError
-from lram_core.signals import StopRequest, run_process
+from lram_core.signals import Stopped, StopRequest, run_process
 from lram_ros.episode_driver import EpisodeDriver, make_plan, split_tasks
 from lram_ros.process import declare, ros
 from lram_ros.progress import run_with_progress
@@ -35,21 +35,13 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
 """Parameters: default and description."""
 
 
-class _Stopped(Exception):
-    """SIGINT or SIGTERM."""
-
-
 def _run(stop: StopRequest) -> None:
-    def check() -> None:
-        if stop:
-            raise _Stopped
-
     with ros():
-        driver = EpisodeDriver(check)
+        driver = EpisodeDriver(stop.check)
         try:
             values = {name: declare(driver, name, *spec) for name, spec in PARAMETERS.items()}
             drive(driver, values)
-        except _Stopped:
+        except Stopped:
             print(f"stopped by {stop.reason}", file=sys.stderr)
         finally:
             driver.close()

@@ -18,9 +18,13 @@ from lram_core.runtimes import AUTO, RUNTIMES
 from lram_ros.paths import find_shared
 from lram_ros.process import declare
 from lram_ros.realtime import RealtimeSettings
+from lram_ros.runner import RunnerSettings
+from lram_ros.safety import Rules, SafetyLimits
 
 RUNTIME_IN_USE = "runtime_in_use"
 """Read-only parameter that tells what ``runtime`` and ``precision`` have led to."""
+
+_WATCHDOG_S = 0.1
 
 CHANGEABLE = ("bundle", "target_return")
 PARAMETERS: dict[str, tuple[Any, str] | tuple[Any, str, tuple[float, float]]] = {
@@ -127,6 +131,23 @@ class PolicyParameters:
     def black_box(self) -> Path:
         home = os.environ.get("ROS_HOME") or Path.home() / ".ros"
         return Path(self["black_box"] or Path(home) / "lram")
+
+    def rules(self, limits: SafetyLimits, lockstep: bool) -> Rules:
+        """Return what the supervisor goes by; in lockstep nothing waits for time to pass."""
+        return Rules(
+            limits,
+            blend_s=0.0 if lockstep else self["blend_time"],
+            proof_s=0.0 if lockstep else self["proof_time"],
+            late_s=self["late_after"] or None,
+        )
+
+    def runner_settings(self, control_rate: float) -> RunnerSettings:
+        """Return how an activation at ``control_rate`` in Hz behaves."""
+        return RunnerSettings(
+            watchdog_s=self["watchdog"] or max(5.0 / control_rate, _WATCHDOG_S),
+            simulated_time=bool(self["use_sim_time"]),
+            black_box_ticks=self["black_box_ticks"],
+        )
 
     def on_change(self, check: Callable[[str, Any], str], changed: Callable[[str], None]) -> None:
         """Ask before a parameter is set, and tell when it was.

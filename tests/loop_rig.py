@@ -14,7 +14,8 @@ from std_msgs.msg import Float64MultiArray
 
 from lram_core.policy import Action
 from lram_core.testing import random_bundle
-from lram_ros.mock.node import MockOptions, MockRobot
+from lram_ros.mock.node import MockRobot
+from lram_ros.mock.options import MockOptions
 from lram_ros.policy_node import PolicyNode
 from lram_ros.robot_contract import RobotContract
 

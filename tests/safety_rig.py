@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lram_ros.safety import (
+    ClockState,
+    ClockVerdict,
     FieldLimits,
     Mode,
+    Reason,
+    Request,
     Rules,
     SafetyLimits,
     Source,
@@ -96,3 +100,39 @@ class Loop:
             if decision.mode is mode:
                 return decision
         raise AssertionError(f"{mode} not reached in {ticks} ticks, it is {decision.mode}")
+
+
+CAUSES = {
+    Reason.EXTERNAL_STOP: {"external_stop": True},
+    Reason.RUNNER_FAILED: {"runner_error": "ValueError: no such joint"},
+    Reason.WATCHDOG: {"watchdog": "no tick for 1 s"},
+    Reason.TICK_TIME: {"now": math.nan},
+    Reason.CLOCK_BACK: {"clock": ClockVerdict(ClockState.BACK, 2.0)},
+    Reason.CLOCK_FORWARD: {"clock": ClockVerdict(ClockState.FORWARD, 2.0)},
+    Reason.CLOCK_FROZEN: {"clock": ClockVerdict(ClockState.FROZEN, 0.7)},
+    Reason.SECOND_PUBLISHER: {"command_publishers": 2},
+    Reason.INPUT_AMBIGUOUS: {"ambiguous": ("camera",)},
+    Reason.PUBLISHER_LOST: {"lost": ("camera",)},
+    Reason.INPUT_MISSING: {"sources": (FINE[0], Source("camera", math.inf, math.inf))},
+    Reason.INPUT_STALE: {"sources": (FINE[0], Source("camera", 0.201, 0.2))},
+    Reason.INPUT_INVALID: {"invalid": "camera: 3 pixels"},
+    Reason.OUTSIDE_LIMITS: {"position": np.full(LIMITS.size, 0.5)},  # ee_x: outside of its box
+}
+
+
+def running(limits=LIMITS, proposed=MIDDLE, **rules):
+    """A loop in mode running, well on its way."""
+    loop = Loop(limits, **rules)
+    loop.tick(request=Request.ACTIVATE)
+    loop.until(Mode.RUNNING, proposed)
+    for _ in range(3):
+        loop.tick(proposed)
+    return loop
+
+
+def holding(cause):
+    """A loop that a cause has stopped; it is latched."""
+    loop = running()
+    loop.tick(MIDDLE, **cause)
+    loop.until(Mode.HOLDING)
+    return loop

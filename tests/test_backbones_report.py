@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks import backbones, backbones_report, stages
 from benchmarks.backbones_studies import STUDIES
-from lram_sim.suite import get_suite, resolve_tasks, split_name
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks, split_name
 
 TASKS = ["lift", "stack"]
 

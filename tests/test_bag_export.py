@@ -19,7 +19,8 @@ from lram_core.errors import ContractError, DataError
 from lram_ros.bags.exporting import CUT_TOPIC, export_bag
 from lram_ros.bags.importing import BagOptions, import_bags
 from lram_ros.robot_contract import RobotContract
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 
 CONFIG = Path(__file__).parents[1] / "config"
 UR_JOINTS = ("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3")

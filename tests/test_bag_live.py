@@ -22,7 +22,7 @@ from lram_core.policy import Policy
 from lram_ros.bags.importing import BagOptions, import_bags
 from lram_ros.robot_contract import RobotContract
 from lram_sim.rollout import run_episode
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 
 CONFIG = Path(__file__).parents[1] / "config"
 LRAM = [sys.executable, "-m", "lram_core.cli"]

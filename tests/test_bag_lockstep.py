@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from test_bag_export import made_up
 
 from lram_core.contract import ActionField, ObservationField, RewardSpec
-from lram_core.data.importers.source import ImportOptions, Layout, SourceField, base_schema
+from lram_core.data.importers.layout import Layout, SourceField
+from lram_core.data.importers.source import ImportOptions, base_schema
 from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset
 from lram_core.errors import DataError
@@ -22,7 +23,8 @@ from lram_ros.bags.exporting import export_bag
 from lram_ros.bags.importing import BagOptions, import_bags
 from lram_ros.bags.recording import Bag
 from lram_ros.robot_contract import RobotContract
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 
 METAWORLD = RobotContract.load(Path(__file__).parents[1] / "config" / "metaworld.yaml")
 SCHEMA = dataset_schema(get_suite("metaworld"))

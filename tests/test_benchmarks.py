@@ -345,6 +345,9 @@ def test_the_manual_shows_the_reports():
         assert document.filled(text, found) == text
         for name in document.MARKED.findall(text):
             assert name[1].split("/")[0] in document.REPORTS
+    pages = document.MANUAL.parent.rglob("*.md")
+    marked = {page for page in pages if document.MARKED.search(page.read_text())}
+    assert marked <= set(document.MANUALS)
     text = document.MANUAL.read_text()
     for figure in Path(document.MANUAL.parent).glob("*.svg"):
         assert any(figure.name in page.read_text() for page in document.MANUALS)

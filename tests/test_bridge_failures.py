@@ -58,18 +58,6 @@ bridge_node.main()
 """
 
 
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """Makes a module that a process can run."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-    def write(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-        return name
-
-    return write
-
-
 @pytest.mark.parametrize("mode", ["lockstep", "realtime"])
 def test_broken_simulation_ends_the_process_with_one_line(launch, module, mode):
     bridge = launch(module=module("broken_bridge", BROKEN), mode=mode)

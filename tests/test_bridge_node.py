@@ -18,7 +18,7 @@ from sensor_msgs.msg import JointState
 from lram_ros.live_check import wait_for_topics
 from lram_ros.msg import EpisodeStatus
 from lram_ros.robot_contract import RobotContract
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 
 
 @pytest.fixture

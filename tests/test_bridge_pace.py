@@ -18,7 +18,7 @@ from lram_core.errors import CommandError, TaskError
 from lram_core.pacing import Pacer
 from lram_sim.bridge_episode import Simulation, Standstill, State
 from lram_sim.bridge_pace import Command, Lockstep, RealTime
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 from lram_sim.video import EpisodeVideo, Mp4Writer
 
 MOVE = np.array([1.0, 0.0, 0.0, 0.0])

@@ -19,9 +19,10 @@ from lram_core.bundle import load_contract
 from lram_core.contract import ObservationField
 from lram_core.data.manage import verify_dataset
 from lram_core.data.mapped import MappedRows
+from lram_core.data.parts import pack_part, read_part, save_part
 from lram_core.data.pictures import PictureRows
 from lram_core.data.schema import Episode
-from lram_core.data.store import Dataset, pack_part, read_part, save_part
+from lram_core.data.store import Dataset
 from lram_core.data.writer import DatasetWriter
 from lram_core.errors import CommandError, ContractError, DataError
 from lram_core.testing import SCHEMA

@@ -33,18 +33,6 @@ time.sleep(60)
 """
 
 
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """Makes a module that children can run."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-    def write(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-        return name
-
-    return write
-
-
 def alive(pid):
     try:
         status = Path(f"/proc/{pid}/stat").read_text()

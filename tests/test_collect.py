@@ -1,4 +1,4 @@
-"""Collection: only successes, clean labels, repeatable, resumable, and it always ends."""
+"""Collection: only successes, clean labels, repeatable, resumable."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from lram_core.data.files import sha256
 from lram_core.data.store import Dataset
-from lram_core.errors import BundleError, CommandError, ContractError, DataError, TaskError
+from lram_core.errors import CommandError, DataError
 from lram_sim import collect as collection
-from lram_sim import commands
-from lram_sim.cameras import Cameras
-from lram_sim.demonstrate import FACTORS, GIVE_UP, STARTS, Recipe, demonstrate
+from lram_sim import collection_parts
+from lram_sim.collection_parts import open_parts
+from lram_sim.demonstrate import Recipe
 from lram_sim.experts import MetaworldExpert
-from lram_sim.metaworld import MetaworldSuite, MetaworldTask
-from lram_sim.perturb import KINDS, Perturbation, draw
-from lram_sim.suite import EVALUATION_SEED, StepResult, get_suite
+from lram_sim.metaworld import MetaworldSuite
+from lram_sim.suite import EVALUATION_SEED
 
 SUITE = MetaworldSuite()
 RECIPE = Recipe(episodes=6, seed=500, noise=0.3)
@@ -166,238 +163,6 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     _wait_until(lambda: not any(map(_runs, workers)), "processes were left behind")
 
 
-class _Failing:
-    """A task whose expert never succeeds in the seeds ``bad``."""
-
-    observation_fields = MetaworldTask.observation_fields
-    action_fields = MetaworldTask.action_fields
-    max_episode_steps = 5
-
-    def __init__(self, name: str, bad: Callable[[int], bool]) -> None:
-        self.name = name
-        self._bad = bad
-        self.resets: list[int] = []
-
-    def reset(self, seed: int) -> np.ndarray:
-        self.resets.append(seed)
-        self._ticks = 0
-        return np.zeros(39)
-
-    def step(self, action: np.ndarray) -> Any:
-        self._ticks += 1
-        success = self._ticks == 3 and not self._bad(self.resets[-1])
-        return StepResult(np.zeros(39), 1.0, success, self._ticks == 5)
-
-    def expert(self) -> Any:
-        return self
-
-    def act(self, observation: np.ndarray) -> np.ndarray:
-        return np.zeros(4)
-
-
-def test_a_broken_expert_ends_after_a_bounded_number_of_tries() -> None:
-    task = _Failing("broken", bad=lambda seed: True)
-    episodes, tally = demonstrate(task, range(1000), RECIPE)
-    assert not episodes
-    assert tally.given_up == GIVE_UP
-    assert tally.tries == len(task.resets) <= GIVE_UP * STARTS * len(FACTORS)
-    assert tally.first_successes == tally.successes == 0
-
-
-def test_an_impossible_start_is_left_for_another() -> None:
-    task = _Failing("odd", bad=lambda seed: seed % 2 == 1)
-    recipe = Recipe(episodes=5, seed=100, noise=0.3)
-    episodes, tally = demonstrate(task, range(5), recipe)
-    # Episode i is tried at 100 + i, then at 105 + i: another parity.
-    assert [episode.seed for episode in episodes] == [100, 106, 102, 108, 104]
-    assert all(len(episode.rewards) == 3 for episode in episodes)
-    assert (tally.collected, tally.given_up) == (5, 0)
-    assert tally.tries > tally.successes == 5
-
-
-def test_what_was_collected_is_kept_when_an_expert_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tasks = {
-        "good": _Failing("good", bad=lambda seed: False),
-        "bad": _Failing("bad", bad=lambda seed: True),
-    }
-
-    def serial(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-        yield from map(function, items)
-
-    monkeypatch.setattr(collection, "cached_task", lambda suite, name, cameras: tasks[name])
-    out = tmp_path / "data"
-    recipe = Recipe(episodes=50, seed=0, noise=0.2)
-    for _ in range(2):  # the second time from the finished dataset
-        with pytest.raises(CommandError, match=r"expert fails in: bad \(0 of 50 episodes"):
-            collection.collect(SUITE, ["bad", "good"], recipe, out, workers=1, run=serial)
-        assert len(Dataset.open(out).episodes) == 50
-    # One chunk told that the task is broken; its other chunks were not tried.
-    assert len(tasks["bad"].resets) <= GIVE_UP * STARTS * len(FACTORS)
-
-
-def test_a_worker_without_the_roll_ins_bundle_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
-    weights = sha256(tiny_bundle / "model.safetensors")
-    assert collection._policy(collection.RollIn(str(tiny_bundle), weights), "metaworld")
-    for folder, told, found in (
-        (tiny_bundle, "0" * 64, "another one"),
-        (tmp_path / "none", weights, "none"),
-    ):
-        with pytest.raises(BundleError, match=f"on the worker's machine .*found {found}"):
-            collection._policy(collection.RollIn(str(folder), told), "metaworld")
-
-
-def test_a_roll_in_must_see_the_pictures_that_are_collected(
-    tiny_bundle: Path, tmp_path: Path
-) -> None:
-    recipe, cameras = Recipe(1, 0, 0.0, 1.0), Cameras.parse(["corner2:16x16"])
-    with pytest.raises(ContractError, match=r"looks at \(none\), --camera gives camera_corner2"):
-        collection.collect(
-            SUITE, ["reach-v3"], recipe, tmp_path / "x", 1, tiny_bundle, cameras=cameras
-        )
-    assert not list(tmp_path.glob("x*"))
-
-
-def test_what_broke_the_simulation_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = MetaworldTask.step
-    breaks = iter([False, False, True, True] + [False] * 10_000)
-
-    def break_some(self: MetaworldTask, action: Any) -> Any:
-        if next(breaks):
-            self.data.qvel[0] = 1e12
-        return step(self, action)
-
-    def in_turn(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
-        yield from map(function, items)
-
-    monkeypatch.setattr(MetaworldTask, "step", break_some)
-    monkeypatch.setattr(commands, "run_parallel", in_turn)
-    out = tmp_path / "data"
-    words = ["metaworld", "--tasks", "reach-v3", "--episodes", "2", "--out", str(out)]
-    done = CliRunner().invoke(commands.collect, words, catch_exceptions=False)
-    reason = "the simulation became unstable (BADQVEL)"
-    assert f"tries that ended early: {reason} in 2" in " ".join(done.output.split())
-    tally = Dataset.open(out).provenance["tasks"]["reach-v3"]
-    assert (tally["collected"], tally["tries"]) == (2, 4)
-    assert tally["failures"] == {reason: 2}
-
-
-@pytest.mark.parametrize(
-    ("suite", "task"),
-    [
-        ("composuite-panda", "dumbbell-goalwall-push"),
-        ("mimicgen-sawyer", "stack-d0"),
-        ("dmcontrol", "hopper-stand"),
-        ("dmcontrol-hopper", "stand"),
-    ],
-)
-def test_a_task_without_an_expert_leaves_nothing(suite: str, task: str, tmp_path: Path) -> None:
-    found, out = get_suite(suite), tmp_path / "data"
-    with pytest.raises(TaskError, match=f"task '{task}' of suite '{suite}' has no expert that was"):
-        collection.collect(found, [task], RECIPE, out, 1, run=unused)
-    assert list(tmp_path.iterdir()) == []
-
-
-def unused(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
-    raise AssertionError("work was begun")
-    yield
-
-
-def test_a_refusal_of_the_first_work_leaves_nothing(tmp_path: Path) -> None:
-    def refuse(function: Any, items: Any, workers: int | None) -> Iterator[Any]:
-        raise TaskError("no expert")
-        yield
-
-    out = tmp_path / "data"
-    with pytest.raises(TaskError, match="no expert"):
-        collection.collect(SUITE, ["reach-v3"], RECIPE, out, 1, run=refuse)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_roll_in_keeps_the_experts_labels(tiny_bundle: Path, tmp_path: Path) -> None:
-    from lram_core.policy import Policy
-
-    policy = Policy.load(tiny_bundle)
-    recipe = Recipe(episodes=2, seed=40, noise=0.3, roll_in_fraction=1.0)
-    task = SUITE.make("reach-v3")
-    episodes, tally = demonstrate(task, range(2), recipe, policy)
-    assert tally.kinds == {"roll-in": [2, 2]}
-    plain, _ = demonstrate(task, range(2), Recipe(2, 40, 0.0))
-    for driven, undisturbed in zip(episodes, plain, strict=True):
-        assert driven.seed == undisturbed.seed
-        assert len(driven.rewards) > len(undisturbed.rewards)
-        expert = MetaworldExpert("reach-v3")
-        again = [expert.act(o.astype(np.float64)) for o in driven.observations]
-        np.testing.assert_allclose(driven.actions, again, atol=1e-4)
-    out = tmp_path / "data"
-    collection.collect(SUITE, ["reach-v3"], recipe, out, workers=1, bundle=tiny_bundle)
-    stored = Dataset.open(out)
-    np.testing.assert_array_equal(
-        stored.observations, np.concatenate([e.observations for e in episodes])
-    )
-    with pytest.raises(BundleError, match=r"model\.safetensors"):
-        collection.collect(SUITE, ["reach-v3"], recipe, tmp_path / "x", 1, bundle=tmp_path)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_perturbations_stay_within_limits_and_have_their_size(kind: str) -> None:
-    rng = np.random.default_rng(1)
-    perturbation = Perturbation(kind, 0.3, rng)
-    clean = np.array([0.1, -0.2, 0.0, 0.3])
-    executed = np.array([perturbation.apply(clean) for _ in range(20_000)])
-    assert np.abs(executed).max() <= 1
-    moved = executed - clean
-    share = (moved != 0).any(axis=1).mean()
-    if kind == "none":
-        assert share == 0
-    elif kind == "pushes":
-        assert 0.1 < share < 0.35
-        gripper = (moved[:, 3] != 0).sum() / (moved[:, 0] != 0).sum()
-        assert 0.15 < gripper < 0.45
-    else:
-        assert share == 1
-        assert np.std(moved[:, 0]) == pytest.approx(0.3, rel=0.1)
-        neighbours = np.corrcoef(moved[:-1, 0], moved[1:, 0])[0, 1]
-        assert (neighbours > 0.85) if kind == "correlated" else (abs(neighbours) < 0.05)
-    weak = Perturbation(kind, 0.0, rng)
-    np.testing.assert_array_equal(weak.apply(clean), clean)
-
-
-def test_kinds_are_mixed() -> None:
-    rng = np.random.default_rng(2)
-    drawn = [draw(0.3, rng) for _ in range(2000)]
-    for kind, weight in zip(KINDS, (0.15, 0.25, 0.3, 0.3), strict=True):
-        assert sum(k == kind for k, _ in drawn) / 2000 == pytest.approx(weight, abs=0.04)
-    assert max(scale for _, scale in drawn) <= 0.3
-    assert draw(0.0, rng) == ("none", 0.0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["atari", "--tasks", "x", "--episodes", "1"], "unknown suite 'atari'"),
-        (["metaworld", "--tasks", "reach", "--episodes", "1"], "unknown task 'reach'"),
-        (["metaworld", "--tasks", "reach-v3", "--episodes", "0"], "--episodes"),
-        (["metaworld", "--tasks", "reach-v3", "--episodes", "1", "--noise", "2"], "--noise"),
-        (["metaworld", "--tasks", "reach-v3", "--episodes", "1", "--workers", "0"], "--workers"),
-        (["metaworld", "--tasks", "reach-v3", "--episodes", "1", "--seed", "1000000000"], "--seed"),
-        (["metaworld", "--tasks", "reach-v3", "--episodes", "1", "--rollin", "no"], "--rollin"),
-        (
-            ["metaworld", "--tasks", "reach-v3", "--episodes", "1", "--rollin-fraction", "0.5"],
-            "needs both a bundle and a fraction",
-        ),
-    ],
-)
-def test_bad_arguments(arguments: list[str], message: str, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    result = CliRunner().invoke(commands.collect, [*arguments, "--out", str(out)])
-    text = result.output + str(result.exception)
-    assert message in text
-    assert isinstance(result.exception, SystemExit) == (result.exit_code == 2)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_bad_arguments_exit_with_2(tmp_path: Path) -> None:
     command = _command(tmp_path / "out")
     command[command.index("reach-v3,door-open-v3")] = "reach"
@@ -414,6 +179,24 @@ def test_parts_of_something_else_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.parts: not the parts of a collection"):
         collection.collect(SUITE, ["reach-v3"], RECIPE, tmp_path / "data", workers=1)
     assert (parts / "mine.txt").read_text() == "precious"
+
+
+def test_a_collection_that_ends_before_its_first_part_can_be_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collection_parts.json, "dumps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_parts(tmp_path / "data", {"seed": 1})
+    assert list(tmp_path.iterdir()) == []
+    parts = open_parts(tmp_path / "data", {"seed": 1})
+    assert open_parts(tmp_path / "data", {"seed": 1}) == parts
+    (parts / "parameters.json").write_text("[]")
+    with pytest.raises(DataError, match="not the parts of a collection"):
+        open_parts(tmp_path / "data", {"seed": 1})
 
 
 def _children(pid: int) -> list[int]:

@@ -10,10 +10,11 @@ import pytest
 
 from lram_sim.composuite_drag import Drag
 from lram_sim.composuite_grasps import WIDTHS, grasps, lowest
-from lram_sim.composuite_planner import Grip, Planner, Pose, length
+from lram_sim.composuite_planner import Planner, length
+from lram_sim.composuite_planning_scene import Grip, Pose
 from lram_sim.composuite_shapes import THINGS
 from lram_sim.composuite_suite import ComposuiteSuite, ComposuiteTask
-from lram_sim.robosuite_control import rotation
+from lram_sim.rotations import rotation
 from lram_sim.suite import EVALUATION_SEED
 
 TASKS = {"panda": "box-objectwall-trashcan", "jaco": "dumbbell-none-push"}
@@ -34,29 +35,30 @@ def planner(request: pytest.FixtureRequest, tasks: dict[str, ComposuiteTask]) ->
 
 
 def test_kinematics_are_mujocos(planner: Planner) -> None:
-    scene = planner._scene
-    data = mujoco.MjData(scene.model)
+    scene, simulation = planner.scene, planner.scene._scene
+    data = mujoco.MjData(simulation.model)
     draws = np.random.default_rng(0).uniform(-0.6, 0.6, (10, 7))
-    for q in np.clip(planner.home + draws, *scene.arm_range.T):
-        data.qpos[scene.qpos] = q
-        mujoco.mj_kinematics(scene.model, data)
-        hand = planner.hand(q)
-        np.testing.assert_allclose(hand.position, data.site_xpos[scene.grip_site], atol=1e-12)
+    for q in np.clip(scene.home + draws, *simulation.arm_range.T):
+        data.qpos[simulation.qpos] = q
+        mujoco.mj_kinematics(simulation.model, data)
+        hand = scene.hand(q)
+        np.testing.assert_allclose(hand.position, data.site_xpos[simulation.grip_site], atol=1e-12)
         np.testing.assert_allclose(
-            hand.turn.reshape(-1), data.site_xmat[scene.grip_site], atol=1e-12
+            hand.turn.reshape(-1), data.site_xmat[simulation.grip_site], atol=1e-12
         )
 
 
 def test_inverse_kinematics_end_at_the_pose(planner: Planner) -> None:
-    start = planner.hand(planner.home)
+    scene = planner.scene
+    start = scene.hand(scene.home)
     turn = rotation(np.array([0.3, 0.0, 0.4])) @ start.turn
     goal = Pose(start.position + np.array([0.1, -0.1, -0.05]), turn)
-    q = planner.reach(planner.home, goal)
+    q = scene.reach(scene.home, goal)
     assert q is not None
-    found = planner.hand(q)
+    found = scene.hand(q)
     np.testing.assert_allclose(found.position, goal.position, atol=1e-3)
     np.testing.assert_allclose(found.turn, goal.turn, atol=1e-2)
-    assert planner.reach(planner.home, goal.moved(np.array([5.0, 0, 0]))) is None
+    assert scene.reach(scene.home, goal.moved(np.array([5.0, 0, 0]))) is None
 
 
 def test_a_path_leads_around_a_wall(tasks: dict[str, ComposuiteTask]) -> None:
@@ -64,22 +66,21 @@ def test_a_path_leads_around_a_wall(tasks: dict[str, ComposuiteTask]) -> None:
     task = tasks["panda"]
     task.reset(3)
     planner = Planner(task.scene)
-    down = planner.hand(planner.home).turn
-    ends = [
-        planner.reach(planner.home, Pose(np.array([x, -0.26, 1.0]), down)) for x in (-0.1, 0.12)
-    ]
+    scene = planner.scene
+    down = scene.hand(scene.home).turn
+    ends = [scene.reach(scene.home, Pose(np.array([x, -0.26, 1.0]), down)) for x in (-0.1, 0.12)]
     a, b = ends
     assert a is not None
     assert b is not None
-    assert planner.clear(a)
-    assert planner.clear(b)
+    assert scene.clear(a)
+    assert scene.clear(b)
     assert not planner.straight(a, b)
     path = planner.path(a, b)
     assert path is not None
     assert len(path) > 1
     for first, last in zip([a, *path], path, strict=False):
         for share in np.linspace(0, 1, 50):
-            assert planner.clear(first + share * (last - first))
+            assert scene.clear(first + share * (last - first))
 
 
 def test_where_the_time_runs_out_a_path_gets_shorter(tasks: dict[str, ComposuiteTask]) -> None:
@@ -87,9 +88,10 @@ def test_where_the_time_runs_out_a_path_gets_shorter(tasks: dict[str, Composuite
     task = tasks["panda"]
     task.reset(3)
     planner = Planner(task.scene)
-    down = planner.hand(planner.home).turn
+    scene = planner.scene
+    down = scene.hand(scene.home).turn
     places = ((0.12, -0.26, 0.95), (0.1, 0.18, 1.1))
-    a, b = (planner.reach(planner.home, Pose(np.array(place), down)) for place in places)
+    a, b = (scene.reach(scene.home, Pose(np.array(place), down)) for place in places)
     assert a is not None
     assert b is not None
     path = planner._tree(a, b, None)
@@ -106,11 +108,11 @@ def test_odd_grasps_reach_what_the_usual_ones_do_not(tasks: dict[str, Composuite
     task = tasks["panda"]
     task.reset(EVALUATION_SEED + 14)
     expert = task.attempt()
-    planner = expert._planner
-    planner.begin(0)
-    planner.watch(WIDTHS["box"])
+    plans, scene = expert._plans, expert._plans._scene
+    plans.begin(0)
+    scene.watch(WIDTHS["box"])
     place, turn = expert._place()
-    found = {odd: expert._approaches(planner.now(), place, turn, odd) for odd in (False, True)}
+    found = {odd: plans._approaches(scene.now(), place, turn, odd) for odd in (False, True)}
     assert not found[False]
     assert found[True]
     usual, odd = (grasps("box", place, turn, odd) for odd in (False, True))
@@ -121,35 +123,35 @@ def test_what_lies_too_high_is_not_dragged(tasks: dict[str, ComposuiteTask]) -> 
     task = tasks["jaco"]
     task.reset(3)
     expert = task.attempt()
-    planner = expert._planner
-    planner.begin(0)
-    grip = Grip(np.zeros(3), planner.hand(planner.home).turn.T)
-    assert planner.clear(planner.home, grip)
-    expert._seen = np.array([0.1, -0.26, 0.892])
-    assert expert._dragged(planner.home, grip, 60) is None
+    plans, scene = expert._plans, expert._plans._scene
+    plans.begin(0)
+    grip = Grip(np.zeros(3), scene.hand(scene.home).turn.T)
+    assert scene.clear(scene.home, grip)
+    plans.taken_from = np.array([0.1, -0.26, 0.892])
+    assert plans._dragged(scene.home, grip, 60) is None
 
 
 def test_a_dragged_object_stays_low(tasks: dict[str, ComposuiteTask]) -> None:
     """Across the bin behind a wall; the arm comes over the wall."""
     task = tasks["panda"]
     task.reset(3)
-    planner = Planner(task.scene)
-    planner.watch(WIDTHS["box"])
-    down = planner.hand(planner.home).turn
+    scene = Planner(task.scene).scene
+    scene.watch(WIDTHS["box"])
+    down = scene.hand(scene.home).turn
     grip = Grip(np.zeros(3), down.T)
-    ways = planner.postures(planner.home, Pose(np.array([0.2, -0.32, 0.87]), down))
-    start = next(q for q in ways if planner.clear(q, grip))
+    ways = scene.postures(scene.home, Pose(np.array([0.2, -0.32, 0.87]), down))
+    start = next(q for q in ways if scene.clear(q, grip))
     heights = 0.857, 0.893
     goal = np.array([0.12, -0.14])
-    path = Drag(planner, grip, heights, np.random.default_rng(0)).path(start, goal, 600)
+    path = Drag(scene, grip, heights, np.random.default_rng(0)).path(start, goal, 600)
     assert path is not None
     for first, last in zip([start, *path], path, strict=False):
         for share in np.linspace(0, 1, 5):
             q = first + share * (last - first)
-            assert planner.clear(q, grip)
+            assert scene.clear(q, grip)
             # Between two postures the height sags by less than a millimetre.
-            assert heights[0] - 1e-3 < planner.hand(q).position[2] < heights[1] + 1e-3
-    np.testing.assert_allclose(planner.hand(path[-1]).position[:2], goal, atol=1e-3)
+            assert heights[0] - 1e-3 < scene.hand(q).position[2] < heights[1] + 1e-3
+    np.testing.assert_allclose(scene.hand(path[-1]).position[:2], goal, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from lram_core.observation import ObservationAssembler
 from lram_sim.composuite_names import OBSTACLES, ROBOTS, split_task, suite_names, task_names
 from lram_sim.composuite_shapes import GOALS, THINGS, placement
 from lram_sim.composuite_suite import ComposuiteSuite, ComposuiteTask
-from lram_sim.suite import get_suite, resolve_tasks
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks
 from lram_sim.topics import check_topics
 
 

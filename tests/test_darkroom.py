@@ -26,7 +26,7 @@ from lram_sim.darkroom_histories import collect_histories
 from lram_sim.darkroom_learner import learn
 from lram_sim.darkroom_suite import DarkRoomSuite
 from lram_sim.rollout import ExpertPolicy, run_episode
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 
 SUITE = DarkRoomSuite()
 

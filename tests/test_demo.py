@@ -23,7 +23,8 @@ from lram_core.errors import CommandError
 from lram_core.testing import random_bundle
 from lram_ros import demo
 from lram_sim.contract_text import contract_text
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 
 LRAM = [sys.executable, "-m", "lram_core.cli"]
 TICKS = 12

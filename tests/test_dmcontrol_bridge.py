@@ -7,7 +7,7 @@ from bridge_rig import Bridge
 from ros_graph import Peer, processes
 from sensor_msgs.msg import JointState
 
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 
 TICKS = 6
 ACTION = (0.5, -0.25)

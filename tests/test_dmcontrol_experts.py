@@ -16,7 +16,7 @@ from safetensors import safe_open
 from lram_core.data.store import Dataset
 from lram_core.errors import CommandError, DataError
 from lram_sim import collect as collection
-from lram_sim import commands
+from lram_sim import train_expert_command
 from lram_sim.demonstrate import Recipe, demonstrate
 from lram_sim.dmcontrol import RobotSuite, UnionSuite
 from lram_sim.dmcontrol_experts import EXPERTS, FOLDER, Network
@@ -200,7 +200,7 @@ def test_an_expert_is_trained_the_same_way_twice(tmp_path: Path) -> None:
 
 def test_experts_run_without_the_learning_library() -> None:
     code = (
-        "import sys; from lram_sim.suite import get_suite;"
+        "import sys; from lram_sim.suite_registry import get_suite;"
         "task = get_suite('dmcontrol-cartpole').make('swingup');"
         "print(task.expert().act(task.reset(0)).shape, 'stable_baselines3' in sys.modules)"
     )
@@ -222,7 +222,7 @@ def test_only_tasks_of_one_robot_are_trained_for(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="found 'walk' of 'dmcontrol-reacher'; its tasks: easy"):
         full_name(RobotSuite("reacher"), "walk")
     result = CliRunner().invoke(
-        commands.train_expert,
+        train_expert_command.train_expert,
         ["dmcontrol", "--task", "reacher-easy", "--out", str(tmp_path / "x")],
     )
     assert "found 'reacher-easy' of 'dmcontrol'" in str(result.exception)

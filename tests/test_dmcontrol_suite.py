@@ -15,7 +15,8 @@ from lram_core.observation import ObservationAssembler
 from lram_sim.dmcontrol import RobotSuite, UnionSuite
 from lram_sim.dmcontrol_env import load_env
 from lram_sim.dmcontrol_layouts import EMBODIMENTS, TARGET_RETURNS, UNION_OBSERVATION, suite_name
-from lram_sim.suite import get_suite, resolve_tasks, suite_names
+from lram_sim.suite_registry import get_suite, suite_names
+from lram_sim.task_choice import resolve_tasks
 from lram_sim.topics import check_topics
 
 UNION = UnionSuite()
@@ -205,7 +206,7 @@ def test_unknown_tasks_list_what_there_is() -> None:
 def test_imports_whatever_draws(backend: str | None) -> None:
     """dm_control alone looks for a display, with a warning, where nothing is said."""
     code = (
-        "import os; from lram_sim.suite import get_suite;"
+        "import os; from lram_sim.suite_registry import get_suite;"
         "get_suite('dmcontrol-pendulum').make('swingup').reset(0);"
         "print(os.environ.get('MUJOCO_GL'))"
     )

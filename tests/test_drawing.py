@@ -28,7 +28,7 @@ SIMULATE = """
 import os
 import sys
 from lram_core.errors import CommandError
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 task = get_suite(sys.argv[1]).make(sys.argv[2])
 task.reset(1)
 task.step([0.0] * len(task.action_fields))

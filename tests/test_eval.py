@@ -19,12 +19,14 @@ from click.testing import CliRunner
 from lram_core.errors import CommandError, ContractError, TaskError
 from lram_core.policy import Policy
 from lram_core.statistics import bootstrap_interval, wilson_interval
-from lram_sim import commands
+from lram_sim import evaluate_command, run_options
 from lram_sim.evaluate import check_writable, evaluate, write_results
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask, policy_contract
 from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
-from lram_sim.suite import EVALUATION_SEED, StepResult, get_suite, split_name
+from lram_sim.suite import EVALUATION_SEED, StepResult
+from lram_sim.suite_registry import get_suite
 from lram_sim.summaries import Outcome, summaries
+from lram_sim.task_choice import split_name
 from lram_sim.workers import PolicySource
 
 SUITE = MetaworldSuite()
@@ -114,10 +116,10 @@ def test_an_episode_that_the_simulation_ended_is_named(
 
     monkeypatch.setattr(MetaworldTask, "step", break_one)
     monkeypatch.setattr(MetaworldTask, "reset", start)
-    monkeypatch.setattr(commands, "run_parallel", in_turn)
+    monkeypatch.setattr(run_options, "run_parallel", in_turn)
     out = tmp_path / "results"
     words = ["--expert", "--tasks", "reach-v3", "--episodes", "2", "--seed", "5", "--out", str(out)]
-    done = CliRunner().invoke(commands.evaluate, words, catch_exceptions=False)
+    done = CliRunner().invoke(evaluate_command.evaluate, words, catch_exceptions=False)
     reason = "the simulation became unstable (BADQVEL)"
     told = f"1 of 2 episodes ended early: reach-v3 seed 6: {reason}"
     assert told in " ".join(done.output.split())
@@ -225,10 +227,10 @@ def test_a_suite_without_the_split_lists_those_it_has() -> None:
 
 
 def test_a_split_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "run_parallel", in_turn)
+    monkeypatch.setattr(run_options, "run_parallel", in_turn)
     words = ["--expert", "--suite", "dmcontrol-reacher", "--episodes", "1"]
     words += ["--split", "heldout", "--out", str(tmp_path / "results")]
-    CliRunner().invoke(commands.evaluate, words, catch_exceptions=False)
+    CliRunner().invoke(evaluate_command.evaluate, words, catch_exceptions=False)
     parameters = json.loads((tmp_path / "results" / "results.json").read_text())["parameters"]
     assert parameters["tasks"] == ["hard"]
 

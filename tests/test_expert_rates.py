@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.expert_rates import RateFile, measure, row
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 
 
 def test_a_stopped_measurement_goes_on(tmp_path: Path) -> None:

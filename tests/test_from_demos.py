@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from lram_core.data.parts import merge_parts, write_part
 from lram_core.data.schema import Episode
-from lram_core.data.store import Dataset, merge_parts, write_part
+from lram_core.data.store import Dataset
 from lram_core.errors import CommandError, DataError, TaskError
 from lram_sim import collect as collection
-from lram_sim import commands, generate
+from lram_sim import collect_command, generate
 from lram_sim.demonstrate import Recipe, demonstrate
 from lram_sim.generate import Sources
 from lram_sim.replay_segments import SegmentReplay
@@ -33,7 +34,8 @@ from lram_sim.segments import (
     source_task,
 )
 from lram_sim.subtasks import SUCCESS, Decomposed
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 from lram_sim.workers import cached_task
 
 OSC, JOINT = "robosuite-panda-osc", "robosuite-panda"
@@ -298,6 +300,6 @@ def test_variants_of_a_task_serve_each_other() -> None:
 def test_the_command_shows_the_rate(demos: Dataset, tmp_path: Path) -> None:
     arguments = [OSC, "--tasks", "lift", "--episodes", "1", "--seed", "100", "--workers", "1"]
     arguments += ["--from-demos", str(demos.path), "--out", str(tmp_path / "new")]
-    result = CliRunner().invoke(commands.collect, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(collect_command.collect, arguments, catch_exceptions=False)
     assert "generation success" in result.output
     assert Dataset.open(tmp_path / "new").provenance["parameters"]["noise"] == 0.05

@@ -15,8 +15,8 @@ import torch
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bundle import load_bundle
 from lram_core.contract import ActionField, ObservationField, RewardSpec, pictures
+from lram_core.data.parts import merge_parts, write_part
 from lram_core.data.schema import DatasetSchema, Episode
-from lram_core.data.store import merge_parts, write_part
 from lram_core.errors import BundleError, ContractError, RuntimeUnavailable
 from lram_core.image_encoder import ImageEncoder, PictureColumns
 from lram_core.onnx_export.export import export_bundle

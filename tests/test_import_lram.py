@@ -50,7 +50,8 @@ class TestReferenceLayout:
 
     def test_as_the_suites_own_schema(self, tmp_path):
         """39 numbers without names get the fields that the bundle knows them by."""
-        from lram_sim.suite import dataset_schema, get_suite
+        from lram_sim.suite import dataset_schema
+        from lram_sim.suite_registry import get_suite
 
         schema = dataset_schema(get_suite("metaworld"))
         made = reference_layout(tmp_path / "metaworld", tasks=("reach-v2",))

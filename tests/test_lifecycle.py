@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -16,9 +17,10 @@ from std_srvs.srv import Trigger
 
 from lram_core.errors import LramError
 from lram_ros.black_box import Recording
-from lram_ros.mock.node import MockOptions
+from lram_ros.mock.options import MockOptions
 from lram_ros.msg import PolicyTick
 from lram_ros.srv import SetTargetReturn, SwitchBundle
+from lram_ros.ticker import Ticker
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
@@ -69,6 +71,24 @@ def test_start_blends_from_the_measured_pose_within_the_limits(make):
     arm.until_mode("running")
     arm.peer.until(lambda: np.allclose(arm.commands[-1], [0.5, -0.9, 0.2], atol=1e-3), 10)
     assert within_limits(arm.commands)
+
+
+def test_a_loop_that_does_not_start_leaves_nothing_behind(make, monkeypatch, capfd):
+    arm = make()
+    assert arm.node.trigger_configure() == SUCCESS
+
+    def start(ticker):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ticker, "start", start)
+        assert arm.node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    assert "can't start new thread" in capfd.readouterr().err
+    assert (arm.node.state, arm.node.runner) == ("inactive", None)
+    assert "watchdog" not in {thread.name for thread in threading.enumerate()}
+    assert arm.silence()
+    assert arm.node.trigger_activate() == SUCCESS
+    arm.until_mode("running")
 
 
 def test_deactivate_stops_the_loop_then_sends_the_safe_command_last(make):

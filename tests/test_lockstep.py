@@ -13,7 +13,8 @@ from lram_core.policy import Policy
 from lram_ros.msg import ActionCommand, EpisodeStatus, PolicyTick, Reward
 from lram_ros.srv import ResetEpisode
 from lram_sim.rollout import run_episode
-from lram_sim.suite import EVALUATION_SEED, get_suite
+from lram_sim.suite import EVALUATION_SEED
+from lram_sim.suite_registry import get_suite
 
 
 def once(messages):

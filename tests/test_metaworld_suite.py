@@ -12,7 +12,8 @@ from lram_core.contract import PolicyContract
 from lram_core.errors import TaskError
 from lram_core.observation import ObservationAssembler
 from lram_sim.metaworld import MetaworldSuite, policy_contract
-from lram_sim.suite import get_suite, resolve_tasks
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks
 
 SUITE = MetaworldSuite()
 TICKS = 25

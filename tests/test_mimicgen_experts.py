@@ -14,8 +14,9 @@ from lram_sim.mimicgen_beside import Beside
 from lram_sim.mimicgen_claims import CLAIMED
 from lram_sim.mimicgen_drag import over_peg
 from lram_sim.mimicgen_suite import MimicgenSuite, MimicgenTask
-from lram_sim.robosuite_motion import Reach, pointing_down
+from lram_sim.robosuite_reach import Reach
 from lram_sim.rollout import run_episode
+from lram_sim.rotations import pointing_down
 from lram_sim.suite import EVALUATION_SEED
 
 SUITE = "mimicgen-panda-osc"

@@ -29,7 +29,9 @@ from lram_sim.robosuite_env import ARMS, build_env
 from lram_sim.robosuite_scene import finger_name
 from lram_sim.rollout import run_episode
 from lram_sim.subtasks import SUCCESS, Decomposed
-from lram_sim.suite import EVALUATION_SEED, Task, get_suite, resolve_tasks
+from lram_sim.suite import EVALUATION_SEED, Task
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks
 from lram_sim.topics import check_topics
 
 SUITE = "mimicgen-panda-osc"

@@ -72,8 +72,7 @@ def fused_inputs(
     found = mlstm_inputs(
         *(u, past, segment, layer.conv1d.conv.weight, layer.conv1d.conv.bias),
         *(layer.q_proj.weight, layer.k_proj.weight, layer.v_proj.weight),
-        torch.cat([cell.igate.weight, cell.fgate.weight]),
-        torch.cat([cell.igate.bias, cell.fgate.bias]),
+        *cell.gate_map(),
         HEADS,
     )
     length = u.shape[1]

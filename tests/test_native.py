@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gc
-import logging
 import resource
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -18,13 +15,12 @@ from hypothesis import strategies as st
 
 from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.bundle import load_bundle
-from lram_core.errors import CommandError, RuntimeUnavailable, StateError
+from lram_core.errors import StateError
 from lram_core.native import library
 from lram_core.quantise import dequantised_model
-from lram_core.runtimes import _warn_once, make_runtime
 from lram_core.runtimes.base import Runtime, RuntimeOptions
 from lram_core.runtimes.eager import TorchRuntime
-from lram_core.runtimes.native import CPU_VARIABLE, NativeRuntime
+from lram_core.runtimes.native import NativeRuntime
 from lram_core.testing import small_model
 
 SHIPPED = Path(__file__).parents[1] / "models" / "metaworld-ml45"
@@ -272,165 +268,3 @@ def test_the_streaming_limit_reads_all_of_a_buffer() -> None:
     assert library.stream_read(buffer) == 4096
     with pytest.raises(ValueError, match="64 bytes"):
         library.stream_read(buffer[1:])
-
-
-# ---- threads and processes ----
-
-TICKING = """
-import os, sys, threading, time
-import numpy as np
-from lram_core.action_model import ActionModel, ModelConfig
-from lram_core.runtimes.base import RuntimeOptions
-from lram_core.runtimes.native import NativeRuntime
-
-model = ActionModel(ModelConfig(3, 2, 20, "xlstm", {"d_model": 256, "num_layers": 8}))
-runtime = NativeRuntime(model, RuntimeOptions(threads=2))
-
-def tick():
-    runtime.tokenise(np.zeros(3, np.float32), 0.5, 0.1)
-    return runtime.step()
-
-tick()
-"""
-
-
-def in_a_process(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", TICKING + code], capture_output=True, text=True, timeout=60
-    )
-
-
-def test_a_process_ends_while_a_daemon_thread_ticks() -> None:
-    done = in_a_process(
-        """
-def forever():
-    while True:
-        tick()
-threading.Thread(target=forever, daemon=True).start()
-time.sleep(0.2)
-"""
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_forked_process_ticks_on_one_thread_and_lets_go() -> None:
-    """Forked while the second thread spins, and while it sleeps."""
-    done = in_a_process(
-        """
-alone = NativeRuntime(model)
-
-def child():
-    global runtime
-    runtime.reset()
-    alone.reset()
-    for _ in range(50):
-        tick()
-        alone.tokenise(np.zeros(3, np.float32), 0.5, 0.1)
-        alone.step()
-    same = (runtime.logits == alone.logits).all()
-    del runtime
-    os._exit(0 if same else 1)
-
-def ended(pid):
-    for _ in range(400):
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.05)
-    os.kill(pid, 9)
-    return "the child hangs"
-
-for pause in (0.0, 0.2):
-    tick()
-    time.sleep(pause)
-    pid = os.fork()
-    if pid == 0:
-        child()
-    code = ended(pid)
-    if code:
-        sys.exit(code)
-"""
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_two_threads_on_one_cpu_are_one(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
-    assert native(small_model(), threads=2).describe().endswith("1 thread)")
-    assert "threads = 2 on one CPU; one thread is used" in caplog.text
-
-
-# ---- where it cannot run ----
-
-
-def test_without_its_library_the_next_runtime_is_taken_and_one_line_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(library, "PATH", tmp_path / "absent.so")
-    _warn_once.cache_clear()
-    with caplog.at_level(logging.WARNING):
-        runtime = make_runtime(small_model(), "auto", RuntimeOptions())
-    assert runtime.name != "native"
-    (record,) = caplog.records
-    assert "runtime native: its library is not built" in record.getMessage()
-    assert f"runtime {runtime.name} is used" in record.getMessage()
-    with pytest.raises(RuntimeUnavailable, match="runtime native: its library is not built"):
-        make_runtime(small_model(), "native", RuntimeOptions())
-
-
-def test_a_library_of_another_version_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    other = tmp_path / library.PATH.name
-    other.write_bytes(library.PATH.read_bytes())
-    monkeypatch.setattr(library, "PATH", other)
-    monkeypatch.setattr(library, "VERSION", library.VERSION + 1)
-    with pytest.raises(RuntimeUnavailable, match=f"expected {library.VERSION} "):
-        native(small_model())
-
-
-def test_a_broken_library_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    broken = tmp_path / library.PATH.name
-    broken.write_bytes(b"not a library")
-    monkeypatch.setattr(library, "PATH", broken)
-    with pytest.raises(RuntimeUnavailable, match="its library does not load"):
-        native(small_model())
-
-
-@pytest.mark.parametrize(
-    ("config", "options", "reason"),
-    [
-        (ModelConfig(5, 2), RuntimeOptions(torch.device("cuda")), "it runs on the CPU, not on"),
-        (ModelConfig(5, 2), RuntimeOptions(threads=3), "1 or 2 threads, found threads = 3"),
-        (
-            ModelConfig(5, 2, backbone_options={"d_model": 24, "num_layers": 1, "num_heads": 1}),
-            RuntimeOptions(),
-            "d_model 24 is not a multiple of 16",
-        ),
-        (
-            ModelConfig(5, 2, 9, "transformer", {"d_model": 32, "num_layers": 1, "num_heads": 1}),
-            RuntimeOptions(),
-            "no native kernels for the backbone transformer",
-        ),
-    ],
-)
-def test_what_it_cannot_run_is_named(
-    config: ModelConfig, options: RuntimeOptions, reason: str
-) -> None:
-    if not config.backbone_options:
-        config = small_model().config
-    assert reason in str(NativeRuntime.unavailable(config, options))
-
-
-def test_environment_variables_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(library.ISA_VARIABLE, "mmx")
-    with pytest.raises(CommandError, match="LRAM_NATIVE_ISA is 'mmx'; expected one of portable, "):
-        make_runtime(small_model(), "auto", RuntimeOptions())
-    monkeypatch.delenv(library.ISA_VARIABLE)
-    monkeypatch.setenv(CPU_VARIABLE, "9999")
-    with pytest.raises(CommandError, match="LRAM_NATIVE_CPU is '9999'; expected none or one of"):
-        native(small_model(), threads=2)
-    monkeypatch.setenv(CPU_VARIABLE, "none")
-    assert native(small_model(), threads=2).describe().endswith("2 threads)")

@@ -80,7 +80,7 @@ def test_from_the_package_to_a_policy(site, tmp_path):
 
 def test_an_episode_of_the_example_depends_on_its_seed_alone(site, monkeypatch):
     monkeypatch.syspath_prepend(str(site))
-    from lram_sim.suite import get_suite, suite_names
+    from lram_sim.suite_registry import get_suite, suite_names
 
     assert "two-link" in suite_names()
     suite = get_suite("two-link")
@@ -110,7 +110,7 @@ def test_an_episode_of_the_example_depends_on_its_seed_alone(site, monkeypatch):
 def test_a_package_with_a_fault_is_named(site, monkeypatch, name, message):
     monkeypatch.syspath_prepend(str(site))
     from lram_core.errors import TaskError
-    from lram_sim.suite import get_suite
+    from lram_sim.suite_registry import get_suite
 
     with pytest.raises(TaskError) as caught:
         get_suite(name)

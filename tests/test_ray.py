@@ -27,7 +27,8 @@ from lram_sim.collect import collect
 from lram_sim.demonstrate import Recipe
 from lram_sim.evaluate import evaluate
 from lram_sim.ray_workers import LOCAL, RayCluster
-from lram_sim.suite import EVALUATION_SEED, get_suite
+from lram_sim.suite import EVALUATION_SEED
+from lram_sim.suite_registry import get_suite
 from lram_sim.workers import run_parallel
 
 WORKERS = 2

@@ -20,7 +20,8 @@ from lram_ros.msg import ActionCommand, EpisodeStatus, PolicyTick
 from lram_ros.paths import find_shared
 from lram_ros.srv import ResetEpisode
 from lram_sim.rollout import run_episode
-from lram_sim.suite import EVALUATION_SEED, dataset_schema, get_suite
+from lram_sim.suite import EVALUATION_SEED, dataset_schema
+from lram_sim.suite_registry import get_suite
 
 SUITE = "robosuite-panda"
 JOINTS = [f"panda_joint{i}" for i in range(1, 8)]

@@ -11,7 +11,8 @@ from benchmarks.robosuite_rates_table import markdown
 from lram_core.errors import TaskError
 from lram_sim.robosuite_claims import claimed
 from lram_sim.robosuite_names import suite_names, wiper_names
-from lram_sim.suite import get_suite, resolve_tasks
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks
 
 RATES = json.loads(
     (Path(__file__).parents[1] / "benchmarks" / "results" / "expert_rates.json").read_text()

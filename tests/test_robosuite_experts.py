@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from lram_sim.demonstrate import Recipe, demonstrate
-from lram_sim.robosuite_motion import CLOSE, InverseKinematics, Target, rotation_vector
+from lram_sim.robosuite_kinematics import InverseKinematics
+from lram_sim.robosuite_target import CLOSE, Target
 from lram_sim.rollout import ExpertPolicy, run_episode
-from lram_sim.suite import EVALUATION_SEED, get_suite
+from lram_sim.rotations import rotation_vector
+from lram_sim.suite import EVALUATION_SEED
+from lram_sim.suite_registry import get_suite
 
 
 @pytest.mark.parametrize(

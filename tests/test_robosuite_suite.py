@@ -17,7 +17,8 @@ from lram_core.observation import ObservationAssembler
 from lram_sim.robosuite_control import Stepper
 from lram_sim.robosuite_env import ARMS, ENVIRONMENTS, EpisodeSource, build_env
 from lram_sim.robosuite_names import suite_names
-from lram_sim.suite import get_suite, resolve_tasks
+from lram_sim.suite_registry import get_suite
+from lram_sim.task_choice import resolve_tasks
 from lram_sim.topics import check_topics
 
 
@@ -219,7 +220,8 @@ def test_robosuite_is_silent() -> None:
         [
             sys.executable,
             "-c",
-            "from lram_sim.suite import get_suite; get_suite('robosuite-panda').make('lift')",
+            "from lram_sim.suite_registry import get_suite;"
+            "get_suite('robosuite-panda').make('lift')",
         ],
         capture_output=True,
         text=True,

@@ -11,7 +11,8 @@ from lram_sim.drive import Targets
 from lram_sim.robosuite_names import suite_names, wiper_names
 from lram_sim.robosuite_wipe import WipeTask
 from lram_sim.rollout import ExpertPolicy, run_episode
-from lram_sim.suite import EVALUATION_SEED, dataset_schema, get_suite
+from lram_sim.suite import EVALUATION_SEED, dataset_schema
+from lram_sim.suite_registry import get_suite
 from lram_sim.topics import check_topics
 
 SUITE = "robosuite-panda-wiper-osc"

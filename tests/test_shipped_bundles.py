@@ -9,7 +9,8 @@ import pytest
 from lram_core.embodiments import of_suite
 from lram_core.policy import Policy
 from lram_sim.rollout import check_contract, run_episode
-from lram_sim.suite import EVALUATION_SEED, get_suite, reference_returns
+from lram_sim.suite import EVALUATION_SEED, reference_returns
+from lram_sim.suite_registry import get_suite
 from lram_sim.summaries import Outcome
 
 MODELS = Path(__file__).parents[1] / "models"

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_rig import episode
 
+from lram_core.data.parts import merge_parts, read_part, write_part
 from lram_core.data.schema import DatasetSchema, Episode
-from lram_core.data.store import Dataset, merge_parts, read_part, write_part
+from lram_core.data.store import Dataset
 from lram_core.errors import DataError
 from lram_core.returns import episode_return, returns_to_go
 from lram_core.testing import SCHEMA, small_dataset

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import domains, lockstep, pairs, stages
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 from lram_sim.summaries import Outcome
 
 

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from lram_core.errors import TaskError
-from lram_sim.suite import get_suite, suite_names
 from lram_sim.suite_families import told
+from lram_sim.suite_registry import get_suite, suite_names
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from lram_ros.adapters.kinds import make_mappers
 from lram_ros.contract_check import check_contract, disagreements
 from lram_ros.robot_contract import RobotContract
 from lram_sim.contract_text import contract_text
-from lram_sim.suite import dataset_schema, get_suite, suite_names
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite, suite_names
 from lram_sim.topics import check_topics, pose_topic
 
 CONFIG = Path(__file__).parents[1] / "config"

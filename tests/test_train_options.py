@@ -30,7 +30,8 @@ from lram_core.training.parallel import Processes
 from lram_core.training.start import set_input_norms
 from lram_core.training.step import next_parts, take_step
 from lram_core.training.train import train
-from lram_sim.suite import dataset_schema, get_suite
+from lram_sim.suite import dataset_schema
+from lram_sim.suite_registry import get_suite
 from lram_sim.training_rollouts import JointRollouts, make
 
 CPU = torch.device("cpu")

@@ -46,8 +46,9 @@ PUBLIC = {
     ),
     "simulation": (
         "Simulation",
-        "lram_sim.suite lram_sim.topics lram_sim.drive lram_sim.rollout lram_sim.demonstrate "
-        "lram_sim.perturb lram_sim.collect lram_sim.evaluate lram_sim.workers lram_sim.summaries",
+        "lram_sim.suite lram_sim.suite_registry lram_sim.task_choice lram_sim.topics "
+        "lram_sim.drive lram_sim.rollout lram_sim.demonstrate lram_sim.perturb lram_sim.collect "
+        "lram_sim.evaluate lram_sim.workers lram_sim.summaries",
     ),
 }
 """Page → title and modules."""

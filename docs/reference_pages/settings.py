@@ -67,7 +67,7 @@ def _markdown(text: str) -> str:
 
 def _type(told: Declared) -> str:
     if told.choices:
-        return ", ".join(f"`{choice}`" for choice in told.choices)
+        return ", ".join(map(_shown, told.choices))
     if told.parts:
         return f"list, each: {_type(told.parts[0])}"
     name = _KINDS[told.kind]

@@ -97,14 +97,19 @@ class Cell(nn.Module):
         read = torch.cat(found, dim=2) if len(found) > 1 else found[0]
         return read if reads is None or window is None else read[:, :, :length][:, :, reads], state
 
-    def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Return input and forget gate pre-activations (B, NH, S) in one product per input.
+    def gate_map(self) -> tuple[Tensor, Tensor]:
+        """Return weight (2 * NH, 3 * E) and bias (2 * NH,) of both gates, first the input gates.
 
         The official layout is two maps of [q, k, v]; joining the maps is cheaper than the inputs.
         """
-        weights = torch.cat([self.igate.weight, self.fgate.weight]).chunk(3, dim=-1)
-        gates = F.linear(q, weights[0], torch.cat([self.igate.bias, self.fgate.bias]))
-        gates = gates + F.linear(k, weights[1]) + F.linear(v, weights[2])
+        maps = self.igate, self.fgate
+        return torch.cat([each.weight for each in maps]), torch.cat([each.bias for each in maps])
+
+    def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return input and forget gate pre-activations (B, NH, S) in one product per input."""
+        weight, bias = self.gate_map()
+        of_q, of_k, of_v = weight.chunk(3, dim=-1)
+        gates = F.linear(q, of_q, bias) + F.linear(k, of_k) + F.linear(v, of_v)
         i, f = gates.transpose(1, 2).chunk(2, dim=1)
         return i, f
 
@@ -199,8 +204,7 @@ class MLSTMLayer(nn.Module):
             inputs = mlstm_inputs(
                 *(u, past, segment, self.conv1d.conv.weight, self.conv1d.conv.bias),
                 *(self.q_proj.weight, self.k_proj.weight, self.v_proj.weight),
-                torch.cat([cell.igate.weight, cell.fgate.weight]),
-                torch.cat([cell.igate.bias, cell.fgate.bias]),
+                *cell.gate_map(),
                 cell.config.num_heads,
             )
             i, f = inputs.gates.chunk(2, dim=1)

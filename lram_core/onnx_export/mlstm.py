@@ -82,10 +82,9 @@ def _gates(g: Graph, cell: Cell, conv: str, value: str, maps: list[Array]) -> st
 
     They are maps of q, k and v, which are maps of conv and value: one product each.
     """
-    weights = np.concatenate([numpy(cell.igate.weight), numpy(cell.fgate.weight)])
-    of_q, of_k, of_v = np.split(weights.astype(np.float64), 3, axis=1)
+    weight, bias = map(numpy, cell.gate_map())
+    of_q, of_k, of_v = np.split(weight.astype(np.float64), 3, axis=1)
     of_conv, of_value = _through(of_q, maps[0]) + _through(of_k, maps[1]), _through(of_v, maps[2])
-    bias = np.concatenate([numpy(cell.igate.bias), numpy(cell.fgate.bias)])
     gates = g.op("Add", g.op("MatMul", conv, g.constant(of_conv.T)), g.constant(bias))
     return g.op("Add", gates, g.op("MatMul", value, g.constant(of_value.T)))
 

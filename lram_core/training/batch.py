@@ -46,7 +46,7 @@ def in_bf16(device: torch.device, config: TrainConfig) -> bool:
     """Whether the matrix products are to be in bfloat16."""
     if device.type == "cuda":
         return config.bf16
-    return has_bf16_units() if config.bf16_cpu is None else config.bf16_cpu
+    return has_bf16_units() if config.bf16_cpu == "auto" else config.bf16_cpu
 
 
 def mixed_precision(

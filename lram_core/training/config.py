@@ -85,7 +85,7 @@ class TrainConfig:
         device: ``cpu``, ``cuda`` or ``auto``.
         bf16: bfloat16 products on a GPU; the recurrence stays in float32.
         bf16_cpu: bfloat16 factors in the products with weights on a CPU, too, see
-            :mod:`lram_core.backbones.products`; null: where the processor has units for that.
+            :mod:`lram_core.backbones.products`; ``auto``: where the processor has units for that.
         compile: compile the network with ``torch.compile``.
         parallel: of several processes, started by ``torchrun``: ``ddp`` or ``fsdp``, see
             :mod:`lram_core.training.parallel`.
@@ -137,7 +137,7 @@ class TrainConfig:
     seed: Whole = 0
     device: str = "auto"
     bf16: bool = True
-    bf16_cpu: bool | None = None
+    bf16_cpu: bool | Literal["auto"] = "auto"
     compile: bool = False
     parallel: Literal["ddp", "fsdp"] = "ddp"
     evaluate_every: Count = 500

@@ -7,7 +7,9 @@ the manual's table.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from itertools import chain
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
@@ -33,7 +35,7 @@ class Declared:
     low: float | None = None
     high: float | None = None
     above: bool = False
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | bool, ...] = ()
     parts: tuple[Declared, ...] = ()
 
     @property
@@ -53,6 +55,9 @@ def _read(annotation: Any) -> Declared:
         notes = tuple(rest)
     if get_origin(annotation) is Literal:
         return Declared(str, choices=get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        each = ((True, False) if part is bool else get_args(part) for part in get_args(annotation))
+        return Declared(str, choices=tuple(chain.from_iterable(each)))
     if get_origin(annotation) is tuple:
         entries = [each for each in get_args(annotation) if each is not Ellipsis]
         return Declared(tuple, parts=tuple(_read(each) for each in entries))

@@ -56,7 +56,8 @@ def mock_robot(
     CONTRACT is a YAML file, or the name of one that is shipped, e.g. metaworld. ROS arguments go
     behind "--": lram mock-robot metaworld -- --ros-args -r __ns:=/left
     """
-    from lram_ros.mock.node import MockOptions, MockRobot
+    from lram_ros.mock.node import MockRobot
+    from lram_ros.mock.options import MockOptions
     from lram_ros.process import run_node
     from lram_ros.robot_contract import RobotContract
 

@@ -11,8 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -23,7 +22,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock as ClockMessage
 
-from lram_core.errors import CommandError, LramError
+from lram_core.errors import LramError
 from lram_ros.adapters.base import Adapter
 from lram_ros.adapters.registry import make_adapters
 from lram_ros.contract_check import check_types
@@ -31,10 +30,12 @@ from lram_ros.episode_state import EpisodeState
 from lram_ros.mock.faults import parse_fault
 from lram_ros.mock.injector import FaultPlan
 from lram_ros.mock.joints import Joints
+from lram_ros.mock.options import MockOptions
 from lram_ros.mock.sensors import MessageMaker
+from lram_ros.mock.source import TopicSource
 from lram_ros.msg import ActionCommand
 from lram_ros.process import declare
-from lram_ros.qos import data_qos, input_qos
+from lram_ros.qos import data_qos
 from lram_ros.robot_contract import RobotContract
 from lram_ros.srv import ResetEpisode
 from lram_ros.ticker import Ticker, TickTime
@@ -50,41 +51,6 @@ PARAMETERS = {
     )
 }
 """Parameters: default and description. All can be changed while the node runs."""
-
-
-@dataclass(frozen=True)
-class MockOptions:
-    """What a mock robot does beside its contract.
-
-    Attributes:
-        faults: in the grammar of :mod:`lram_ros.mock.faults`.
-        rate: of publishing, in Hz; the contract's control rate by default.
-        sim_time: publish ``/clock``, which starts at 1 s (0 means that no time is known).
-        command_timeout: seconds after which a missing command means hold.
-        lag: time constant with which joints follow commands, in seconds.
-        task: announced on the contract's episode topic.
-        sizes: observation field → number of values, where neither names nor type tell it.
-
-    Raises:
-        CommandError: a number is out of range.
-    """
-
-    faults: tuple[str, ...] = ()
-    rate: float | None = None
-    sim_time: bool = False
-    command_timeout: float = 0.25
-    lag: float = 0.05
-    task: str = ""
-    sizes: Mapping[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.rate is not None and not 0 < self.rate <= 10_000:
-            raise CommandError(f"rate: expected above 0, up to 10000 Hz, found {self.rate:g}")
-        if not self.command_timeout > 0 or not self.lag >= 0:
-            raise CommandError(
-                f"expected command_timeout > 0 and lag >= 0, found {self.command_timeout:g}, "
-                f"{self.lag:g}"
-            )
 
 
 class MockRobot(Node):
@@ -126,14 +92,14 @@ class MockRobot(Node):
         self._holding = True
         self._published = self._commands = 0
         self._intruder: Node | None = None
-        self._sources = [_Source(self, maker) for maker in self._makers]
+        self._sources = [TopicSource(self, maker, self._intruding) for maker in self._makers]
         given = " ".join(options.faults)
         text = PARAMETERS["faults"][1]
         if (texts := declare(self, "faults", given, text, read_only=False)) != given:
             self._plan = self._planned(texts.split())
         self.add_on_set_parameters_callback(self._on_parameters)
         if self._plan.second_publisher:
-            self.intruder()
+            self._intruding()
         self._clock_publisher = None
         if options.sim_time:
             self._clock_publisher = self.create_publisher(ClockMessage, "/clock", data_qos())
@@ -182,19 +148,21 @@ class MockRobot(Node):
         # From when the tick was due, not from when it began: stamps as even as the deadlines.
         stamp = plan.clock.read(self._start_ns + round(elapsed * 1e9), since)
         if self._clock_publisher is not None:
-            message = ClockMessage()
-            message.clock.sec, message.clock.nanosec = divmod(stamp, 1_000_000_000)
-            self._clock_publisher.publish(message)
+            time_now = ClockMessage()
+            time_now.clock.sec, time_now.clock.nanosec = divmod(stamp, 1_000_000_000)
+            self._clock_publisher.publish(time_now)
         with self._lock:
             self._hold_without_commands()
             self.joints.step()
-            messages = [source.make(elapsed, stamp, self) for source in self._sources]
+            messages = [source.make(elapsed, stamp, self.joints) for source in self._sources]
+            for message in messages:
+                self._describe(message)
             self._tick_number += 1
         for source, made in zip(self._sources, messages, strict=True):
             source.publish(made, plan, since)
         self._published += 1
 
-    def describe(self, message: Any) -> None:
+    def _describe(self, message: Any) -> None:
         """Fill in what a message says of the episode."""
         if hasattr(message, "episode"):
             message.episode, message.tick = self._episode, self._tick_number
@@ -249,7 +217,7 @@ class MockRobot(Node):
             except LramError as error:
                 return SetParametersResult(successful=False, reason=str(error))
             if plan.second_publisher:
-                self.intruder()
+                self._intruding()
             with self._lock:
                 self._next_plan = plan
         return SetParametersResult(successful=True)
@@ -276,7 +244,7 @@ class MockRobot(Node):
             f"{self._commands} commands; at {moving or 'rest'}"
         )
 
-    def intruder(self) -> Node:
+    def _intruding(self) -> Node:
         """The node that publishes what another node should not."""
         if self._intruder is None:
             self._intruder = rclpy.create_node(INTRUDER, context=self.context)
@@ -287,44 +255,3 @@ class MockRobot(Node):
 
     def _on_failure(self, error: BaseException) -> None:
         self.failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
-
-
-class _Source:
-    """One topic: its messages and its publishers."""
-
-    def __init__(self, robot: MockRobot, maker: MessageMaker) -> None:
-        self._robot, self._maker = robot, maker
-        self._qos = input_qos(maker.topic)  # what the contract asks for can be served with the same
-        self._publisher = robot.create_publisher(maker.type, maker.topic.topic, self._qos)
-        self._second: Any = None
-
-    def make(self, elapsed: float, stamp: int, robot: MockRobot) -> Any:
-        message = self._maker.make(elapsed, stamp, robot.joints)
-        robot.describe(message)
-        return message
-
-    def publish(self, message: Any, plan: FaultPlan, since: float) -> None:
-        """Publish what the plan makes of a message, ``since`` seconds after it began."""
-        faults = plan.topics[self._maker.topic.topic]
-        other = faults.intrusion(message, since)
-        for found in faults.apply(message, since):
-            self._publisher.publish(found)
-        self._intrude(other)
-
-    def release(self, plan: FaultPlan) -> None:
-        """Publish what a plan that ends has held back."""
-        for message in plan.topics[self._maker.topic.topic].release():
-            self._publisher.publish(message)
-
-    def _intrude(self, message: Any) -> None:
-        """Publish as another node; None: that node does not publish this topic (any more)."""
-        intruder = self._robot.intruder
-        if message is None:
-            if self._second is not None:
-                intruder().destroy_publisher(self._second)
-                self._second = None
-            return
-        if self._second is None:
-            name = self._robot.resolve_topic_name(self._maker.topic.topic)
-            self._second = intruder().create_publisher(self._maker.type, name, self._qos)
-        self._second.publish(message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from rich.console import Console
 
 from lram_core.errors import CommandError
 from lram_core.policy import Policy
-from lram_core.runtimes import AUTO, RUNTIMES
+from lram_core.runtimes.command_options import precision_option, runtime_option
+from lram_core.signals import exit_when_stopped
 from lram_ros.black_box import Recording
 from lram_ros.replay.black_box import replay_black_box
 from lram_ros.replay.black_box_table import black_box_tables, replay_lines
@@ -55,13 +55,8 @@ MISSED = 1
 @click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Bag: of the tokens.")
 @click.option("--max-perplexity", type=click.FloatRange(min=1), help="Bag: of the tokens.")
 @click.option("--parity", is_flag=True, help="Bag: every action must be the recorded one.")
-@click.option(
-    "--runtime",
-    default=AUTO,
-    show_default=True,
-    help=f"What runs the model: {', '.join([AUTO, *RUNTIMES])}.",
-)
-@click.option("--precision", default="", help="Of its weights (default: the runtime's own).")
+@runtime_option
+@precision_option
 @click.option("--embodiment", default="", help="Which one, of a bundle with several.")
 @click.option(
     "--last",
@@ -104,7 +99,6 @@ def replay(
         _black_box(recording, policies, runtime, precision, embodiment, last, as_json)
         return
     from lram_ros.mock.command import find_contract
-    from lram_ros.replay.bag.live import Stopped
     from lram_ros.replay.bag.record import Part
     from lram_ros.replay.bag.run import ReplayOptions, replay_bag
     from lram_ros.replay.bag.thresholds import Thresholds, parse_max_error
@@ -134,12 +128,8 @@ def replay(
         ),
         as_json=as_json,
     )
-    try:
+    with exit_when_stopped():
         missed = replay_bag(options, Console())
-    except Stopped as stopped:
-        number = signal.Signals[str(stopped)]
-        click.echo(f"stopped by {number.name}; all processes have ended", err=True)
-        sys.exit(128 + number)
     for line in missed:
         click.echo(f"missed: {line}", err=True)
     if missed:

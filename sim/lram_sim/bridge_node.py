@@ -29,7 +29,8 @@ from lram_sim.bridge_scene import CameraPublisher, FramePublisher, publish_descr
 from lram_sim.cameras import View
 from lram_sim.drawing import OFFSCREEN, VARIABLE, require_drawing
 from lram_sim.drive import Targets
-from lram_sim.suite import Suite, get_suite
+from lram_sim.suite import Suite
+from lram_sim.suite_registry import get_suite
 from lram_sim.video import EpisodeVideo
 
 MODES = ("lockstep", "realtime")

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from lram_core.contract import ObservationField
 from lram_core.errors import CommandError, ContractError, TaskError
 from lram_sim.drawing import OFFSCREEN, VARIABLE, require_drawing
-from lram_sim.suite import Array, Expert, StepResult, Suite, Task, get_suite
+from lram_sim.suite import Array, Expert, StepResult, Suite, Task
+from lram_sim.suite_registry import get_suite
 
 SIZE = 84
 """Pixels each way, unless told otherwise."""

@@ -1,65 +1,44 @@
 """``lram collect``: demonstrations of many tasks, in parallel, resumable, as one dataset.
 
-Each work item (a task and a range of its episodes) becomes one part on disk beside the dataset, in
-``<out>.parts``. A part is whole or absent, so a run that was killed at any moment goes on where it
-was, and ends with the same dataset as an uninterrupted one.
+Each work item (a task and a range of its episodes) becomes one part on disk beside the dataset. A
+run that was killed at any moment goes on where it was, and ends with the same dataset as an
+uninterrupted one.
 """
 
 from __future__ import annotations
 
-import json
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lram_core.data.files import atomic_path, sha256
-from lram_core.data.store import Dataset, merge_parts, pack_part, save_part
-from lram_core.errors import BundleError, CommandError, ContractError, DataError, LramError, listed
+from lram_core.data.parts import merge_parts, pack_part
+from lram_core.errors import CommandError, LramError, listed
 from lram_sim.cameras import Cameras, draw_once, with_cameras
+from lram_sim.collection_parts import finished_tallies, keep_part, open_parts, read_tally
 from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
 from lram_sim.generate import Sources, described, read_sources
-from lram_sim.rollout import check_contract
-from lram_sim.suite import EVALUATION_SEED, Suite, check_experts, dataset_schema
+from lram_sim.roll_in import RollIn, check_sees_the_same, load_roll_in, weights_of
+from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
+from lram_sim.task_choice import check_experts
 from lram_sim.workers import (
-    PolicySource,
     Runner,
-    cached_policy,
     cached_task,
     default_workers,
     run_parallel,
     stopping,
 )
 
-if TYPE_CHECKING:
-    from lram_core.policy import Policy
-
 CHUNK, CHUNK_SEEN = 20, 4
 """Episodes of one task in a work item, a second or two of work; and of those with pictures."""
 FORMAT = 1
-WEIGHTS = "model.safetensors"
 _REPLAYED = (
     "segments of demonstrations, moved with their objects and replayed, perturbed; labels are the "
     "clipped actions towards the moved paths"
 )
-
-
-@dataclass(frozen=True)
-class RollIn:
-    """The policy that begins some episodes, for a worker that may be on another machine.
-
-    Attributes:
-        bundle: its folder, absolute: a worker may run in another folder than the command.
-        weights: SHA-256 of its weights, where the command runs.
-    """
-
-    bundle: str
-    weights: str
 
 
 @dataclass(frozen=True)
@@ -125,10 +104,10 @@ def collect(
             raise CommandError("cameras show episodes of experts, not segments of demonstrations")
         parameters["cameras"] = cameras.parameters()
     if bundle is not None:
-        _check_sees_the_same(bundle, suite, cameras)
+        check_sees_the_same(bundle, suite, cameras)
     driver = "the expert" if sources is None else "the generation from demonstrations"
     if out.exists():
-        tallies = _finished(out, parameters)
+        tallies = finished_tallies(out, parameters)
         _check_complete(tallies, recipe.episodes, out, driver)
         return tallies
     demonstrators: dict[str, Demonstrator] = dict.fromkeys(tasks, by_expert)
@@ -140,7 +119,7 @@ def collect(
         with closing(run(draw_once, [(suite.name, tasks[0], cameras)], 1)) as drawn:
             list(drawn)
     chunk = CHUNK if cameras is None else CHUNK_SEEN
-    parts = _open_parts(out, parameters)
+    parts = open_parts(out, parameters)
     roll_in = RollIn(str(bundle.absolute()), parameters["roll_in_weights"]) if bundle else None
     works = [
         Work(
@@ -170,7 +149,7 @@ def collect(
     todo = []
     for work in works:
         if work.part.exists():
-            finished(work, _read_tally(work.part), 0)
+            finished(work, read_tally(work.part), 0)
         else:
             todo.append(work)
 
@@ -185,7 +164,7 @@ def collect(
     try:
         with closing(run(_run_work, items(), workers)) as results:
             for work, tally, part in results:
-                _write(work, tally, part)
+                keep_part(work.part, tally, part)
                 finished(work, tally, tally.steps)
     except LramError:
         if not any(work.part.exists() for work in works):
@@ -212,52 +191,12 @@ def _run_work(work: Work) -> tuple[Work, Tally, bytes]:
         task,
         range(work.start, work.stop),
         work.recipe,
-        _policy(work.roll_in, work.suite) if work.roll_in else None,
+        load_roll_in(work.roll_in, work.suite) if work.roll_in else None,
         stopping,
         work.demonstrator,
     )
     tally.seconds = time.perf_counter() - begin
     return work, tally, pack_part(episodes, task.observation_fields)
-
-
-def _policy(roll_in: RollIn, suite: str) -> Policy:
-    """Load the policy on a worker. Raises BundleError: it is not here, or is another one."""
-    _check_weights(roll_in)
-    return cached_policy(PolicySource(roll_in.bundle, suite=suite))
-
-
-@lru_cache(maxsize=1)
-def _check_weights(roll_in: RollIn) -> None:
-    file = Path(roll_in.bundle) / WEIGHTS
-    found = "none" if not file.is_file() else "another one"
-    if found == "none" or sha256(file) != roll_in.weights:
-        raise BundleError(
-            f"{roll_in.bundle}: expected the bundle of the roll-in on the worker's machine "
-            f"{platform.node()}, under the same path as where the command runs, found {found}"
-        )
-
-
-def _check_sees_the_same(bundle: Path, suite: Suite, cameras: Cameras | None) -> None:
-    """Raises ContractError unless the policy of a roll-in takes what the experts' episodes show."""
-    contract = PolicySource(str(bundle), suite=suite.name).contract()
-    seen = with_cameras(suite, cameras)
-    check_contract(contract, seen)
-    ours, theirs = (
-        [field.name for field in fields if field.picture]
-        for fields in (seen.observation_fields, contract.observation)
-    )
-    if ours != theirs:
-        raise ContractError(
-            f"{bundle}: a roll-in needs a policy with the pictures that are collected: it looks "
-            f"at {listed(theirs)}, --camera gives {listed(ours)}"
-        )
-
-
-def _write(work: Work, tally: Tally, part: bytes) -> None:
-    # The tally first: a part that exists is complete.
-    with atomic_path(work.part.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(asdict(tally)))
-    save_part(work.part, part)
 
 
 def _parameters(
@@ -284,12 +223,7 @@ def _parameters(
         raise CommandError(
             "a roll-in needs an expert that takes over anywhere; segments of demonstrations do not"
         )
-    weights = None
-    if bundle is not None:
-        file = bundle / WEIGHTS
-        if not file.is_file():
-            raise BundleError(f"{bundle}: no policy bundle here ({WEIGHTS} is missing)")
-        weights = sha256(file)
+    weights = None if bundle is None else weights_of(bundle)
     return {
         "format": FORMAT,
         "suite": suite.name,
@@ -299,59 +233,6 @@ def _parameters(
         "versions": suite.versions(),
         "demonstrations": None if sources is None else sources.parameters(),
     }
-
-
-def _open_parts(out: Path, parameters: dict[str, Any]) -> Path:
-    """Make or reopen the folder of parts."""
-    parts = out.with_name(out.name + ".parts")
-    record = parts / "parameters.json"
-    if parts.exists():
-        try:
-            recorded = json.loads(record.read_text())
-        except (OSError, ValueError):
-            raise DataError(
-                f"{parts}: not the parts of a collection (no readable parameters.json)"
-            ) from None
-        _check_same(recorded, parameters, parts, "remove it, or choose another --out")
-        return parts
-    parts.mkdir(parents=True)
-    with atomic_path(record) as temporary:
-        temporary.write_text(json.dumps(parameters, indent=1) + "\n")
-    return parts
-
-
-def _finished(out: Path, parameters: dict[str, Any]) -> dict[str, Tally]:
-    """Return the tallies of a dataset that is there already."""
-    provenance = Dataset.open(out).provenance
-    if "parameters" not in provenance:
-        raise DataError(f"{out}: a dataset that was not made by 'lram collect' is there already")
-    _check_same(provenance["parameters"], parameters, out, "choose another --out")
-    return {task: Tally(**tally) for task, tally in provenance["tasks"].items()}
-
-
-def _check_same(
-    recorded: dict[str, Any], parameters: dict[str, Any], place: Path, advice: str
-) -> None:
-    different = [
-        f"{key} {_short(recorded.get(key))} (now {_short(value)})"
-        for key, value in parameters.items()
-        if recorded.get(key) != value
-    ]
-    if different:
-        raise DataError(f"{place} was begun with {listed(different)}; {advice}")
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _read_tally(part: Path) -> Tally:
-    file = part.with_suffix(".json")
-    try:
-        return Tally(**json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{file}: unreadable ({error}); remove {part} to collect it anew") from None
 
 
 def _provenance(

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.composuite_planner import Grip, Planner, Pose
-from lram_sim.robosuite_control import rotation
+from lram_sim.composuite_planning_scene import Grip, PlanningScene, Pose
+from lram_sim.composuite_tree import Tree, connected
+from lram_sim.rotations import rotation
 
 Array = npt.NDArray[np.float64]
 
@@ -27,55 +28,24 @@ _SHORTCUTS = 80
 _UP = np.array([0.0, 0.0, 1.0])
 
 
-class Tree:
-    """Joint positions (n,), each with the number of the one that it was reached from."""
-
-    def __init__(self, roots: list[Array]) -> None:
-        self._nodes = np.empty((256, len(roots[0])))
-        self._from: list[int] = []
-        for root in roots:
-            self.add(root, -1)
-
-    def add(self, q: Array, before: int) -> int:
-        """Add a node; returns its number."""
-        count = len(self._from)
-        if count == len(self._nodes):
-            self._nodes = np.vstack((self._nodes, np.empty_like(self._nodes)))
-        self._nodes[count] = q
-        self._from.append(before)
-        return count
-
-    def node(self, number: int) -> Array:
-        return self._nodes[number].copy()
-
-    def nearest(self, q: Array) -> int:
-        """Return the number of the node with the least largest joint distance to ``q``."""
-        away = np.abs(self._nodes[: len(self._from)] - q).max(axis=1)
-        return int(np.argmin(away))
-
-    def branch(self, number: int) -> list[Array]:
-        """Return the nodes from one back to its root."""
-        found = []
-        while number >= 0:
-            found.append(self.node(number))
-            number = self._from[number]
-        return found
-
-
 class Drag:
     """Plans for one grip.
 
     Args:
-        planner: of the scene as it is now.
+        scene: as it is now.
         grip: how the hand holds the object.
         heights: least and greatest height (m) of the object's origin.
         rng: for the trees.
     """
 
     def __init__(
-        self, planner: Planner, grip: Grip, heights: tuple[float, float], rng: np.random.Generator
+        self,
+        scene: PlanningScene,
+        grip: Grip,
+        heights: tuple[float, float],
+        rng: np.random.Generator,
     ) -> None:
-        self._planner, self._grip, self._rng = planner, grip, rng
+        self._scene, self._grip, self._rng = scene, grip, rng
         self._heights = heights
 
     def path(self, start: Array, goal: Array, turns: int) -> list[Array] | None:
@@ -96,16 +66,15 @@ class Drag:
             met = self._grow(there, q, np.inf)
             if met is None or np.abs(there.node(met) - q).max() > 1e-6:
                 continue
-            one, other = here.branch(reached)[::-1], there.branch(met)
-            whole = one + other[1:] if turn % 2 == 0 else other[::-1] + one[::-1][1:]
-            return self._shortened(whole)[1:]
+            one, other = (reached, met) if turn % 2 == 0 else (met, reached)
+            return self._shortened(connected(trees[0], trees[1], one, other))[1:]
         return None
 
     def _ends(self, start: Array, goal: Array) -> list[Array]:
         found = []
         for count in range(4 * _ENDS):
             q = self._posture(start, goal, 0.0 if count == 0 else 1.0)
-            if q is not None and self._planner.clear(q, self._grip):
+            if q is not None and self._scene.clear(q, self._grip):
                 found.append(q)
                 if len(found) == _ENDS:
                     break
@@ -113,7 +82,7 @@ class Drag:
 
     def _sample(self, start: Array, goal: Array) -> Array:
         """Return a random posture: any, or with the object somewhere on the way."""
-        rng, planner = self._rng, self._planner
+        rng, scene = self._rng, self._scene
         if rng.random() < 0.6:
             first = self._place(start)[:2]
             low, high = np.minimum(first, goal) - 0.02, np.maximum(first, goal) + 0.02
@@ -122,21 +91,21 @@ class Drag:
             if q is not None:
                 return q
         spread = rng.uniform(-1.2, 1.2, len(start))
-        return planner.within(start + spread)
+        return scene.within(start + spread)
 
     def _posture(self, start: Array, place: Array, share: float) -> Array | None:
         """Return a posture with the object at ``place`` (2,), the hand turned at random."""
-        rng, planner = self._rng, self._planner
+        rng, scene = self._rng, self._scene
         tilt = rng.uniform(-1.0, 1.0, 2) * _TILT * share
         yaw = rng.uniform(-_YAW, _YAW) * share
-        turn = rotation(np.array([*tilt, 0.0])) @ rotation(yaw * _UP) @ planner.hand(start).turn
+        turn = rotation(np.array([*tilt, 0.0])) @ rotation(yaw * _UP) @ scene.hand(start).turn
         height = rng.uniform(*self._heights)
         at = np.array([*place, height]) - turn @ self._grip.position
-        near = planner.within(start + rng.uniform(-0.8, 0.8, len(start)) * share)
-        return planner.solve(near, Pose(at, turn), 40, near)
+        near = scene.within(start + rng.uniform(-0.8, 0.8, len(start)) * share)
+        return scene.solve(near, Pose(at, turn), 40, near)
 
     def _place(self, q: Array) -> Array:
-        hand = self._planner.hand(q)
+        hand = self._scene.hand(q)
         return hand.position + hand.turn @ self._grip.position
 
     def _grow(self, tree: Tree, goal: Array, reach: float) -> int | None:
@@ -160,12 +129,12 @@ class Drag:
         if left < 1e-9:
             return None
         if left <= _STEP:
-            return goal if self._planner.clear(goal, self._grip) else None
+            return goal if self._scene.clear(goal, self._grip) else None
         step = q + (goal - q) * _STEP / left
-        kept = self._planner.level(step, self._grip, self._heights)
+        kept = self._scene.level(step, self._grip, self._heights)
         if kept is None or np.abs(goal - kept).max() > left - 0.2 * _STEP:
             return None
-        if np.abs(kept - q).max() > 2.0 * _STEP or not self._planner.clear(kept, self._grip):
+        if np.abs(kept - q).max() > 2.0 * _STEP or not self._scene.clear(kept, self._grip):
             return None
         return kept
 

@@ -14,9 +14,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.composuite_planner import Grip, Pose
+from lram_sim.composuite_planning_scene import Grip, Pose
 from lram_sim.composuite_shapes import SURFACE, THINGS
-from lram_sim.robosuite_control import rotation
+from lram_sim.rotations import rotation
 
 Array = npt.NDArray[np.float64]
 

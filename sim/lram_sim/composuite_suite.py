@@ -46,10 +46,11 @@ from lram_sim.robosuite_task import ArmTask
 from lram_sim.suite import Expert, StepResult, package_versions
 from lram_sim.topics import (
     JOINT_STATE,
-    JOINT_STATES,
     VECTOR,
     SensorField,
     SensorTopic,
+    body_topics,
+    joints_topic,
     pose_topic,
 )
 
@@ -68,24 +69,10 @@ def topics(arm: Arm) -> tuple[SensorTopic, ...]:
         )
         for part in ("cos", "sin")
     ]
-    bodies = [
-        topic
-        for name in ("object", "obstacle", "goal")
-        for topic in (
-            pose_topic(f"{name}/pose", f"{name}_position", f"{name}_orientation"),
-            pose_topic(
-                f"{name}/pose_in_hand",
-                f"{name}_in_hand_position",
-                f"{name}_in_hand_orientation",
-                reference="end_effector",
-            ),
-        )
-    ]
+    bodies = [topic for name in ("object", "obstacle", "goal") for topic in body_topics(name)]
     choices = {"object": OBJECTS, "robot": ROBOTS, "obstacle": OBSTACLES, "task": OBJECTIVES}
     return (
-        SensorTopic(
-            JOINT_STATES, JOINT_STATE, (SensorField("joint_velocity", "velocity", arm.joints),)
-        ),
+        joints_topic(arm.joints, "velocity"),
         *encoded,
         SensorTopic(
             "gripper/state",

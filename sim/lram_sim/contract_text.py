@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 
 from lram_core.errors import LramError
-from lram_sim.suite import Suite, get_suite
+from lram_sim.suite import Suite
+from lram_sim.suite_registry import get_suite
 from lram_sim.topics import SensorTopic
 
 MAX_AGE = 0.2

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from lram_sim.mimicgen_rules import TABLE
 from lram_sim.mimicgen_scene import MimicgenScene
-from lram_sim.robosuite_motion import CLOSE, Target, pointing_down, rotation_vector
 from lram_sim.robosuite_nut import HANDLE
+from lram_sim.robosuite_target import CLOSE, Target
+from lram_sim.rotations import pointing_down, rotation_vector
 
 Array = npt.NDArray[np.float64]
 

@@ -32,8 +32,9 @@ from lram_sim.mimicgen_rules import mug_in_drawer, piece_1_seated, pod_in_holder
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import PEG_TOP
 from lram_sim.robosuite_experts import Plan, RobosuiteExpert
-from lram_sim.robosuite_grasp import PickPlacePlan
-from lram_sim.robosuite_motion import CLOSE, OPEN, Mover, Target
+from lram_sim.robosuite_motion import Mover
+from lram_sim.robosuite_placing import PickPlacePlan
+from lram_sim.robosuite_target import CLOSE, OPEN, Target
 
 if TYPE_CHECKING:
     from lram_sim.mimicgen_suite import MimicgenTask

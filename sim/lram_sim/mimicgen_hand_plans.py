@@ -9,13 +9,9 @@ from lram_sim.mimicgen_reaching import LONG
 from lram_sim.mimicgen_scene import MimicgenScene
 from lram_sim.mimicgen_shapes import HANDLE
 from lram_sim.robosuite_insert import effort
-from lram_sim.robosuite_motion import (
-    CLOSE,
-    OPEN,
-    InverseKinematics,
-    Target,
-    pointing_down,
-)
+from lram_sim.robosuite_kinematics import InverseKinematics
+from lram_sim.robosuite_target import CLOSE, OPEN, Target
+from lram_sim.rotations import pointing_down
 
 Array = npt.NDArray[np.float64]
 

@@ -20,12 +20,12 @@ from lram_sim.mimicgen_shapes import (
     SOCKET_FLOOR,
     SOCKET_TOP,
 )
-from lram_sim.robosuite_grasp import PickPlan, StackPlan, azimuth
+from lram_sim.robosuite_grasp import PickPlan
 from lram_sim.robosuite_insert import level
-from lram_sim.robosuite_motion import (
-    Target,
-)
 from lram_sim.robosuite_nut import NutPlan
+from lram_sim.robosuite_placing import StackPlan
+from lram_sim.robosuite_target import Target
+from lram_sim.rotations import azimuth
 
 Array = npt.NDArray[np.float64]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.robosuite_grasp import PickPlan, azimuth
+from lram_sim.robosuite_grasp import PickPlan
 from lram_sim.robosuite_insert import InsertPlan, level
-from lram_sim.robosuite_motion import CLOSE, OPEN, Target, pointing_down, rotation_vector
+from lram_sim.robosuite_target import CLOSE, OPEN, Target
+from lram_sim.rotations import azimuth, pointing_down, rotation_vector
 
 Array = npt.NDArray[np.float64]
 

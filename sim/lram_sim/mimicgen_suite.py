@@ -32,7 +32,14 @@ from lram_sim.robosuite_suite import DrivenArm, action_fields
 from lram_sim.robosuite_task import ArmTask
 from lram_sim.subtasks import SUCCESS, Pose, Subtask
 from lram_sim.suite import Array, Expert
-from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic, pose_topic
+from lram_sim.topics import (
+    JOINT_STATE,
+    SensorField,
+    SensorTopic,
+    body_topics,
+    joints_topic,
+    pose_topic,
+)
 
 MAX_EPISODE_STEPS = max(spec.horizon for spec in SPECS.values())
 REWARD = RewardSpec(
@@ -78,24 +85,9 @@ def observation_fields(arm: Arm, mode: str) -> tuple[ObservationField, ...]:
 def topics(arm: Arm, mode: str, fingers: tuple[str, ...]) -> tuple[SensorTopic, ...]:
     """Return a suite's topics: joints and hand as drivers give them, objects as perception."""
     moving = ("position", "velocity") if mode == "joint" else ()
-    fields = tuple(SensorField(f"joint_{part}", part, arm.joints) for part in moving)
-    slots = [
-        topic
-        for index in range(1, SLOTS + 1)
-        for topic in (
-            pose_topic(
-                f"object_{index}/pose", f"object_{index}_position", f"object_{index}_orientation"
-            ),
-            pose_topic(
-                f"object_{index}/pose_in_hand",
-                f"object_{index}_in_hand_position",
-                f"object_{index}_in_hand_orientation",
-                reference="end_effector",
-            ),
-        )
-    ]
+    slots = [topic for index in range(1, SLOTS + 1) for topic in body_topics(f"object_{index}")]
     return (
-        SensorTopic(JOINT_STATES, JOINT_STATE, fields),
+        joints_topic(arm.joints, *moving),
         SensorTopic(
             "gripper/state",
             JOINT_STATE,

@@ -10,8 +10,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.robosuite_control import rotation
-from lram_sim.robosuite_motion import rotation_vector
+from lram_sim.rotations import rotation, rotation_vector
 from lram_sim.subtasks import Pose
 
 Array = npt.NDArray[np.float64]

@@ -15,7 +15,7 @@ from typing import Any
 
 from lram_core.errors import CommandError, LramError
 from lram_sim.drawing import VARIABLE
-from lram_sim.suite import get_suite
+from lram_sim.suite_registry import get_suite
 from lram_sim.workers import WORKER_ENVIRONMENT, Item, Result
 
 LOCAL = "local"

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from lram_core.errors import TaskError, listed
 from lram_sim.poses import alike, apart, between, carried, joined, matrix
-from lram_sim.robosuite_motion import Mover, Target, hand
+from lram_sim.robosuite_motion import Mover
+from lram_sim.robosuite_target import Target, hand
 from lram_sim.segments import Demonstration, Library, Segment, Segmented
 
 Array = npt.NDArray[np.float64]

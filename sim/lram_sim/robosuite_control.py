@@ -15,6 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from lram_sim.rotations import rotation
 from lram_sim.stability import Stability
 
 Array = npt.NDArray[np.float64]
@@ -163,17 +164,6 @@ def _pose_torques(
     stiffness = 10.0
     pose = mass @ (stiffness * (home - q) - 2.0 * np.sqrt(stiffness) * qd)
     return torques + spare.T @ pose
-
-
-def rotation(vector: Array) -> Array:
-    """Return the rotation matrix (3, 3) of a rotation vector (3,) in rad."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    quaternion, matrix = np.zeros(4), np.zeros(9)
-    mujoco.mju_axisAngle2Quat(quaternion, vector / angle, angle)
-    mujoco.mju_quat2Mat(matrix, quaternion)
-    return matrix.reshape(3, 3)
 
 
 class Stepper:

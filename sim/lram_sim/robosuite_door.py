@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.robosuite_control import rotation
 from lram_sim.robosuite_grip import Grip
-from lram_sim.robosuite_motion import CLOSE, OPEN, InverseKinematics, Target, error
+from lram_sim.robosuite_kinematics import InverseKinematics
 from lram_sim.robosuite_scene import Scene
+from lram_sim.robosuite_target import CLOSE, OPEN, Target, error
+from lram_sim.rotations import rotation
 
 Array = npt.NDArray[np.float64]
 

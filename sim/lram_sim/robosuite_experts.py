@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_sim.robosuite_door import DoorPlan
-from lram_sim.robosuite_grasp import LiftPlan, PickPlacePlan, StackPlan
-from lram_sim.robosuite_motion import GAIN, Mover, Target
+from lram_sim.robosuite_motion import GAIN, Mover
 from lram_sim.robosuite_nut import NutPlan
+from lram_sim.robosuite_placing import LiftPlan, PickPlacePlan, StackPlan
+from lram_sim.robosuite_target import Target
 
 if TYPE_CHECKING:
     from lram_sim.robosuite_suite import RobosuiteTask

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_sim.robosuite_grasp import PickPlan
-from lram_sim.robosuite_motion import CLOSE, InverseKinematics, Target
+from lram_sim.robosuite_kinematics import InverseKinematics
 from lram_sim.robosuite_scene import Scene
+from lram_sim.robosuite_target import CLOSE, Target
 
 Array = npt.NDArray[np.float64]
 

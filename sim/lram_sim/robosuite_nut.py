@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lram_sim.robosuite_control import rotation
 from lram_sim.robosuite_insert import InsertPlan
-from lram_sim.robosuite_motion import CLOSE, Target, pointing_down
 from lram_sim.robosuite_scene import Scene
+from lram_sim.robosuite_target import CLOSE, Target
+from lram_sim.rotations import pointing_down, rotation
 
 Array = npt.NDArray[np.float64]
 

@@ -32,7 +32,7 @@ from lram_sim.robosuite_subtasks import SUBTASKS, Signals
 from lram_sim.robosuite_task import ArmTask
 from lram_sim.subtasks import Pose, Subtask
 from lram_sim.suite import Expert, package_versions
-from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
+from lram_sim.topics import JOINT_STATE, POINT, SensorField, SensorTopic, joints_topic, pose_topic
 
 REWARD = RewardSpec(
     definition=(
@@ -81,16 +81,8 @@ def action_fields(arm: Arm, controller: str) -> tuple[ActionField, ...]:
 
 def topics(arm: Arm) -> tuple[SensorTopic, ...]:
     """Return the topics of an arm: joints and hand as drivers give them, objects as perception."""
-    joints = arm.joints
     return (
-        SensorTopic(
-            JOINT_STATES,
-            JOINT_STATE,
-            (
-                SensorField("joint_position", "position", joints),
-                SensorField("joint_velocity", "velocity", joints),
-            ),
-        ),
+        joints_topic(arm.joints, "position", "velocity"),
         SensorTopic(
             "gripper/state",
             JOINT_STATE,

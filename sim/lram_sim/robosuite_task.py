@@ -11,14 +11,8 @@ from lram_core.contract import ActionField, ObservationField
 from lram_core.errors import TaskError
 from lram_sim.robosuite_control import Stepper
 from lram_sim.robosuite_env import CONTROL_RATE, MAX_EPISODE_STEPS, Arm, EpisodeSource
-from lram_sim.suite import (
-    Array,
-    Expert,
-    StepResult,
-    check_claimed,
-    check_seed,
-    clipped_action,
-)
+from lram_sim.suite import Array, Expert, StepResult, check_seed, clipped_action
+from lram_sim.task_choice import check_claimed
 
 
 class ArmSuite(Protocol):

@@ -24,7 +24,7 @@ from lram_sim.robosuite_task import ArmTask
 from lram_sim.robosuite_wipe_scene import MARK_SENSORS, WipeScene
 from lram_sim.robosuite_wiping import WipePlan
 from lram_sim.suite import Array, Expert, StepResult
-from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
+from lram_sim.topics import JOINT_STATE, POINT, SensorField, SensorTopic, joints_topic, pose_topic
 
 _STRETCH = 0.985
 """Share of its length to which the arm may be stretched: for Kinova3 the far edge is far away."""
@@ -44,16 +44,8 @@ def observation_fields(arm: Arm) -> tuple[ObservationField, ...]:
 
 def topics(arm: Arm) -> tuple[SensorTopic, ...]:
     """Return the topics of an arm: joints and hand as drivers give them, marks as perception."""
-    joints = arm.joints
     return (
-        SensorTopic(
-            JOINT_STATES,
-            JOINT_STATE,
-            (
-                SensorField("joint_position", "position", joints),
-                SensorField("joint_velocity", "velocity", joints),
-            ),
-        ),
+        joints_topic(arm.joints, "position", "velocity"),
         pose_topic("end_effector/pose", "ee_position", "ee_orientation"),
         SensorTopic("marks/left", JOINT_STATE, (SensorField("marks_left", "position", ("left",)),)),
         SensorTopic(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lram_sim.robosuite_motion import OPEN, Target, pointing_down
+from lram_sim.robosuite_target import OPEN, Target
 from lram_sim.robosuite_wipe_scene import WipeScene
+from lram_sim.rotations import pointing_down
 
 _PRESS = 0.015
 """How far (m) below the table's top the wiper is sent."""

@@ -18,10 +18,12 @@ from lram_core.data.schema import Episode, schema_differences
 from lram_core.data.store import Dataset
 from lram_core.errors import DataError, TaskError, listed
 from lram_sim.poses import joined, matrix
-from lram_sim.robosuite_motion import Mover, hand
+from lram_sim.robosuite_motion import Mover
+from lram_sim.robosuite_target import hand
 from lram_sim.subtasks import Decomposed, Subtask
-from lram_sim.suite import Suite, Task, dataset_schema, get_suite, suite_names
+from lram_sim.suite import Suite, Task, dataset_schema
 from lram_sim.suite_families import told
+from lram_sim.suite_registry import get_suite, suite_names
 from lram_sim.workers import Abandoned
 
 Array = npt.NDArray[np.float64]

@@ -1,12 +1,10 @@
-"""The interface every task suite offers, and the registry that finds a suite by name."""
+"""The interface that every task suite offers, and the checks and facts all of them share."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,14 +12,8 @@ import numpy.typing as npt
 
 from lram_core.contract import ActionField, ObservationField, RewardSpec
 from lram_core.data.schema import DatasetSchema
-from lram_core.errors import TaskError, listed
-from lram_sim.composuite_names import suite_names as composuite_names
-from lram_sim.drawing import import_mujoco
-from lram_sim.mimicgen_names import suite_names as mimicgen_names
-from lram_sim.robosuite_names import suite_names as robosuite_names
-from lram_sim.robosuite_names import wiper_names
-from lram_sim.suite_families import unknown
-from lram_sim.topics import SensorTopic, check_topics
+from lram_core.errors import TaskError
+from lram_sim.topics import SensorTopic
 
 if TYPE_CHECKING:
     from lram_sim.drive import Drive
@@ -30,31 +22,6 @@ Array = npt.NDArray[np.float64]
 
 EVALUATION_SEED = 1_000_000_000
 """First seed of evaluation; demonstrations use the seeds below it."""
-
-_SUITES = {
-    "metaworld": "lram_sim.metaworld:MetaworldSuite",
-    "dmcontrol": "lram_sim.dmcontrol:UnionSuite",
-    **{
-        f"dmcontrol-{domain.replace('_', '-')}": f"lram_sim.dmcontrol:RobotSuite:{domain}"
-        for domain in (
-            *("walker", "cheetah", "cartpole", "finger", "reacher", "point_mass"),
-            *("ball_in_cup", "hopper", "fish", "pendulum"),
-        )
-    },
-    "darkroom": "lram_sim.darkroom_suite:DarkRoomSuite",
-    **{name: f"lram_sim.robosuite_suite:RobosuiteSuite:{name}" for name in robosuite_names()},
-    **{name: f"lram_sim.robosuite_wipe:WipeSuite:{name}" for name in wiper_names()},
-    **{name: f"lram_sim.composuite_suite:ComposuiteSuite:{name}" for name in composuite_names()},
-    **{name: f"lram_sim.mimicgen_suite:MimicgenSuite:{name}" for name in mimicgen_names()},
-}
-"""Name → module and class, and what the class is called with."""
-_STANDARD_SPLITS = {
-    "train": ("train", "ml45-train"),
-    "heldout": ("heldout", "test", "ml45-test"),
-}
-"""What is learnt from and what never is → the names that suites have for it."""
-PLUGINS = "lram_sim.suites"
-"""Group of entry points by which other packages offer suites: name → class, called with nothing."""
 
 
 @dataclass(frozen=True)
@@ -201,102 +168,6 @@ class Suite(Protocol):
         ...
 
 
-def suite_names() -> list[str]:
-    """Return the names :func:`get_suite` knows: the suites here, and those of other packages."""
-    return sorted({*_SUITES, *_plugins()})
-
-
-def get_suite(name: str) -> Suite:
-    """Return the suite called ``name``.
-
-    Raises:
-        TaskError: there is none of that name (the message names the nearest, and lists those there
-            are), or a module that it needs is not installed, or another package offers it and it
-            cannot be built.
-    """
-    with suppress(ModuleNotFoundError):  # a suite may do without
-        import_mujoco()
-    try:
-        if name in _SUITES:
-            module, attribute, *arguments = _SUITES[name].split(":")
-            suite: Suite = getattr(importlib.import_module(module), attribute)(*arguments)
-            return suite
-        plugin = _plugins().get(name)
-        if plugin is not None:
-            return _from_plugin(plugin)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("lram_"):
-            raise
-        raise TaskError(
-            f"suite '{name}' needs the Python module '{error.name}', which is not installed"
-        ) from None
-    raise TaskError(unknown(name, suite_names()))
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=PLUGINS)}
-
-
-def _from_plugin(point: EntryPoint) -> Suite:
-    """Build a suite of another package, and check what the bridge would trip over later."""
-    package = point.dist.name if point.dist else "?"
-    try:
-        suite: Suite = point.load()()
-    except ModuleNotFoundError:
-        raise
-    except Exception as error:
-        raise TaskError(
-            f"suite '{point.name}' of package '{package}' ({point.value}) cannot be built: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    if suite.name != point.name:
-        raise TaskError(
-            f"package '{package}' offers the suite '{suite.name}' under the name '{point.name}'; "
-            "the two must be the same"
-        )
-    check_topics(suite.name, suite.topics, suite.observation_fields)
-    return suite
-
-
-def split_name(suite: Suite, wanted: str) -> str:
-    """Return what the suite calls a split: ``train`` and ``heldout`` of any, or one of its own.
-
-    Raises:
-        TaskError: it has none of that name; lists those there are.
-    """
-    for name in _STANDARD_SPLITS.get(wanted, (wanted,)):
-        if name in suite.splits:
-            return name
-    raise TaskError(
-        f"suite '{suite.name}' has no split '{wanted}'; available: {listed(suite.splits)}"
-    )
-
-
-def resolve_tasks(suite: Suite, spec: str) -> list[str]:
-    """Turn a comma-separated list of tasks and splits into task names, each once, in order.
-
-    Raises:
-        TaskError: a name is neither a task nor a split, or the list is empty.
-    """
-    known = suite.tasks()
-    chosen: dict[str, None] = {}
-    for item in (part.strip() for part in spec.split(",")):
-        if not item:
-            continue
-        if item in suite.splits:
-            chosen.update(dict.fromkeys(suite.splits[item]))
-        elif item in known:
-            chosen[item] = None
-        else:
-            raise TaskError(
-                f"unknown task '{item}' of suite '{suite.name}'; "
-                f"splits: {listed(suite.splits)}; tasks: {listed(known)}"
-            )
-    if not chosen:
-        raise TaskError(f"no task given; splits of suite '{suite.name}': {listed(suite.splits)}")
-    return list(chosen)
-
-
 def dataset_schema(suite: Suite) -> DatasetSchema:
     """Return what a dataset of the suite's demonstrations holds."""
     return DatasetSchema(
@@ -329,25 +200,6 @@ def demonstration_return(task: Task) -> float | None:
     """
     found: float | None = getattr(task, "demonstration_return", None)
     return found
-
-
-def check_experts(suite: Suite, tasks: Sequence[str]) -> None:
-    """Raises TaskError if a task has no expert, or none that :func:`check_claimed` lets pass.
-
-    Those that have one are the suite's optional attribute ``claimed``; without it, all.
-    """
-    claimed: Sequence[str] | None = getattr(suite, "claimed", None)
-    for task in tasks if claimed is not None else ():
-        check_claimed(task, suite.name, claimed or ())
-
-
-def check_claimed(task: str, suite: str, claimed: Sequence[str]) -> None:
-    """Raises TaskError if a task's expert was not measured to succeed; lists those that were."""
-    if task not in claimed:
-        raise TaskError(
-            f"task '{task}' of suite '{suite}' has no expert that was measured to succeed "
-            f"reliably; tasks with one: {listed(claimed)}"
-        )
 
 
 def package_versions(*packages: str) -> dict[str, str]:

@@ -64,6 +64,29 @@ def pose_topic(
     return SensorTopic(topic, POSE, tuple(fields), reference)
 
 
+def joints_topic(joints: tuple[str, ...], *parts: str) -> SensorTopic:
+    """The JointStates of an arm; ``parts`` are what an observation takes of them.
+
+    Each is ``position`` or ``velocity`` and fills the sensor ``joint_…`` of that name.
+    """
+    fields = (SensorField(f"joint_{part}", part, joints) for part in parts)
+    return SensorTopic(JOINT_STATES, JOINT_STATE, tuple(fields))
+
+
+def body_topics(name: str) -> tuple[SensorTopic, SensorTopic]:
+    """A body's pose in the world, and in the frame of the hand."""
+    hand = f"{name}_in_hand"
+    return (
+        pose_topic(f"{name}/pose", f"{name}_position", f"{name}_orientation"),
+        pose_topic(
+            f"{name}/pose_in_hand",
+            f"{hand}_position",
+            f"{hand}_orientation",
+            reference="end_effector",
+        ),
+    )
+
+
 def check_topics(
     where: str, topics: Iterable[SensorTopic], observation: tuple[ObservationField, ...]
 ) -> None:

@@ -23,7 +23,8 @@ from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError
 from lram_sim.cameras import Cameras
 from lram_sim.drawing import NOTHING, VARIABLE
-from lram_sim.suite import Task, get_suite
+from lram_sim.suite import Task
+from lram_sim.suite_registry import get_suite
 
 if TYPE_CHECKING:
     from lram_core.policy import Policy

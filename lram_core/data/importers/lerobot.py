@@ -15,15 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lram_core.contract import ActionField
-from lram_core.data.importers.source import (
-    UNKNOWN,
-    Array,
-    ImportOptions,
-    Layout,
-    SourceField,
-    base_schema,
-    limits_of,
-)
+from lram_core.data.importers.layout import Layout, SourceField
+from lram_core.data.importers.source import UNKNOWN, Array, ImportOptions, base_schema, limits_of
 from lram_core.data.schema import DatasetSchema, Episode
 from lram_core.errors import DataError, listed
 

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from lram_core.contract import ActionField
+from lram_core.data.importers.layout import Layout, SourceField
 from lram_core.data.importers.source import (
     UNKNOWN,
     ImportOptions,
-    Layout,
-    SourceField,
     base_schema,
     damaged,
     limits_of,

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from lram_core.contract import ActionField
+from lram_core.data.importers.layout import Layout, SourceField
 from lram_core.data.importers.source import (
     UNKNOWN,
     Array,
     ImportOptions,
-    Layout,
-    SourceField,
     base_schema,
     damaged,
     limits_of,

@@ -31,10 +31,6 @@ from lram_ros.robot_contract import RobotContract
 from lram_ros.surroundings import environment
 
 
-class Stopped(Exception):
-    """The run was asked to stop; the message is the name of the signal."""
-
-
 @dataclass(frozen=True)
 class LiveOptions:
     """How a bag is played.
@@ -85,8 +81,7 @@ def play_live(
             children.start("policy", "lram_ros.policy_node", ros_arguments(given))
 
             def check() -> None:
-                if stop:
-                    raise Stopped(stop.reason)
+                stop.check()
                 children.check()
 
             _play(bag, robot, options, check, traces.append)
