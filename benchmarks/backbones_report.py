@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from benchmarks.plots import COLOURS, STYLE
@@ -20,17 +21,32 @@ BACKBONES = {
     "transformer": "Decision Transformer",
 }
 """Name in a report → name in the manual."""
+TITLES = {
+    "metaworld": "Meta-World",
+    "robosuite-panda": "robosuite, Panda with joint commands",
+}
+"""Suite → name in the manual."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def of_seeds(report: dict[str, Any], label: str, width: int) -> list[dict[str, Any]]:
+    """Models of one backbone and width."""
+    return [m for m in report["models"] if (m["backbone"], m["width"]) == (label, width)]
+
+
+def rates(models: list[dict[str, Any]], tasks: list[str]) -> list[Floats]:
+    """Success rate of each task: an array over the models' seeds."""
+    return [np.asarray([m["scores"][task] for m in models]) for task in tasks]
 
 
 def rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the figures of every backbone and width, over its seeds."""
     latency = {(r["backbone"], r["width"], r["way"]): r for r in report["latencies"]}
-    models = report["models"]
-    for label in BACKBONES:
-        for width in sorted({m["width"] for m in models}):
-            some = [m for m in models if (m["backbone"], m["width"]) == (label, width)]
-            rates = [[wins / m["episodes"] for wins in m["wins"].values()] for m in some]
-            groups = [np.asarray(rate) for rate in zip(*rates, strict=True)]
+    for label in backbones(report):
+        for width in widths(report):
+            some = of_seeds(report, label, width)
+            groups = rates(some, report["tasks"])
             losses = np.asarray([m["loss"] for m in some])
             yield {
                 "backbone": label,
@@ -39,24 +55,47 @@ def rows(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "seeds": len(some),
                 "loss": float(losses.mean()),
                 "loss_spread": float(losses.max() - losses.min()) / 2,
-                "success": float(np.mean(rates)),
+                "success": float(np.mean(groups)),
                 "interval": bootstrap_interval(groups),
                 "torch_ms": latency[label, width, "torch"]["p50_ms"],
                 "p50_ms": latency[label, width, "auto"]["p50_ms"],
                 "runtime": latency[label, width, "auto"]["runtime"],
-                "by_task": dict(zip(report["tasks"], np.mean(rates, axis=0).tolist(), strict=True)),
+                "by_task": [float(group.mean()) for group in groups],
             }
 
 
+def backbones(report: dict[str, Any]) -> list[str]:
+    """Names of the models' backbones, each once, in the manual's order."""
+    return [label for label in BACKBONES if any(m["backbone"] == label for m in report["models"])]
+
+
+def widths(report: dict[str, Any]) -> list[int]:
+    """Widths of the models, each once."""
+    return sorted({m["width"] for m in report["models"]})
+
+
 def markdown(report: dict[str, Any]) -> dict[str, str]:
-    """Return the manual's tables ``sizes`` and ``tasks``."""
-    found = list(rows(report))
+    """Return the manual's tables: ``splits``, and of timed models ``sizes`` and ``tasks``."""
+    tables = {"splits": splits(report)}
+    return tables | sizes(report) if report["latencies"] else tables
+
+
+def about(report: dict[str, Any]) -> str:
+    """What a report's models were trained and scored on, in words."""
     episodes = report["models"][0]["episodes"]
-    sizes = [
-        f"{report['machine']}; {len(report['tasks'])} tasks of Meta-World, "
+    return (
+        f"{report['machine']}; {len(report['tasks'])} tasks of {TITLES[report['suite']]}, "
         f"{report['demonstrations']} demonstrations each; {report['steps']} optimiser steps of "
         f"{report['batch']} × 50 ticks; {episodes} unseen starts a task and model. Intervals: "
-        "95 %, bootstrap over the seeds of each task. Ticks: p50, one thread, taken in turns.",
+        "95 %, bootstrap over the seeds of each task."
+    )
+
+
+def sizes(report: dict[str, Any]) -> dict[str, str]:
+    """Tables of all widths, with the time of a tick."""
+    found = list(rows(report))
+    sizes = [
+        f"{about(report)} Ticks: p50, one thread, taken in turns.",
         "",
         "| backbone | width | parameters | seeds | held-out loss | success | 95 % "
         "| tick, PyTorch | tick, runtime `auto` |",
@@ -75,9 +114,55 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
             f"| {low:.2f} – {high:.2f} | {row['torch_ms']:.2f} ms "
             f"| {row['p50_ms']:.2f} ms ({row['runtime']}) |"
         )
-        rates = " | ".join(f"{rate:.2f}" for rate in row["by_task"].values())
-        tasks.append(f"| {name} | {row['width']} | {rates} |")
+        by_task = " | ".join(f"{rate:.2f}" for rate in row["by_task"])
+        tasks.append(f"| {name} | {row['width']} | {by_task} |")
     return {"sizes": "\n".join(sizes), "tasks": "\n".join(tasks)}
+
+
+def splits(report: dict[str, Any]) -> str:
+    """Table of the widest models: each task, trained on and held out, backbone by backbone."""
+    width = widths(report)[-1]
+    names = backbones(report)
+    models = [of_seeds(report, name, width) for name in names]
+    losses = [np.asarray([m["loss"] for m in some]) for some in models]
+    minutes = [f"{np.mean([m['minutes'] for m in some]):.1f}" for some in models]
+    parameters = [f"{some[0]['parameters'] / 1e6:.2f}M" for some in models]
+    shown = {"trained on": report["tasks"], "held out": report["held_out"]}
+    lines = [
+        f"Width {width}, {len(models[0])} seeds; {about(report)}",
+        "",
+        f"| success | {' | '.join(BACKBONES[name] for name in names)} | actions drawn at random |",
+        "|---|" + "---|" * (len(names) + 1),
+        *(
+            _line(task if split == "trained on" else f"*{task}*", models, report, [task])
+            for split, tasks in shown.items()
+            for task in tasks
+        ),
+        *(
+            _line(f"**mean, {split}**", models, report, tasks)
+            for split, tasks in shown.items()
+            if len(tasks) > 1
+        ),
+        f"| parameters | {' | '.join(parameters)} | |",
+        f"| minutes of training | {' | '.join(minutes)} | |",
+        "| loss, unseen demonstrations | "
+        + " | ".join(f"{each.mean():.2f} ± {np.ptp(each) / 2:.2f}" for each in losses)
+        + " | |",
+    ]
+    return "\n".join(lines)
+
+
+def _line(
+    name: str, models: list[list[dict[str, Any]]], report: dict[str, Any], tasks: list[str]
+) -> str:
+    """Mean over tasks and seeds of each backbone, with its interval."""
+    cells = []
+    for some in models:
+        groups = rates(some, tasks)
+        low, high = bootstrap_interval(groups)
+        cells.append(f"{np.mean(groups):.2f} ({low:.2f} – {high:.2f})")
+    chance = np.mean([report["chance"][task] for task in tasks])
+    return f"| {name} | {' | '.join(cells)} | {chance:.2f} |"
 
 
 def plot(report: dict[str, Any], path: Path) -> None:

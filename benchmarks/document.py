@@ -74,6 +74,8 @@ REPORTS: dict[str, tuple[Tables, Figure | None]] = {
     "pairs": (pairs.markdown, None),
     "domains": (domains.markdown, None),
     "backbones": (backbones_report.markdown, backbones_report.plot),
+    "backbones_robosuite": (backbones_report.markdown, None),
+    "backbones_robosuite_longer": (backbones_report.markdown, None),
     "expert_rates": (
         lambda report: (
             mimicgen_rates_table.markdown(report) | robosuite_rates_table.markdown(report)

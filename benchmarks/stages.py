@@ -11,13 +11,20 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lram_core.bundle import CONFIG
 from lram_core.training.config import TrainConfig
 from lram_core.training.train import train
+
+if TYPE_CHECKING:  # training needs no simulator
+    from lram_sim.suite import Suite
+    from lram_sim.summaries import Outcome
 
 UNSEEN_SEED = 1_100_000_000
 Scores = dict[str, list[float]]
@@ -75,23 +82,70 @@ def score(
 ) -> Scores:
     """Roll the bundle of ``folder`` out at starts that no demonstration has."""
     from lram_sim.evaluate import evaluate
-    from lram_sim.suite import reference_returns
     from lram_sim.suite_registry import get_suite
     from lram_sim.workers import PolicySource
 
-    file = folder / f"score-{suite_name}.json"
+    suite = get_suite(suite_name)
+    source = PolicySource(str(folder / "bundle"), suite=suite_name)
+    return _scored(
+        folder / f"score-{suite_name}.json",
+        suite,
+        tasks,
+        episodes,
+        lambda missing: evaluate(suite, missing, episodes, [UNSEEN_SEED], workers, source),
+    )
+
+
+class _Chance:
+    """A policy that draws its actions evenly from [-1, 1], the same ones in every run."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size = size
+        self._rng = np.random.default_rng(seed)
+
+    def reset(self, task: str | None = None, target_return: float | None = None) -> None: ...
+
+    def act(self, observation: object, reward: float) -> Any:
+        return SimpleNamespace(values=self._rng.uniform(-1.0, 1.0, self._size))
+
+
+def by_chance(folder: Path, suite_name: str, tasks: Sequence[str], episodes: int) -> Scores:
+    """What actions drawn at random come to, at the starts of :func:`score`."""
+    from lram_sim.rollout import run_episode
+    from lram_sim.suite_registry import get_suite
+    from lram_sim.summaries import Outcome
+
+    suite = get_suite(suite_name)
+    size = len(suite.action_fields)
+
+    def play(missing: list[str]) -> Iterator[Outcome]:
+        for name in missing:
+            task = suite.make(name)
+            for seed in range(UNSEEN_SEED, UNSEEN_SEED + episodes):
+                yield Outcome.of(run_episode(task, _Chance(size, seed), seed))
+
+    return _scored(folder / f"chance-{suite_name}.json", suite, tasks, episodes, play)
+
+
+def _scored(
+    file: Path,
+    suite: Suite,
+    tasks: Sequence[str],
+    episodes: int,
+    play: Callable[[list[str]], Iterable[Outcome]],
+) -> Scores:
+    """Return the scores that ``file`` has, after adding those that it lacks."""
+    from lram_sim.suite import reference_returns
+
     known: Scores = json.loads(file.read_text()) if file.exists() else {}
     missing = [task for task in tasks if len(known.get(task, ())) != episodes]
     if missing:
-        suite = get_suite(suite_name)
-        source = PolicySource(str(folder / "bundle"), suite=suite_name)
-        outcomes = evaluate(suite, missing, episodes, [UNSEEN_SEED], workers, source)
         full = reference_returns(suite)
-        for task in missing:
-            known[task] = [
-                o.total_reward / full[task] if task in full else float(o.success)
-                for o in outcomes
-                if o.task == task
-            ]
+        known |= {task: [] for task in missing}
+        for o in play(missing):
+            known[o.task].append(
+                o.total_reward / full[o.task] if o.task in full else float(o.success)
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(known, indent=1) + "\n")
     return {task: known[task] for task in tasks}

@@ -267,8 +267,9 @@ def test_batch_throughput_reports_a_curve(tmp_path):
 
 def test_backbones_are_trained_evaluated_and_timed_alike(tmp_path):
     file = tmp_path / "backbones.json"
-    sizes = "--tasks drawer-open-v3 --widths 32 --seeds 1 --episodes 2 --steps 2 --evaluations 1"
-    words = [*sizes.split(), "--work", str(tmp_path / "work"), "--json", str(file)]
+    sizes = "--tasks drawer-open-v3 --held-out reach-v3 --widths 32 --seeds 1 --episodes 2"
+    words = [*sizes.split(), *["--steps", "2", "--evaluations", "1", "--ticks"]]
+    words += ["--work", str(tmp_path / "work"), "--json", str(file)]
     backbones.main(words)
     report = json.loads(file.read_text())
     assert {m["backbone"] for m in report["models"]} == set(backbones_report.BACKBONES)
@@ -282,7 +283,10 @@ def test_backbones_are_trained_evaluated_and_timed_alike(tmp_path):
         f: f.stat().st_mtime_ns for f in (tmp_path / "work").rglob("*") if f.is_file()
     }
     backbones_report.plot(report, tmp_path / "backbones.svg")
-    assert "| Mamba | 32 |" in backbones_report.markdown(report)["sizes"]
+    tables = backbones_report.markdown(report)
+    assert "| Mamba | 32 |" in tables["sizes"]
+    assert "| drawer-open-v3 | " in tables["splits"]
+    assert "| *reach-v3* | " in tables["splits"]
 
 
 def test_a_training_step_takes_turns_with_its_peers(tmp_path):
