@@ -26,7 +26,7 @@ STATES = {
 }
 
 
-def sink(joint=None, **cartesian):
+def sink(joint=None, share=1.0, **cartesian):
     """A sink of six joints that is driven by Cartesian moves of up to 2 cm, 0.1 rad."""
     joint = {"unit": "rad", "low": -2.8, "high": 2.8, "max_velocity": 3.0, **(joint or {})}
     moves = {
@@ -39,7 +39,8 @@ def sink(joint=None, **cartesian):
         for axis in AXES
     }
     section = {"model": "arm.xml", "frame": "tool", "fields": moves, **cartesian}
-    return sink_data("forward_position", dict.fromkeys(JOINTS, joint), cartesian=section)
+    joints = dict.fromkeys(JOINTS, joint)
+    return sink_data("forward_position", joints, cartesian=section, share=share)
 
 
 def arm(item):
@@ -194,7 +195,7 @@ class TestMapper:
         short = sink(share=0.25)
         short["cartesian"]["fields"] = {"ee_dx": short["cartesian"]["fields"]["ee_dx"]}
         (mapper,) = make_mappers(arm(short), policy("cartesian_delta", ["ee_dx"], unit="m"))
-        found = mapper.target([0.02], HOME)  # the limits are the move's, before
+        found = mapper.target([0.02], HOME)
         moving = solver()
         moved = moving.pose(found.values)[0] - moving.pose(HOME)[0]
         assert moved == pytest.approx([0.005, 0, 0], abs=1e-4)

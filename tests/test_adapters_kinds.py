@@ -94,6 +94,36 @@ def test_normalised_values_need_a_range_that_is_written_there():
         mapper(policy("joint_position"), fields=ranged)
 
 
+class TestShare:
+    """A controller that is where it was sent within a tick goes further than a spring did."""
+
+    def test_of_a_delta_of_joints(self):
+        found = mapper(policy("joint_delta"), share=0.25)
+        measured = np.array([1.0, 1.0, 1.0])
+        target = found.target(ACTION, measured).values
+        assert target == pytest.approx(measured + 0.25 * np.array(ACTION))
+        assert found.action(target, measured) == pytest.approx(ACTION)
+
+    def test_of_a_delta_of_the_hand_sent_as_a_speed(self):
+        fields = {f"ee_d{a}": {"axis": a, "unit": "m/s", "low": -2, "high": 2} for a in "xyz"}
+        bundle = policy("cartesian_delta", list(fields), unit="m", low=-0.05, high=0.05)
+        found = mapper(bundle, "twist", fields, share=0.31)
+        speed = 0.31 * 0.05 * RATE
+        assert found.target([0.05, 0.0, -0.05]).values == pytest.approx([speed, 0.0, -speed])
+        assert found.limits()[0][2] == pytest.approx((-speed, speed))
+
+    @pytest.mark.parametrize("kind", ["joint_position", "joint_velocity"])
+    def test_nothing_else_has_one(self, kind):
+        unit = "rad" if kind == "joint_position" else "rad/s"
+        with pytest.raises(ContractError, match=f"share is of deltas .*commands {kind}"):
+            mapper(policy(kind, unit=unit), share=0.5)
+
+    @pytest.mark.parametrize("share", [0.0, -1.0, "half"])
+    def test_is_a_positive_number(self, share):
+        with pytest.raises(ContractError, match="share"):
+            mapper(policy("joint_delta"), share=share)
+
+
 class TestDelta:
     def test_from_the_measured_joints_first_then_from_what_was_sent(self):
         found = mapper(policy("joint_delta"))

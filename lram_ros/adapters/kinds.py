@@ -17,6 +17,7 @@ A native sink takes every kind as it is.
 
 "As it is" after conversion of units, or of normalised values by the contract's ``range``. The
 reference is the last command sent, or the measured joints (``delta_reference`` of the contract).
+Of deltas the contract's ``share`` alone is asked for.
 Nothing here knows messages or rclpy.
 """
 
@@ -53,6 +54,7 @@ RULES: dict[tuple[str, str], str] = {
     ("cartesian_delta", "twist"): "rate",
 }
 CARTESIAN_RULES = {"cartesian_delta": "value", "cartesian_velocity": "integral"}
+DELTAS = ("joint_delta", "cartesian_delta")
 KINDS = tuple(dict.fromkeys([kind for kind, _ in RULES]))
 
 
@@ -109,6 +111,11 @@ class SinkMapper:
             )
         pairs = [(ours, theirs[ours.name][1]) for ours in fields]
         rules = [self._rule(their) for _, their in pairs]
+        if sink.share != 1.0 and not any(their.kind in DELTAS for _, their in pairs):
+            raise ContractError(
+                f"{self.where}: share is of deltas ({listed(DELTAS)}), the bundle commands "
+                f"{listed(dict.fromkeys(their.kind for _, their in pairs))}"
+            )
         maps = [
             self._map(ours, their, rule, period)
             for (ours, their), rule in zip(pairs, rules, strict=True)
@@ -225,9 +232,8 @@ class SinkMapper:
 
     def _moved(self, move: Array, reference: Array) -> Array:
         assert self._mover is not None, "a Cartesian sink needs inverse kinematics"
-        assert self.sink.cartesian is not None
         delta = np.zeros(6)
-        delta[self._axes] = move * self._to_si * self.sink.cartesian.share
+        delta[self._axes] = move * self._to_si
         return self._mover(reference, delta)
 
     def _reference(self, measured: Array | None) -> Array:
@@ -268,6 +274,8 @@ class SinkMapper:
                 )
             return 1.0, 0.0
         times = {"integral": period, "rate": 1.0 / period}.get(rule, 1.0)
+        if theirs.kind in DELTAS:
+            times *= self.sink.share
         if ours.range is not None:
             return _from_range(ours.range, theirs, where, times)
         try:
@@ -276,7 +284,7 @@ class SinkMapper:
                 return times / rate_conversion(ours.unit, theirs.unit), 0.0
             if rule == "rate":
                 return times * rate_conversion(theirs.unit, ours.unit), 0.0
-            return conversion(theirs.unit, ours.unit), 0.0
+            return times * conversion(theirs.unit, ours.unit), 0.0
         except ContractError as error:
             raise ContractError(
                 f"{where}: unit is '{ours.unit}', the bundle commands '{theirs.unit}': {error}"

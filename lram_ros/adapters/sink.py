@@ -72,7 +72,6 @@ class Cartesian:
             of the frame itself, as it stands when the delta is applied.
         fields: the action fields, at most one an axis; other axes do not move.
         orientation_cost: weight of holding the orientation, in m/rad against 1 of the position.
-        share: part of each move that is asked of the joints in a tick.
         posture: of the sink's joints, in their units, that an arm with a joint to spare is drawn
             to; None: it is where its moves have taken it.
     """
@@ -83,7 +82,6 @@ class Cartesian:
     axes: str
     fields: tuple[CartesianField, ...]
     orientation_cost: float = 1.0
-    share: float = 1.0
     posture: tuple[float, ...] | None = None
 
 
@@ -101,6 +99,7 @@ class CommandSink:
         safe: what to do when no new motion is allowed: hold (repeat the last target), zero,
             decelerate (ramp down within ``max_acceleration``), none (send nothing).
         delta_reference: what a delta is added to: the last command sent, or the measured joints.
+        share: part of each delta that is asked for in a tick.
         feedback: input topic with the measured joints; the only JointState input by default.
         frame: header.frame_id of the message.
         time_from_start: of the one trajectory point, in seconds; one control period by default.
@@ -117,6 +116,7 @@ class CommandSink:
     depth: int = 10
     safe: str = "none"
     delta_reference: str = "command"
+    share: float = 1.0
     feedback: str = ""
     frame: str = ""
     time_from_start: float | None = None
@@ -166,6 +166,7 @@ def read_sink(section: Section, folder: Path) -> CommandSink:
             if position
             else "command"
         ),
+        share=section.positive("share") if section.has("share") else 1.0,
         feedback=section.text("feedback") if section.has("feedback") else "",
         frame=section.text("frame") if _has(section, spec, "frame") else "",
         time_from_start=(
@@ -300,7 +301,6 @@ def _cartesian(section: Section, folder: Path) -> Cartesian:
         orientation_cost=(
             section.positive("orientation_cost") if section.has("orientation_cost") else 1.0
         ),
-        share=section.positive("share") if section.has("share") else 1.0,
         posture=section.numbers("posture") if section.has("posture") else None,
     )
     section.finish()
