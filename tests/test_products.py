@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lram_core.backbones import products
 from lram_core.backbones.products import Linear, bf16_products, has_bf16_units
+from lram_core.errors import RuntimeUnavailable
 
 ROWS, IN, OUT = 48, 96, 64
 
@@ -72,3 +74,15 @@ def test_a_compiled_layer_rounds_too(layer: Linear, x: Tensor) -> None:
                 strict=True,
             ):
                 assert torch.equal(ours, theirs)
+
+
+def test_an_older_pytorch_has_none(
+    layer: Linear, x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "_MATMUL", None)
+    assert not has_bf16_units()
+    needed = pytest.raises(RuntimeUnavailable, match=r"need PyTorch 2\.9 or newer, found")
+    with needed, bf16_products():
+        layer(x)
+    with bf16_products(False):
+        layer(x)

@@ -16,19 +16,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_MATMUL = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+from lram_core.errors import RuntimeUnavailable
+
+# What says how float32 products are made; None in a PyTorch that cannot be told.
+_MATMUL: Any = getattr(torch.backends.mkldnn, "matmul", None)
 _on = False
 
 
 def has_bf16_units() -> bool:
-    """Whether the processor has units for products of bfloat16 matrices."""
-    return bool(torch.cpu._is_amx_tile_supported())  # there is no public name for it
+    """Whether the processor has units for products of bfloat16 matrices, which PyTorch can use."""
+    # There is no public name for it.
+    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return _MATMUL is not None and asked is not None and bool(asked())
 
 
 @contextmanager
 def bf16_products(on: bool = True) -> Iterator[None]:
-    """Round the factors of :func:`linear` on a CPU to bfloat16, in the block and its gradients."""
+    """Round the factors of :func:`linear` on a CPU to bfloat16, in the block and its gradients.
+
+    Raises:
+        RuntimeUnavailable: this PyTorch cannot.
+    """
     global _on
+    if on and _MATMUL is None:
+        raise RuntimeUnavailable(
+            f"bfloat16 products on a CPU (bf16_cpu) need PyTorch 2.9 or newer, found "
+            f"{torch.__version__}"
+        )
     before, _on = _on, on
     try:
         yield
