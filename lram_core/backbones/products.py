@@ -86,8 +86,19 @@ def _gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]
 
 
 # torch.compile takes operators whole, where it would not see the switch; they cost some 50 µs each.
-_product_op = torch.library.custom_op("lram::linear_bf16", _product, mutates_args=())
-_gradients_op = torch.library.custom_op("lram::linear_bf16_grad", _gradients, mutates_args=())
+# Schemas are written out: an older PyTorch cannot read them off postponed annotations.
+_product_op = torch.library.custom_op(
+    "lram::linear_bf16",
+    _product,
+    mutates_args=(),
+    schema="(Tensor x, Tensor weight, Tensor? bias) -> Tensor",
+)
+_gradients_op = torch.library.custom_op(
+    "lram::linear_bf16_grad",
+    _gradients,
+    mutates_args=(),
+    schema="(Tensor grad, Tensor x, Tensor weight) -> (Tensor, Tensor)",
+)
 
 
 @_product_op.register_fake
