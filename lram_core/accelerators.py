@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 SWITCH = "LRAM_ACCELERATORS"
+_MODULES = ("mlstm_inputs", "mlstm_output", "mlstm_window", "selective_scan", "slstm")
 MANY_TOKENS = 16
 """Fewer are a tick's, which has kernels of its own in a CUDA graph."""
 
@@ -78,10 +79,10 @@ def _allowed() -> bool:
 
 @cache
 def _has_triton() -> bool:
-    """An installation that does not import counts as none."""
+    """An installation that does not import counts as none, as does a PyTorch too old for them."""
     try:
-        return importlib.util.find_spec("triton") is not None and bool(
-            importlib.import_module("lram_core.kernels.slstm")
+        return importlib.util.find_spec("triton") is not None and all(
+            importlib.import_module(f"lram_core.kernels.{name}") for name in _MODULES
         )
-    except (ImportError, OSError, RuntimeError):
+    except (ImportError, OSError, RuntimeError, ValueError):
         return False
