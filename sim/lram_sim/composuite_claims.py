@@ -11,9 +11,10 @@ from lram_sim.composuite_names import OBJECTIVES, OBJECTS
 _WITHOUT_OBSTACLE = tuple(f"{o}-none-{objective}" for o in OBJECTS for objective in OBJECTIVES)
 _PAST_OBSTACLES: dict[str, dict[str, str]] = {
     "panda": {
-        "box-goalwall": "pickplace trashcan",
+        "box-goalwall": "pickplace shelf trashcan",
         "hollowbox-goalwall": "pickplace shelf trashcan",
-        "box-objectdoor": "pickplace push trashcan",
+        "plate-goalwall": "pickplace shelf trashcan",
+        "box-objectdoor": "pickplace push shelf trashcan",
         "hollowbox-objectdoor": "pickplace push shelf trashcan",
         "box-objectwall": "pickplace push trashcan",
         "hollowbox-objectwall": "pickplace trashcan",
@@ -22,8 +23,8 @@ _PAST_OBSTACLES: dict[str, dict[str, str]] = {
     },
     "iiwa": {
         "box-goalwall": "pickplace shelf trashcan",
-        "hollowbox-goalwall": "pickplace shelf trashcan",
-        "plate-goalwall": "pickplace",
+        "hollowbox-goalwall": "pickplace push shelf trashcan",
+        "plate-goalwall": "pickplace shelf trashcan",
         "box-objectdoor": "pickplace push shelf trashcan",
         "hollowbox-objectdoor": "pickplace push shelf trashcan",
         "box-objectwall": "pickplace push",
@@ -31,9 +32,10 @@ _PAST_OBSTACLES: dict[str, dict[str, str]] = {
         "plate-objectwall": "pickplace",
     },
     "jaco": {
-        "box-goalwall": "pickplace trashcan",
-        "hollowbox-goalwall": "pickplace trashcan",
-        "box-objectdoor": "push trashcan",
+        "box-goalwall": "pickplace shelf trashcan",
+        "hollowbox-goalwall": "pickplace push shelf trashcan",
+        "plate-goalwall": "pickplace trashcan",
+        "box-objectdoor": "push shelf trashcan",
         "hollowbox-objectdoor": "pickplace push shelf trashcan",
         "plate-objectdoor": "pickplace",
         "box-objectwall": "push",
@@ -42,9 +44,10 @@ _PAST_OBSTACLES: dict[str, dict[str, str]] = {
         "dumbbell-objectwall": "trashcan",
     },
     "kinova3": {
-        "box-goalwall": "pickplace trashcan",
+        "box-goalwall": "pickplace shelf trashcan",
         "hollowbox-goalwall": "pickplace shelf trashcan",
-        "box-objectdoor": "trashcan",
+        "plate-goalwall": "shelf trashcan",
+        "box-objectdoor": "push shelf trashcan",
         "hollowbox-objectdoor": "pickplace push shelf trashcan",
         "plate-objectdoor": "pickplace",
         "box-objectwall": "push",

@@ -29,7 +29,17 @@ CLAIMED: dict[str, tuple[str, ...]] = {
     ),
     "mimicgen-panda": (
         "stack-d0",
+        "stack-d1",
+        "stack-three-d0",
+        "square-d0",
         "threading-d0",
+        "threading-d1",
+        "threading-d2",
+        "coffee-d0",
+        "coffee-d1",
+        "coffee-d2",
+        "mug-cleanup-d0",
+        "mug-cleanup-d1",
     ),
 }
 """Suite → tasks."""

@@ -17,6 +17,16 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "nut-assembly-round",
         "door",
     ),
+    "robosuite-iiwa-osc": (
+        "lift",
+        "stack",
+        "pick-place-can",
+        "pick-place-milk",
+        "pick-place-bread",
+        "pick-place-cereal",
+        "nut-assembly-round",
+        "door",
+    ),
     "robosuite-iiwa-wiper": ("wipe",),
     "robosuite-jaco": (
         "lift",
@@ -24,13 +34,36 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "pick-place-can",
         "pick-place-milk",
         "pick-place-cereal",
+        "door",
+    ),
+    "robosuite-jaco-osc": (
+        "lift",
+        "stack",
     ),
     "robosuite-kinova3": (
         "lift",
         "stack",
         "pick-place-can",
+        "pick-place-milk",
+        "pick-place-bread",
+        "door",
+    ),
+    "robosuite-kinova3-osc": (
+        "lift",
+        "stack",
     ),
     "robosuite-kinova3-wiper": ("wipe",),
+    "robosuite-panda": (
+        "lift",
+        "stack",
+        "pick-place-can",
+        "pick-place-milk",
+        "pick-place-bread",
+        "pick-place-cereal",
+        "nut-assembly-square",
+        "nut-assembly-round",
+        "door",
+    ),
     "robosuite-panda-osc": (
         "lift",
         "stack",
@@ -43,9 +76,21 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "door",
     ),
     "robosuite-panda-wiper": ("wipe",),
+    "robosuite-panda-wiper-osc": ("wipe",),
     "robosuite-sawyer": (
         "lift",
         "stack",
+        "pick-place-can",
+        "pick-place-milk",
+        "pick-place-cereal",
+        "door",
+    ),
+    "robosuite-sawyer-osc": (
+        "lift",
+        "stack",
+        "pick-place-milk",
+        "pick-place-cereal",
+        "door",
     ),
     "robosuite-sawyer-wiper": ("wipe",),
     "robosuite-ur5e": (
@@ -55,11 +100,10 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "pick-place-milk",
         "pick-place-bread",
         "pick-place-cereal",
+        "nut-assembly-round",
         "door",
     ),
-    "robosuite-ur5e-osc": ("door",),
-    "robosuite-ur5e-wiper": ("wipe",),
-    "robosuite-panda": (
+    "robosuite-ur5e-osc": (
         "lift",
         "stack",
         "pick-place-can",
@@ -67,9 +111,9 @@ CLAIMED: dict[str, tuple[str, ...]] = {
         "pick-place-bread",
         "pick-place-cereal",
         "nut-assembly-square",
-        "nut-assembly-round",
         "door",
     ),
+    "robosuite-ur5e-wiper": ("wipe",),
 }
 """Suite → tasks measured with ``python -m benchmarks.expert_rates``; its report has the figures."""
 
