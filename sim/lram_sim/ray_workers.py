@@ -15,6 +15,7 @@ from typing import Any
 
 from lram_core.errors import CommandError, LramError
 from lram_sim.drawing import VARIABLE
+from lram_sim.suite import package_versions
 from lram_sim.suite_registry import get_suite
 from lram_sim.workers import WORKER_ENVIRONMENT, Item, Result
 
@@ -33,7 +34,7 @@ class RayCluster:
     Attributes:
         address: ``local``; ``auto`` for the cluster this machine belongs to; or where to find one:
             ``HOST:PORT``, or ``ray://HOST:PORT`` from outside of it.
-        suite: whose versions every worker must have as this process has them.
+        suite: whose packages, and ours, every worker must have in the versions of this process.
         gl: what MuJoCo draws with on the workers.
     """
 
@@ -53,10 +54,10 @@ class RayCluster:
 
         Raises:
             CommandError: Ray is not installed, the cluster cannot be reached or has other
-                versions, or an item's worker died again and again.
+                versions or fails, or an item's worker died again and again.
             LramError: as ``function``.
         """
-        ray = _import_ray()
+        ray = _import_ray(self.address)
         versions = _versions(self.suite)
         mine = not ray.is_initialized()  # a caller's own connection is used, and left open
         if mine:
@@ -77,12 +78,13 @@ class RayCluster:
             if isinstance(error.cause, LramError):
                 raise error.cause from None
             raise
-        except ray.exceptions.RayError as error:
-            reason = " ".join(str(error).split())
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
             raise CommandError(
                 f"a Ray worker died {RETRIES + 1} times with the same item (out of memory?): "
-                f"{reason[:300]}"
+                f"{_short(error)}"
             ) from None
+        except ray.exceptions.RayError as error:
+            raise CommandError(f"the Ray cluster failed: {_short(error)}") from None
         finally:
             for each in pending:
                 ray.cancel(each, force=True)
@@ -90,8 +92,15 @@ class RayCluster:
                 ray.shutdown()
 
 
-def _import_ray() -> Any:
+def _import_ray(address: str) -> Any:
+    # Ray reads its settings when it is imported; what the user has set stays.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # says nothing to anybody outside
+    # Else an item that needs more memory than a machine has is run again without end.
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
+    if address != LOCAL:
+        # Else a quarter of an hour passes at the address of a cluster that has ended.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
+        os.environ.setdefault("RAY_py_gcs_connect_timeout_s", str(int(CONNECT_S)))
     try:
         import ray
         import ray.exceptions
@@ -105,7 +114,10 @@ def _import_ray() -> Any:
 
 def _connect(ray: Any, address: str, workers: int | None, gl: str) -> None:
     options: dict[str, Any] = {"address": address}
-    expected = "'auto' or HOST:PORT of a cluster that 'ray start' has started"
+    expected = (
+        "'auto', 'local', or HOST:PORT of a cluster that 'ray start' has started, with its token "
+        "if it has one (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN)"
+    )
     if address == LOCAL:
         count = workers or len(os.sched_getaffinity(0))
         options |= {"num_cpus": count, "object_store_memory": _STORE_BYTES}
@@ -120,10 +132,13 @@ def _connect(ray: Any, address: str, workers: int | None, gl: str) -> None:
             runtime_env={"env_vars": {**WORKER_ENVIRONMENT, VARIABLE: gl}},
         )
     except Exception as error:  # Ray raises nothing more special where a start fails
-        reason = " ".join(str(error).split())
         raise CommandError(
-            f"no Ray cluster at '{address}': {reason[:300]}; expected {expected}"
+            f"no Ray cluster at '{address}': {_short(error)}; expected {expected}"
         ) from None
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _knock(address: str) -> None:
@@ -135,7 +150,7 @@ def _knock(address: str) -> None:
 
 @lru_cache(maxsize=4)
 def _versions(suite: str) -> dict[str, str]:
-    return get_suite(suite).versions()
+    return {**get_suite(suite).versions(), **package_versions("lram_ros", "torch")}
 
 
 def _run(
