@@ -82,8 +82,8 @@ def score(
 ) -> Scores:
     """Roll the bundle of ``folder`` out at starts that no demonstration has."""
     from lram_sim.evaluate import evaluate
+    from lram_sim.policy_source import PolicySource
     from lram_sim.suite_registry import get_suite
-    from lram_sim.workers import PolicySource
 
     suite = get_suite(suite_name)
     source = PolicySource(str(folder / "bundle"), suite=suite_name)

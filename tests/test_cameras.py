@@ -52,7 +52,8 @@ from lram_sim.cameras import Cameras
 from lram_sim.evaluate import check_policy, evaluate
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask
 from lram_sim.rollout import run_episode
-from lram_sim.workers import PolicySource, cached_policy, cached_task
+from lram_sim.policy_source import PolicySource, cached_policy
+from lram_sim.workers import cached_task
 bundle, data, out = sys.argv[1:]
 suite, source = MetaworldSuite(), PolicySource(bundle, runtime="torch", suite="metaworld")
 recorded = Dataset.open(data).episode(0)

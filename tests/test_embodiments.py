@@ -35,7 +35,7 @@ from lram_ros.embodiment import fitting
 from lram_ros.loaded_policy import LoadedPolicy
 from lram_ros.robot_contract import RobotContract
 from lram_sim.metaworld import policy_contract
-from lram_sim.workers import PolicySource
+from lram_sim.policy_source import PolicySource
 
 SHIPPED = Path(__file__).parents[1] / "models" / "metaworld-ml45"
 ROBOT = Path(__file__).parents[1] / "config" / "metaworld.yaml"

@@ -22,12 +22,12 @@ from lram_core.statistics import bootstrap_interval, wilson_interval
 from lram_sim import evaluate_command, run_options
 from lram_sim.evaluate import check_writable, evaluate, write_results
 from lram_sim.metaworld import MetaworldSuite, MetaworldTask, policy_contract
+from lram_sim.policy_source import PolicySource
 from lram_sim.rollout import ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import EVALUATION_SEED, StepResult
 from lram_sim.suite_registry import get_suite
 from lram_sim.summaries import Outcome, summaries
 from lram_sim.task_choice import split_name
-from lram_sim.workers import PolicySource
 
 SUITE = MetaworldSuite()
 

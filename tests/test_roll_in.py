@@ -15,20 +15,20 @@ from lram_sim.cameras import Cameras
 from lram_sim.demonstrate import Recipe, demonstrate
 from lram_sim.experts import MetaworldExpert
 from lram_sim.metaworld import MetaworldSuite
-from lram_sim.roll_in import RollIn, load_roll_in
+from lram_sim.policy_source import PolicySource
 
 SUITE = MetaworldSuite()
 
 
-def test_a_worker_without_the_roll_ins_bundle_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_worker_without_the_bundle_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
     weights = sha256(tiny_bundle / "model.safetensors")
-    assert load_roll_in(RollIn(str(tiny_bundle), weights), "metaworld")
+    assert PolicySource(str(tiny_bundle), weights=weights).load()
     for folder, told, found in (
         (tiny_bundle, "0" * 64, "another one"),
         (tmp_path / "none", weights, "none"),
     ):
         with pytest.raises(BundleError, match=f"on the worker's machine .*found {found}"):
-            load_roll_in(RollIn(str(folder), told), "metaworld")
+            PolicySource(str(folder), weights=told).load()
 
 
 def test_a_roll_in_must_see_the_pictures_that_are_collected(

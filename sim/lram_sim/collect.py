@@ -21,7 +21,8 @@ from lram_sim.cameras import Cameras, draw_once, with_cameras
 from lram_sim.collection_parts import finished_tallies, keep_part, open_parts, read_tally
 from lram_sim.demonstrate import STARTS, Demonstrator, Recipe, Tally, by_expert, demonstrate
 from lram_sim.generate import Sources, described, read_sources
-from lram_sim.roll_in import RollIn, check_sees_the_same, load_roll_in, weights_of
+from lram_sim.policy_source import PolicySource, cached_policy, weights_of
+from lram_sim.roll_in import check_sees_the_same
 from lram_sim.suite import EVALUATION_SEED, Suite, dataset_schema
 from lram_sim.task_choice import check_experts
 from lram_sim.workers import (
@@ -50,7 +51,7 @@ class Work:
     start: int
     stop: int
     recipe: Recipe
-    roll_in: RollIn | None
+    roll_in: PolicySource | None
     part: Path
     demonstrator: Demonstrator = by_expert
     cameras: Cameras | None = None
@@ -120,7 +121,10 @@ def collect(
             list(drawn)
     chunk = CHUNK if cameras is None else CHUNK_SEEN
     parts = open_parts(out, parameters)
-    roll_in = RollIn(str(bundle.absolute()), parameters["roll_in_weights"]) if bundle else None
+    roll_in = None
+    if bundle is not None:
+        weights = parameters["roll_in_weights"]
+        roll_in = PolicySource(str(bundle.absolute()), suite=suite.name, weights=weights)
     works = [
         Work(
             suite.name,
@@ -191,7 +195,7 @@ def _run_work(work: Work) -> tuple[Work, Tally, bytes]:
         task,
         range(work.start, work.stop),
         work.recipe,
-        load_roll_in(work.roll_in, work.suite) if work.roll_in else None,
+        cached_policy(work.roll_in) if work.roll_in else None,
         stopping,
         work.demonstrator,
     )

@@ -17,14 +17,13 @@ from typing import Any
 from lram_core.data.files import atomic_folder, check_replaceable
 from lram_core.errors import CommandError, listed
 from lram_sim.cameras import Cameras, with_cameras
+from lram_sim.policy_source import PolicySource, cached_policy
 from lram_sim.rollout import Driver, ExpertPolicy, check_contract, run_episode
 from lram_sim.suite import Suite, check_seed
 from lram_sim.summaries import Outcome, summaries
 from lram_sim.workers import (
     Abandoned,
-    PolicySource,
     Runner,
-    cached_policy,
     cached_task,
     run_parallel,
     stopping,

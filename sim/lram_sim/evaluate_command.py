@@ -9,11 +9,11 @@ import click
 from lram_core.errors import listed
 from lram_core.runtimes.command_options import precision_option, runtime_option
 from lram_sim.cameras import Cameras
+from lram_sim.policy_source import PolicySource, weights_of
 from lram_sim.run_options import TASKS, ray_option, runner_for, workers_option
 from lram_sim.suite import EVALUATION_SEED, reference_returns
 from lram_sim.suite_registry import get_suite
 from lram_sim.task_choice import resolve_tasks, split_name
-from lram_sim.workers import PolicySource
 
 
 @click.command()
@@ -114,7 +114,8 @@ def evaluate(
     source, runs_on, cameras = None, None, None
     if bundle is not None:
         # Absolute: a worker of a cluster may run in another folder.
-        source = PolicySource(str(bundle.absolute()), device, runtime, precision, suite)
+        path, weights = str(bundle.absolute()), weights_of(bundle)
+        source = PolicySource(path, device, runtime, precision, suite, weights)
         runs_on = evaluation.check_policy(source, found)
         cameras = Cameras.of_policy(source.contract().observation)
     with step_progress("evaluating", len(names) * episodes * len(seeds)) as advance:

@@ -14,12 +14,12 @@ from lram_core.embodiments import choose, of_suite
 from lram_core.errors import TaskError, listed
 from lram_sim.cameras import Cameras, with_cameras
 from lram_sim.evaluate import evaluate
+from lram_sim.policy_source import PolicySource
 from lram_sim.rollout import check_contract, run_episode
 from lram_sim.suite import EVALUATION_SEED, Suite, reference_returns
 from lram_sim.suite_registry import get_suite, suite_names
 from lram_sim.summaries import Outcome, Summary, summaries
 from lram_sim.task_choice import resolve_tasks
-from lram_sim.workers import PolicySource
 
 FIRST_SEED = EVALUATION_SEED + 900_000_000
 """Neither demonstrations nor ``lram eval`` begin here: weights chosen by these episodes are

@@ -14,20 +14,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from lram_core.contract import PolicyContract
-from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError
 from lram_sim.cameras import Cameras
 from lram_sim.drawing import NOTHING, VARIABLE
 from lram_sim.suite import Task
 from lram_sim.suite_registry import get_suite
-
-if TYPE_CHECKING:
-    from lram_core.policy import Policy
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,45 +50,6 @@ def stopping() -> bool:
 def cached_task(suite: str, task: str, cameras: Cameras | None = None) -> Task:
     """Build a task once for the work items of this process; the last few are kept."""
     return cameras.make(suite, task) if cameras else get_suite(suite).make(task)
-
-
-@dataclass(frozen=True)
-class PolicySource:
-    """A bundle and how to run it; the fields are those of ``Policy.load``.
-
-    Attributes:
-        suite: whose embodiment to take, where the bundle has several.
-    """
-
-    bundle: str
-    device: str = "cpu"
-    runtime: str = "auto"
-    precision: str = ""
-    suite: str = ""
-
-    def contract(self) -> PolicyContract:
-        """Return the policy's contract without loading its weights. Raises BundleError."""
-        from lram_core.bundle import load_contract
-
-        return load_contract(self.bundle, of_suite(self.suite))
-
-    def load(self) -> Policy:
-        """Return the policy, on one thread. Raises as ``Policy.load`` does."""
-        from lram_core.policy import Policy
-
-        return Policy.load(
-            self.bundle,
-            self.device,
-            self.runtime,
-            self.precision,
-            embodiment=of_suite(self.suite),
-        )
-
-
-@lru_cache(maxsize=1)
-def cached_policy(source: PolicySource) -> Policy:
-    """Load a policy once a process."""
-    return source.load()
 
 
 def default_workers() -> int:
@@ -148,7 +103,7 @@ def run_parallel(
         except BrokenProcessPool:
             raise CommandError(
                 f"a worker process died (out of memory?); {workers} were running, "
-                "fewer may fit (--workers). What is complete has been kept"
+                "fewer may fit (--workers)"
             ) from None
         finally:
             stop.set()
