@@ -248,7 +248,7 @@ def test_names() -> None:
     suite = get_suite("mimicgen-panda")
     assert suite.splits["heldout"] == ["threading-d2", "three-piece-assembly-d2"]
     assert "heldout" not in get_suite("mimicgen-iiwa").splits
-    with pytest.raises(TaskError, match=r"unknown task 'stack'.*available: .*stack-d0"):
+    with pytest.raises(TaskError, match=r"unknown task 'stack'.*tasks: .*stack-d0"):
         suite.make("stack")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_core.contract import DISCRETE, ActionField, ObservationField, RewardSpec
-from lram_core.errors import TaskError, listed
+from lram_core.errors import TaskError
 from lram_sim.darkroom import (
     CELLS,
     MOVES,
@@ -25,6 +25,7 @@ from lram_sim.darkroom import (
 )
 from lram_sim.drive import Drive
 from lram_sim.suite import Array, StepResult, check_seed, package_versions
+from lram_sim.task_choice import unknown_task
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic
 
 NAME = "darkroom"
@@ -157,10 +158,7 @@ class DarkRoomSuite:
     def goal(self, task: str) -> int:
         """Return the goal's cell. Raises TaskError for an unknown task."""
         if task not in self._goals:
-            raise TaskError(
-                f"unknown task '{task}' of suite '{NAME}'; splits: {listed(self.splits)}; "
-                f"tasks: {listed(self.tasks())}"
-            )
+            raise unknown_task(task, NAME, self.tasks(), self.splits)
         return self._goals[task]
 
     def make(self, task: str) -> DarkRoomTask:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_core.contract import ActionField, ObservationField, RewardSpec
-from lram_core.errors import TaskError, listed
+from lram_core.errors import TaskError
 from lram_sim.dmcontrol_env import PhysicsError, load_env, seeded
 from lram_sim.dmcontrol_experts import EXPERTS, DMControlExpert
 from lram_sim.dmcontrol_layouts import (
@@ -31,6 +31,7 @@ from lram_sim.dmcontrol_layouts import (
     suite_name,
 )
 from lram_sim.suite import Array, StepResult, check_seed, clipped_action, package_versions
+from lram_sim.task_choice import unknown_task
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, SensorField, SensorTopic
 
 REWARD = RewardSpec(
@@ -215,9 +216,7 @@ class _DMControl:
 
     def make(self, task: str) -> DMControlTask:
         if task not in self._paths():
-            raise TaskError(
-                f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
-            )
+            raise unknown_task(task, self.name, self.tasks(), self.splits)
         return DMControlTask(
             *self._paths()[task], task, self.observation_fields, self.action_fields
         )

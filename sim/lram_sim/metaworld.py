@@ -27,6 +27,7 @@ from lram_sim.suite import (
     dataset_schema,
     package_versions,
 )
+from lram_sim.task_choice import unknown_task
 from lram_sim.topics import JOINT_STATE, JOINT_STATES, POINT, SensorField, SensorTopic, pose_topic
 
 ROBOT = "sawyer"
@@ -198,9 +199,7 @@ class MetaworldSuite:
 
     def make(self, task: str) -> MetaworldTask:
         if task not in ALL_V3_ENVIRONMENTS:
-            raise TaskError(
-                f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
-            )
+            raise unknown_task(task, self.name, self.tasks(), self.splits)
         return MetaworldTask(task)
 
     def robot_description(self) -> str:

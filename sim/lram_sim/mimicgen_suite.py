@@ -32,6 +32,7 @@ from lram_sim.robosuite_suite import DrivenArm, action_fields
 from lram_sim.robosuite_task import ArmTask
 from lram_sim.subtasks import SUCCESS, Pose, Subtask
 from lram_sim.suite import Array, Expert
+from lram_sim.task_choice import unknown_task
 from lram_sim.topics import (
     JOINT_STATE,
     SensorField,
@@ -190,9 +191,7 @@ class MimicgenSuite(DrivenArm):
 
     def make(self, task: str) -> MimicgenTask:
         if task not in task_names():
-            raise TaskError(
-                f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
-            )
+            raise unknown_task(task, self.name, self.tasks(), self.splits)
         return MimicgenTask(task, self)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lram_core.contract import ActionField, ObservationField, RewardSpec
-from lram_core.errors import TaskError, listed
+from lram_core.errors import TaskError
 from lram_sim.drive import Drive
 from lram_sim.robosuite_claims import claimed
 from lram_sim.robosuite_description import urdf
@@ -32,6 +32,7 @@ from lram_sim.robosuite_subtasks import SUBTASKS, Signals
 from lram_sim.robosuite_task import ArmTask
 from lram_sim.subtasks import Pose, Subtask
 from lram_sim.suite import Expert, package_versions
+from lram_sim.task_choice import unknown_task
 from lram_sim.topics import JOINT_STATE, POINT, SensorField, SensorTopic, joints_topic, pose_topic
 
 REWARD = RewardSpec(
@@ -187,9 +188,7 @@ class RobosuiteSuite(DrivenArm):
                 f"in the suite '{wiper_name(self.robot, self.mode)}'"
             )
         if task not in ENVIRONMENTS:
-            raise TaskError(
-                f"unknown task '{task}' of suite '{self.name}'; available: {listed(self.tasks())}"
-            )
+            raise unknown_task(task, self.name, self.tasks(), self.splits)
         return RobosuiteTask(task, self)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 
 from lram_core.errors import TaskError, listed
 from lram_sim.suite import Suite
@@ -44,13 +45,20 @@ def resolve_tasks(suite: Suite, spec: str) -> list[str]:
         elif item in known:
             chosen[item] = None
         else:
-            raise TaskError(
-                f"unknown task '{item}' of suite '{suite.name}'; "
-                f"splits: {listed(suite.splits)}; tasks: {listed(known)}"
-            )
+            raise unknown_task(item, suite.name, known, suite.splits)
     if not chosen:
         raise TaskError(f"no task given; splits of suite '{suite.name}': {listed(suite.splits)}")
     return list(chosen)
+
+
+def unknown_task(task: str, suite: str, tasks: Sequence[str], splits: Collection[str]) -> TaskError:
+    """Return the error that names what is near to ``task``, and the splits and tasks there are."""
+    near = get_close_matches(task, [*splits, *tasks])
+    nearest = f"nearest: {listed(near)}; " if near else ""
+    return TaskError(
+        f"unknown task '{task}' of suite '{suite}'; {nearest}"
+        f"splits: {listed(splits)}; tasks: {listed(tasks)}"
+    )
 
 
 def check_experts(suite: Suite, tasks: Sequence[str]) -> None:
