@@ -77,6 +77,10 @@ class TestTools:
         array[30, 2] = np.nan
         del array
         assert "observations.npy: checksum" in run("data", "verify", tmp_path / "set")
+        for command in ("merge", "split"):  # a copy's own checksums would vouch for it
+            words = ("data", command, tmp_path / "set", "--out", tmp_path / "copy")
+            assert "observations.npy: checksum" in run(*words)
+            assert not (tmp_path / "copy").exists()
         description = json.loads((tmp_path / "set" / "dataset.json").read_text())
         from lram_core.data.files import sha256
 

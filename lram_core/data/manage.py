@@ -68,11 +68,11 @@ def merge_datasets(paths: list[Path], out: Path, advance: Progress = lambda _: N
         The number of episodes.
 
     Raises:
-        DataError: the schemas differ; the message says in what.
+        DataError: the schemas differ, the message says in what; or a dataset is damaged.
     """
     if not paths:
         raise CommandError("nothing to merge")
-    datasets = [Dataset.open(path) for path in paths]
+    datasets = [_sound(path) for path in paths]
     schema = datasets[0].schema
     for data in datasets[1:]:
         if different := schema_differences(data.schema, schema):
@@ -106,9 +106,10 @@ def split_dataset(
         Name → number of episodes.
 
     Raises:
-        CommandError: a part would be empty. DataError: a folder exists.
+        CommandError: a part would be empty.
+        DataError: a folder exists, or the dataset is damaged.
     """
-    data = Dataset.open(path)
+    data = _sound(path)
     tasks, seeds = data.column("task").tolist(), data.column("seed").tolist()
     held = hold_out(data.schema.suite, tasks, seeds, fraction)
     parts = {
@@ -129,6 +130,13 @@ def split_dataset(
             _copy(data, numbers, writer, advance)
             writer.finish(provenance)
     return {name: len(numbers) for name, numbers in parts.items()}
+
+
+def _sound(path: Path) -> Dataset:
+    """Open a dataset to copy it: the copy's own checksums would vouch for what is damaged."""
+    data = Dataset.open(path)
+    data.verify(thorough=True)
+    return data
 
 
 def _copy(data: Dataset, numbers: Iterable[int], writer: DatasetWriter, advance: Progress) -> None:
