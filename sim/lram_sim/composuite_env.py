@@ -44,7 +44,6 @@ class Composuite(ManipulationEnv):
 
     def __init__(self, thing: str, hindrance: str, objective: str, **arguments: Any) -> None:
         self.shape, self.hindrance, self.objective = THINGS[thing], hindrance, objective
-        self.thing_name = thing
         super().__init__(**arguments)
 
     def reward(self, action: Any = None) -> float:

@@ -283,7 +283,7 @@ CABINET = Body(
     children=(_DRAWER,),
 )
 """Its front points along -y: there the drawer comes out."""
-MUG_HEIGHT, MUG_RADIUS = 0.07, 0.03
+MUG_RADIUS = 0.03
 MUG = Body(
     "mug",
     (
