@@ -310,3 +310,9 @@ def test_bad_arguments_exit_with_2(
     assert message.format(empty=empty) in result.stderr
     assert "Traceback" not in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", tiny_bundle.name]
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match=f"can be made here: {tmp_path}/file is a file"):
+        check_writable(tmp_path / "file" / "out")

@@ -44,6 +44,7 @@ def bench(
 
     from lram_core.bench.bench import bench_bundle
     from lram_core.bench.tables import print_report
+    from lram_core.data.files import atomic_path
     from lram_core.errors import RuntimeUnavailable, listed
 
     try:
@@ -62,7 +63,8 @@ def bench(
         print_report(reports[-1], console)
     if json_file:
         found = [report.to_dict() for report in reports]
-        json_file.write_text(json.dumps(found, indent=1) + "\n")
+        with atomic_path(json_file) as temporary:
+            temporary.write_text(json.dumps(found, indent=1) + "\n")
     none = [report.bundle for report in reports if not report.passed]
     if none:
         raise RuntimeUnavailable(f"no runtime here runs this right: {listed(none)}")

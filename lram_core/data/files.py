@@ -53,7 +53,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path, marker: str, what: str) -> None:
-    """Refuse to replace anything but an earlier result of the same kind.
+    """Refuse, before the work, to replace anything but an earlier result of the same kind.
 
     Args:
         path: folder about to be written; absent, empty, or holding the file ``marker``.
@@ -61,7 +61,7 @@ def check_replaceable(path: Path, marker: str, what: str) -> None:
         what: what such a folder is, for the message.
 
     Raises:
-        CommandError: ``path`` is a file, or a folder of something else.
+        CommandError: ``path`` is a file, a folder of something else, or where none can be made.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -70,6 +70,10 @@ def check_replaceable(path: Path, marker: str, what: str) -> None:
         raise CommandError(
             f"{path} is there already and is no {what} ({marker} is not in it); name another folder"
         )
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        why = "may not be written to" if place.is_dir() else "is a file"
+        raise CommandError(f"{path}: no folder for the {what} can be made here: {place} {why}")
 
 
 def sha256(path: Path) -> str:
