@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from lram_core.errors import CommandError
+from lram_core.errors import CommandError, listed
 
 
 def share_folders(package: str) -> list[Path]:
@@ -33,3 +33,21 @@ def find_shared(relative: str) -> Path:
             return place / relative
     looked = ", ".join(map(str, places))
     raise CommandError(f"{relative} is not part of this installation (looked in: {looked})")
+
+
+def find_contract(name: str) -> Path:
+    """A robot contract: a file, or one that is shipped by its name without ending.
+
+    Raises:
+        CommandError: a bare name that is neither; the message lists those that are shipped.
+    """
+    path = Path(name)
+    if path.suffix or path.exists() or len(path.parts) > 1:
+        return path
+    shipped = {file.stem: file for file in find_shared("config").glob("*.yaml")}
+    if name not in shipped:
+        raise CommandError(
+            f"robot contract '{name}': no file, and none is shipped by that name; available: "
+            f"{listed(sorted(shipped))}"
+        )
+    return shipped[name]

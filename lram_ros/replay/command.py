@@ -14,6 +14,7 @@ from lram_core.policy import Policy
 from lram_core.runtimes.command_options import precision_option, runtime_option
 from lram_core.signals import exit_when_stopped
 from lram_ros.black_box import Recording
+from lram_ros.paths import find_contract
 from lram_ros.replay.black_box import replay_black_box
 from lram_ros.replay.black_box_table import black_box_tables, replay_lines
 
@@ -98,11 +99,12 @@ def replay(
             raise CommandError("a black box is replayed through one --policy")
         _black_box(recording, policies, runtime, precision, embodiment, last, as_json)
         return
-    from lram_ros.mock.command import find_contract
     from lram_ros.replay.bag.record import Part
     from lram_ros.replay.bag.run import ReplayOptions, replay_bag
     from lram_ros.replay.bag.thresholds import Thresholds, parse_max_error
 
+    if not recording.exists():
+        raise CommandError(f"{recording}: no such bag; expected a folder, a .mcap or a .db3 file")
     if not policies:
         raise CommandError(f"{recording}: give the bundle to replay it through: --policy FOLDER")
     if not start < end:
