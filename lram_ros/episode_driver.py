@@ -31,6 +31,7 @@ T = TypeVar("T")
 POLL = 0.05  # seconds between looks at signals and processes
 SETTLE = 0.5  # seconds from a discovered subscription to a matched one
 TRACE_GRACE = 2.0  # seconds for the last PolicyTick to arrive after an episode's end
+_SEED, _STEPS = 2**63 - 1, 2**32 - 1  # largest values of the fields of ResetEpisode
 QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -52,8 +53,12 @@ def make_plan(tasks: Iterable[str], episodes: int, seed: int, max_steps: int) ->
     """``episodes`` of each task, with the seeds ``seed``, ``seed + 1``, …
 
     Raises:
-        CommandError: there is no task or no episode.
+        CommandError: there is no task or no episode, or a number that ``ResetEpisode`` cannot hold.
     """
+    if not 0 <= seed <= _SEED + 1 - episodes:
+        raise CommandError(f"{episodes} seeds from {seed} are out of range; expected 0 … {_SEED}")
+    if not 0 <= max_steps <= _STEPS:
+        raise CommandError(f"max_steps {max_steps} is out of range; expected 0 … {_STEPS}")
     plan = [EpisodePlan(task, seed + i, max_steps) for task in tasks for i in range(episodes)]
     if not plan:
         raise CommandError("no episode to run: at least one task and one episode are needed")

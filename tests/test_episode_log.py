@@ -68,3 +68,10 @@ def test_plan():
     ]
     with pytest.raises(CommandError, match="at least one task"):
         make_plan(split_tasks(" , "), 2, 7, 9)
+    assert make_plan(["a"], 1, 2**63 - 1, 2**32 - 1)
+    for numbers, words in (
+        ((2, 2**63 - 1, 0), "2 seeds from 9223372036854775807 are out of range"),
+        ((1, 7, 2**32), "max_steps 4294967296 is out of range; expected 0 … 4294967295"),
+    ):
+        with pytest.raises(CommandError, match=words):
+            make_plan(["a"], *numbers)
