@@ -116,8 +116,3 @@ CLAIMED: dict[str, tuple[str, ...]] = {
     "robosuite-ur5e-wiper": ("wipe",),
 }
 """Suite → tasks measured with ``python -m benchmarks.expert_rates``; its report has the figures."""
-
-
-def claimed(suite: str) -> frozenset[str]:
-    """Return the tasks of a suite whose expert succeeds reliably."""
-    return frozenset(CLAIMED.get(suite, ()))
