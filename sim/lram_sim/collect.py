@@ -99,11 +99,7 @@ def collect(
         BundleError: ``bundle`` is none, or a worker's machine has it not.
         ContractError: ``bundle`` is not of this suite, or looks at other pictures.
     """
-    parameters = _parameters(suite, tasks, recipe, bundle, sources)
-    if cameras is not None:
-        if sources is not None:
-            raise CommandError("cameras show episodes of experts, not segments of demonstrations")
-        parameters["cameras"] = cameras.parameters()
+    parameters = _parameters(suite, tasks, recipe, bundle, sources, cameras)
     if bundle is not None:
         check_sees_the_same(bundle, suite, cameras)
     driver = "the expert" if sources is None else "the generation from demonstrations"
@@ -119,13 +115,42 @@ def collect(
     if cameras is not None:
         with closing(run(draw_once, [(suite.name, tasks[0], cameras)], 1)) as drawn:
             list(drawn)
-    chunk = CHUNK if cameras is None else CHUNK_SEEN
     parts = open_parts(out, parameters)
     roll_in = None
     if bundle is not None:
         weights = parameters["roll_in_weights"]
         roll_in = PolicySource(str(bundle.absolute()), suite=suite.name, weights=weights)
-    works = [
+    works = _works(suite, demonstrators, recipe, parts, roll_in, cameras)
+    try:
+        tallies = _make_parts(works, workers, run, on_progress)
+    except LramError:
+        if not any(work.part.exists() for work in works):
+            shutil.rmtree(parts)  # else another command with the same --out would be refused
+        raise
+
+    made = [work.part for work in works if work.part.exists()]
+    if any(tally.collected for tally in tallies.values()):
+        provenance = _provenance(parameters, tallies, bundle, selection)
+        if sources is not None:
+            provenance["source"] = _REPLAYED
+            provenance["demonstrations"] = described(sources, demonstrators)
+        merge_parts(made, out, dataset_schema(with_cameras(suite, cameras)), provenance)
+        shutil.rmtree(parts)
+    _check_complete(tallies, recipe.episodes, out, driver)
+    return tallies
+
+
+def _works(
+    suite: Suite,
+    demonstrators: dict[str, Demonstrator],
+    recipe: Recipe,
+    parts: Path,
+    roll_in: PolicySource | None,
+    cameras: Cameras | None,
+) -> list[Work]:
+    """Return all work items, task by task."""
+    chunk = CHUNK if cameras is None else CHUNK_SEEN
+    return [
         Work(
             suite.name,
             task,
@@ -133,15 +158,26 @@ def collect(
             min(start + chunk, recipe.episodes),
             recipe,
             roll_in,
-            part,
-            demonstrators[task],
+            parts / f"{index:03d}-{start:06d}.npz",
+            demonstrator,
             cameras,
         )
-        for index, task in enumerate(tasks)
+        for index, (task, demonstrator) in enumerate(demonstrators.items())
         for start in range(0, recipe.episodes, chunk)
-        for part in [parts / f"{index:03d}-{start:06d}.npz"]
     ]
-    tallies = {task: Tally() for task in tasks}
+
+
+def _make_parts(
+    works: list[Work],
+    workers: int | None,
+    run: Runner,
+    on_progress: Callable[[int, int], None],
+) -> dict[str, Tally]:
+    """Run the work items that have no part yet; returns task → tally of all there are.
+
+    Raises LramError: as :func:`collect`; the parts made before it are kept.
+    """
+    tallies = {work.task: Tally() for work in works}
     broken: set[str] = set()
 
     def finished(work: Work, tally: Tally, ticks: int) -> None:
@@ -165,25 +201,10 @@ def collect(
 
     if workers is not None:
         workers = min(workers, max(1, len(todo)))
-    try:
-        with closing(run(_run_work, items(), workers)) as results:
-            for work, tally, part in results:
-                keep_part(work.part, tally, part)
-                finished(work, tally, tally.steps)
-    except LramError:
-        if not any(work.part.exists() for work in works):
-            shutil.rmtree(parts)  # else another command with the same --out would be refused
-        raise
-
-    made = [work.part for work in works if work.part.exists()]
-    if any(tally.collected for tally in tallies.values()):
-        provenance = _provenance(parameters, tallies, bundle, selection)
-        if sources is not None:
-            provenance["source"] = _REPLAYED
-            provenance["demonstrations"] = described(sources, demonstrators)
-        merge_parts(made, out, dataset_schema(with_cameras(suite, cameras)), provenance)
-        shutil.rmtree(parts)
-    _check_complete(tallies, recipe.episodes, out, driver)
+    with closing(run(_run_work, items(), workers)) as results:
+        for work, tally, part in results:
+            keep_part(work.part, tally, part)
+            finished(work, tally, tally.steps)
     return tallies
 
 
@@ -204,7 +225,12 @@ def _run_work(work: Work) -> tuple[Work, Tally, bytes]:
 
 
 def _parameters(
-    suite: Suite, tasks: list[str], recipe: Recipe, bundle: Path | None, sources: Sources | None
+    suite: Suite,
+    tasks: list[str],
+    recipe: Recipe,
+    bundle: Path | None,
+    sources: Sources | None,
+    cameras: Cameras | None,
 ) -> dict[str, Any]:
     """Check the parameters and return all that determine the dataset, as plain data."""
     if recipe.episodes < 1:
@@ -227,8 +253,10 @@ def _parameters(
         raise CommandError(
             "a roll-in needs an expert that takes over anywhere; segments of demonstrations do not"
         )
+    if cameras is not None and sources is not None:
+        raise CommandError("cameras show episodes of experts, not segments of demonstrations")
     weights = None if bundle is None else weights_of(bundle)
-    return {
+    parameters = {
         "format": FORMAT,
         "suite": suite.name,
         "tasks": tasks,
@@ -237,6 +265,9 @@ def _parameters(
         "versions": suite.versions(),
         "demonstrations": None if sources is None else sources.parameters(),
     }
+    if cameras is not None:  # else as in releases that had none: their parts are still taken up
+        parameters["cameras"] = cameras.parameters()
+    return parameters
 
 
 def _provenance(
