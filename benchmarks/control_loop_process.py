@@ -27,13 +27,14 @@ from lram_ros.assembly import LatestCollector, StaleInput, StampCollector
 from lram_ros.contract_check import check_types
 from lram_ros.control import ControlLoop
 from lram_ros.episode_state import EpisodeState
+from lram_ros.input_topic import InputTopic
 from lram_ros.message_fields import message_class
 from lram_ros.mock.joints import Joints
 from lram_ros.mock.sensors import MessageMaker
 from lram_ros.process import make_executor, ros
 from lram_ros.qos import data_qos, input_qos
 from lram_ros.realtime import RealtimeSettings
-from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 from lram_ros.ticker import Ticker, TickTime
 from lram_ros.trace import TickMessages
 

@@ -21,8 +21,9 @@ from lram_core.contract import PolicyContract
 from lram_core.errors import LramError
 from lram_ros.contract_check import field_readers
 from lram_ros.episode_state import EpisodeState
+from lram_ros.input_topic import InputTopic
 from lram_ros.message_fields import Array, FieldReader, InputError
-from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 
 END_OF_TIME = 2**31 * 1_000_000_000
 """First stamp in ns that a message cannot carry: its seconds are int32."""

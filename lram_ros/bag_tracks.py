@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from lram_core.errors import DataError, LramError
 from lram_ros.bags.recording import Bag
 from lram_ros.bags.survey import CLOCK, check_topics, full_name, full_names
-from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.input_topic import InputTopic
+from lram_ros.robot_contract import RobotContract
 
 CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 _ROS_OWN = ("/rosout", "/parameter_events")

@@ -16,8 +16,9 @@ from lram_ros.adapters.kinds import make_mapper
 from lram_ros.adapters.registry import make_adapter
 from lram_ros.adapters.sink import CommandSink
 from lram_ros.adapters.table import ACTION_COMMAND
+from lram_ros.input_topic import InputTopic
 from lram_ros.message_fields import FieldReader, has_header, message_class
-from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 
 COMMAND_TYPE = ACTION_COMMAND
 EPISODE_TYPE = "lram_ros/msg/EpisodeStatus"

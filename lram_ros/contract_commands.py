@@ -17,7 +17,8 @@ from lram_core.errors import CommandError
 from lram_ros.adapters.sink import CartesianField, CommandField, CommandSink
 from lram_ros.contract_check import disagreements
 from lram_ros.embodiment import fitting
-from lram_ros.robot_contract import FieldSource, InputTopic, RobotContract
+from lram_ros.input_topic import FieldSource, InputTopic
+from lram_ros.robot_contract import RobotContract
 from lram_ros.sros2_policy import sros2_policy
 
 _WIDTH = 240  # of tables that go into a file: nothing is folded

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lram_core.errors import LramError, listed
-from lram_ros.robot_contract import ImageSize
+from lram_ros.input_topic import ImageSize
 
 Pixels = npt.NDArray[np.uint8]
 

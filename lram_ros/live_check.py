@@ -11,8 +11,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from lram_core.errors import ContractError, listed
 from lram_ros.adapters.sink import CommandSink
+from lram_ros.input_topic import InputTopic
 from lram_ros.qos import command_qos, input_qos
-from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 
 _POLL_S = 0.05
 _ENDLESS_NS = 10**18  # some thirty years

@@ -19,7 +19,7 @@ from lram_core.checks import finite32
 from lram_core.contract import ObservationField
 from lram_core.errors import ContractError, LramError, listed
 from lram_ros.images import DecodedImage, ImageError, decode, resize
-from lram_ros.robot_contract import FieldSource
+from lram_ros.input_topic import FieldSource
 from lram_ros.units import conversion
 
 Array = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from lram_ros.adapters.sink import CommandSink
-from lram_ros.robot_contract import InputTopic
+from lram_ros.input_topic import InputTopic
 
 DEPTH = 10
 RECORDED = 1000

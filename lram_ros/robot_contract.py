@@ -7,102 +7,21 @@ compares the two. Reading it needs no ROS. Every key is described in docs/contra
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from lram_core.errors import ContractError, listed
-from lram_ros.adapters.sink import CommandField, CommandSink, read_native, read_sink
+from lram_ros.adapters.sink import CommandSink, read_native, read_sink
 from lram_ros.adapters.table import FLOAT, FLOATS, TRAJECTORY
-from lram_ros.ranges import Range
+from lram_ros.input_topic import FieldSource, InputTopic, read_input, read_reward, read_single
 from lram_ros.yaml_section import Section, refuse_twice
-
-__all__ = ["CommandField", "CommandSink", "FieldSource", "ImageSize", "InputTopic", "RobotContract"]
 
 FORMAT_VERSION = 1
 TICK_SOURCES = ("observation", "clock")
-RELIABILITIES = ("reliable", "best_effort")
-DURABILITIES = ("volatile", "transient_local")
-COLOURS = ("rgb", "mono")
 _UNSTAMPED = (FLOAT, FLOATS, TRAJECTORY)
 """Messages of commands that do not say which set they answer; a trajectory's stamp is 0."""
-
-
-@dataclass(frozen=True)
-class ImageSize:
-    """What an image becomes: (height, width, channels), 3 channels (R, G, B) or 1."""
-
-    height: int
-    width: int
-    channels: int = 3
-
-    @property
-    def values(self) -> int:
-        return self.height * self.width * self.channels
-
-
-@dataclass(frozen=True)
-class FieldSource:
-    """Where one observation field is found inside a message.
-
-    Attributes:
-        name: the bundle's observation field.
-        path: dotted field path, e.g. ``pose.position``; a message stands for all its numbers in
-            the order of its definition. Empty for an image.
-        unit: unit of the values as published, ``1`` for dimensionless ones.
-        names: for an array beside a list of names (JointState): which entries, in which order.
-        history: how many of the topic's newest readings make up the field, oldest first; at the
-            topic's own rate, unlike the bundle's ``delay``, which counts control ticks.
-        range: physical ↔ normalised, for a bundle that observes normalised values.
-        image: size the picture is resized to, for Image and CompressedImage.
-    """
-
-    name: str
-    path: str
-    unit: str
-    names: tuple[str, ...] = ()
-    history: int = 1
-    range: Range | None = None
-    image: ImageSize | None = None
-
-
-@dataclass(frozen=True)
-class InputTopic:
-    """A topic that every control tick needs.
-
-    Attributes:
-        topic: name, relative to the node's namespace unless it starts with ``/``.
-        type: interface name, e.g. ``geometry_msgs/msg/PoseStamped``.
-        max_age: oldest reading a tick may use, in seconds; may be infinite.
-        reliability: QoS to subscribe with, one of RELIABILITIES.
-        fields: what is read from it.
-        durability, depth: more QoS.
-        deadline, lifespan: QoS in seconds; None is none.
-        frame: header.frame_id every message must have; empty for any.
-    """
-
-    topic: str
-    type: str
-    max_age: float
-    reliability: str
-    fields: tuple[FieldSource, ...]
-    durability: str = "volatile"
-    depth: int = 10
-    deadline: float | None = None
-    lifespan: float | None = None
-    frame: str = ""
-
-    @property
-    def history(self) -> int:
-        """Readings to keep: of the field that wants most."""
-        return max((field.history for field in self.fields), default=1)
-
-    @property
-    def image(self) -> ImageSize | None:
-        """What a camera's pictures are resized to; None for other topics."""
-        return self.fields[0].image if self.fields else None
 
 
 @dataclass(frozen=True)
@@ -205,7 +124,7 @@ class RobotContract:
         """Build from the whole file as a section; raises ContractError as :meth:`load`."""
         source = root.where
         root.version(FORMAT_VERSION)
-        inputs = tuple(_input(item) for item in root.items("inputs"))
+        inputs = tuple(read_input(item) for item in root.items("inputs"))
         contract = cls(
             source=source,
             robot=root.text("robot"),
@@ -213,8 +132,8 @@ class RobotContract:
             control_rate=root.positive("control_rate"),
             tick_source=root.choice("tick_source", TICK_SOURCES),
             inputs=inputs,
-            reward=_reward(root.section("reward")) if root.has("reward") else 0.0,
-            episode=_single(root.section("episode"), None) if root.has("episode") else None,
+            reward=read_reward(root.section("reward")) if root.has("reward") else 0.0,
+            episode=read_single(root.section("episode"), None) if root.has("episode") else None,
             sinks=_sinks(root, Path(source).parent),
             controller=root.text("controller") if root.has("controller") else "",
             stepped=root.flag("lockstep", False),
@@ -264,78 +183,3 @@ def _sinks(root: Section, folder: Path) -> tuple[CommandSink, ...]:
             raise ContractError(f"{root.where}: has both 'command' and 'commands'; keep one")
         return tuple(read_sink(item, folder) for item in root.items("commands"))
     return (read_native(root.section("command")),)
-
-
-def _input(section: Section) -> InputTopic:
-    image = section.interface("type") in (
-        "sensor_msgs/msg/Image",
-        "sensor_msgs/msg/CompressedImage",
-    )
-    fields = section.sections("fields").items()
-    if image and len(fields) > 1:
-        raise ContractError(
-            f"{section.where}: one picture is one field, found {listed(n for n, _ in fields)}"
-        )
-    return _topic(section, tuple(_image(n, s) if image else _field(n, s) for n, s in fields))
-
-
-def _reward(section: Section) -> InputTopic | float:
-    if not section.has("constant"):
-        return _single(section, "reward")
-    constant = section.number("constant")
-    section.finish()
-    if not math.isfinite(constant):
-        raise ContractError(f"{section.where}: constant must be finite, found {constant}")
-    return constant
-
-
-def _single(section: Section, name: str | None) -> InputTopic:
-    """A topic whose role is fixed: at most one number is read from it."""
-    fields: tuple[FieldSource, ...] = ()
-    if name is not None:
-        fields = (FieldSource(name=name, path=section.text("path"), unit="1"),)
-    return _topic(section, fields)
-
-
-def _topic(section: Section, fields: tuple[FieldSource, ...]) -> InputTopic:
-    topic = InputTopic(
-        topic=section.text("topic"),
-        type=section.interface("type"),
-        max_age=section.positive("max_age", finite=False),
-        reliability=section.choice("reliability", RELIABILITIES, RELIABILITIES[0]),
-        fields=fields,
-        durability=section.choice("durability", DURABILITIES, DURABILITIES[0]),
-        depth=section.count("depth", 10),
-        deadline=section.positive("deadline") if section.has("deadline") else None,
-        lifespan=section.positive("lifespan") if section.has("lifespan") else None,
-        frame=section.text("frame") if section.has("frame") else "",
-    )
-    section.finish()
-    return topic
-
-
-def _field(name: str, section: Section) -> FieldSource:
-    field = FieldSource(
-        name=name,
-        path=section.text("path"),
-        unit=section.text("unit"),
-        names=section.texts("names") if section.has("names") else (),
-        history=section.count("history", 1),
-        range=Range.read(section),
-    )
-    section.finish()
-    return field
-
-
-def _image(name: str, section: Section) -> FieldSource:
-    height, width = section.count("height"), section.count("width")
-    colour = section.choice("colour", COLOURS, COLOURS[0])
-    field = FieldSource(
-        name=name,
-        path="",
-        unit="1",
-        history=section.count("history", 1),
-        image=ImageSize(height, width, 3 if colour == "rgb" else 1),
-    )
-    section.finish()
-    return field

@@ -14,8 +14,9 @@ from sensor_msgs.msg import JointState
 
 from lram_core.errors import ContractError
 from lram_ros.assembly import InputReader, InputSet, LatestCollector, StaleInput, StampCollector
+from lram_ros.input_topic import FieldSource, InputTopic
 from lram_ros.message_fields import FieldReader, InputError
-from lram_ros.robot_contract import FieldSource, InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 
 JOINTS = "sensor_msgs/msg/JointState"
 

@@ -15,10 +15,11 @@ from scripted_policy import POLICY, Script
 
 from lram_core.errors import LramError
 from lram_core.policy import Policy
+from lram_ros.adapters.sink import CommandField
 from lram_ros.assembly import InputSet, stamp_of
 from lram_ros.control import CommandLimits, ControlLoop
 from lram_ros.msg import EpisodeStatus
-from lram_ros.robot_contract import CommandField, RobotContract
+from lram_ros.robot_contract import RobotContract
 
 ROBOT = RobotContract.load(CONTRACT)
 

@@ -16,8 +16,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from lram_core.contract import ObservationField
 from lram_core.errors import ContractError
 from lram_ros.images import ENCODINGS, DecodedImage, ImageError, ImageWorker, decode, resize
+from lram_ros.input_topic import FieldSource, ImageSize
 from lram_ros.message_fields import FieldReader, InputError
-from lram_ros.robot_contract import FieldSource, ImageSize
 
 RGB = np.array([[[255, 0, 10], [0, 128, 20]], [[7, 8, 9], [1, 2, 3]], [[4, 5, 6], [50, 60, 70]]])
 RGB = RGB.astype(np.uint8)  # (3, 2, 3): higher than wide

@@ -28,8 +28,8 @@ PUBLIC = {
     ),
     "robots": (
         "Robots",
-        "lram_ros.robot_contract lram_ros.contract_check lram_ros.units lram_ros.ranges "
-        "lram_ros.assembly lram_ros.adapters.base lram_ros.adapters.registry "
+        "lram_ros.robot_contract lram_ros.input_topic lram_ros.contract_check lram_ros.units "
+        "lram_ros.ranges lram_ros.assembly lram_ros.adapters.base lram_ros.adapters.registry "
         "lram_ros.adapters.kinds lram_ros.adapters.feedback lram_ros.loaded_policy",
     ),
     "safety": (

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from lram_core.errors import ContractError, listed
 from lram_ros.adapters.sink import CommandSink
 from lram_ros.adapters.table import JOINT_STATE
+from lram_ros.input_topic import FieldSource
 from lram_ros.message_fields import FieldReader
-from lram_ros.robot_contract import FieldSource, RobotContract
+from lram_ros.robot_contract import RobotContract
 from lram_ros.units import TABLE, conversion, parse_unit
 
 Array = npt.NDArray[np.float64]

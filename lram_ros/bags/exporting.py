@@ -26,9 +26,10 @@ from lram_ros.bags.schema import contract_of
 from lram_ros.bags.survey import CLOCK, full_name
 from lram_ros.contract_check import check_contract, field_readers
 from lram_ros.episode_state import EpisodeState
+from lram_ros.input_topic import InputTopic
 from lram_ros.message_fields import message_class
 from lram_ros.message_paths import put
-from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 
 BAG_VERSION: Final = 8  # read by Humble and everything since
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}

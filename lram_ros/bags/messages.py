@@ -14,6 +14,7 @@ from rosbags.typesys.store import Typestore
 
 from lram_core.contract import PolicyContract
 from lram_ros.contract_check import field_readers
+from lram_ros.input_topic import ImageSize, InputTopic
 from lram_ros.message_fields import FieldReader, message_class
 from lram_ros.message_paths import (
     FIXED,
@@ -25,7 +26,7 @@ from lram_ros.message_paths import (
     put,
     resolve,
 )
-from lram_ros.robot_contract import ImageSize, InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 
 Array = npt.NDArray[np.float64]
 

@@ -12,8 +12,9 @@ from lram_ros.adapters.sink import CommandField, CommandSink
 from lram_ros.bags.recording import Bag
 from lram_ros.bags.survey import full_names
 from lram_ros.contract_check import field_readers
+from lram_ros.input_topic import InputTopic
 from lram_ros.message_fields import InputError
-from lram_ros.robot_contract import InputTopic, RobotContract
+from lram_ros.robot_contract import RobotContract
 
 # Quantity of a sink → kind of an action that is commanded there as it is.
 _KINDS = {

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lram_core.errors import ContractError
+from lram_ros.input_topic import FieldSource, ImageSize, InputTopic
 from lram_ros.message_fields import message_class
 from lram_ros.message_paths import (
     FIXED,
@@ -28,7 +29,6 @@ from lram_ros.message_paths import (
     resolve,
 )
 from lram_ros.mock.joints import Joint, Joints, si_factor
-from lram_ros.robot_contract import FieldSource, ImageSize, InputTopic
 from lram_ros.units import parse_unit
 
 _SLOW_HZ = 0.1
