@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 PREFIX = "robosuite"
 ROBOTS = ("panda", "sawyer", "iiwa", "ur5e", "kinova3", "jaco")
 CONTROLLERS = ("joint", "osc")
@@ -21,12 +23,8 @@ def suite_names() -> list[str]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Return robot and controller of a suite's name, which must be one of :func:`suite_names`."""
-    for robot in ROBOTS:
-        for controller in CONTROLLERS:
-            if suite_name(robot, controller) == name:
-                return robot, controller
-    raise ValueError(f"'{name}' is no robosuite suite")
+    """Return robot and controller of one of :func:`suite_names`. Raises ValueError."""
+    return _split(name, suite_name)
 
 
 def wiper_name(robot: str, controller: str) -> str:
@@ -40,9 +38,13 @@ def wiper_names() -> list[str]:
 
 
 def split_wiper_name(name: str) -> tuple[str, str]:
-    """Return robot and controller of one of :func:`wiper_names`."""
+    """Return robot and controller of one of :func:`wiper_names`. Raises ValueError."""
+    return _split(name, wiper_name)
+
+
+def _split(name: str, made_by: Callable[[str, str], str]) -> tuple[str, str]:
     for robot in ROBOTS:
         for controller in CONTROLLERS:
-            if wiper_name(robot, controller) == name:
+            if made_by(robot, controller) == name:
                 return robot, controller
-    raise ValueError(f"'{name}' is no robosuite suite with a wiper")
+    raise ValueError(f"'{name}' is no suite of robosuite's arms with that tool")
