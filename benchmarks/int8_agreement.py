@@ -39,7 +39,10 @@ Bins = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def episodes(data: Dataset, contract: PolicyContract) -> list[Inputs]:
-    """Return the inputs of each recorded episode, in the model's units."""
+    """Return the inputs of each recorded episode, in the model's units.
+
+    Raises DataError: the recording's fields are not the bundle's.
+    """
     for name in ("observation", "action", "reward"):
         if getattr(data.schema, name) != getattr(contract, name):
             raise DataError(f"{data.path}: its {name} is not the bundle's")

@@ -86,6 +86,7 @@ CASES: list[tuple[str, tuple[int, int, int, int]]] = [
 
 
 def clock(device: str) -> float:
+    """Seconds, once what the device was asked for is done."""
     if device == "cuda":
         torch.cuda.synchronize()
     return perf_counter()

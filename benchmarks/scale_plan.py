@@ -31,7 +31,8 @@ class Assumptions:
         cores: of one collecting machine, each as fast as the measured one.
         days: within which the collection is to be done.
         peak: FLOP/s of one GPU, bf16 (an H100's data sheet).
-        utilisation: share of it that the training reaches. Not measured: no GPU has run it.
+        utilisation: share of it that the training reaches. A target: docs/scaling.md tells what was
+            seen.
     """
 
     transitions: float = 1e9

@@ -63,7 +63,10 @@ def save_joint_bundle(
     card: str,
     training: dict[str, Any] | None = None,
 ) -> None:
-    """Write a bundle of the embodiments of ``model``, with a contract each; see save_bundle."""
+    """Write a bundle of the embodiments of ``model``, with a contract each.
+
+    Arguments and errors are those of :func:`save_bundle`.
+    """
     for name, contract in contracts.items():
         _check_sizes(model.select(name).config, contract, str(path))
     check_replaceable(Path(path), CONTRACT, "policy bundle")
@@ -128,7 +131,12 @@ def load_contract(path: Path | str, embodiment: Choice = "") -> PolicyContract:
 
 
 def load_contracts(path: Path | str) -> dict[str, PolicyContract]:
-    """Read a bundle's contracts alone: embodiment name → contract. Raises as load_contract."""
+    """Read a bundle's contracts alone: embodiment name → contract.
+
+    Raises:
+        BundleError: no bundle there, or ``policy.yaml`` is not YAML.
+        ContractError: a key of a contract is missing or wrong.
+    """
     folder = _folder(path)
     try:
         data = yaml.safe_load((folder / CONTRACT).read_text())
@@ -164,7 +172,12 @@ def load_bundle(
 
 
 def load_joint_bundle(path: Path | str) -> tuple[JointModel, dict[str, PolicyContract]]:
-    """Read a bundle with all of its embodiments, on the CPU. Raises as :func:`load_bundle`."""
+    """Read a bundle with all of its embodiments, on the CPU.
+
+    Raises:
+        BundleError: a file is missing, truncated or corrupt, or the files do not fit each other.
+        ContractError: a contract is malformed.
+    """
     folder = _folder(path)
     contracts = load_contracts(folder)
     model_config, checksum, _ = _config(folder)

@@ -21,6 +21,7 @@ class ActionCodec:
 
     Raises:
         ContractError: a discrete action has more choices than there are bins.
+        ValueError: there are fewer than 2 bins.
     """
 
     def __init__(self, fields: tuple[ActionField, ...], bins: int = 256) -> None:

@@ -130,6 +130,7 @@ class ActionField:
 
     @classmethod
     def from_dict(cls, data: object, where: str = "action field") -> ActionField:
+        """Read plain data. Raises ContractError naming the key that is missing or wrong."""
         raw = _mapping(cls, data, where)
         low, high = _number(raw["low"], f"{where}.low"), _number(raw["high"], f"{where}.high")
         if not low < high:
@@ -167,6 +168,7 @@ class RewardSpec:
 
     @classmethod
     def from_dict(cls, data: object, where: str = "reward") -> RewardSpec:
+        """Read plain data. Raises ContractError naming the key that is missing or wrong."""
         raw = _mapping(cls, data, where, optional=("ceiling", "horizon"))
         return cls(
             definition=_text(raw["definition"], f"{where}.definition"),
@@ -288,7 +290,10 @@ def sensor_sizes(observation: tuple[ObservationField, ...]) -> dict[str, int]:
 
 
 def observation_fields(data: object, where: str) -> tuple[ObservationField, ...]:
-    """Parse a list of observation fields; each (name, delay) may appear once."""
+    """Parse a list of observation fields; each (name, delay) may appear once.
+
+    Raises ContractError naming what is missing, wrong or given twice.
+    """
     if not isinstance(data, (list, tuple)) or not data:
         raise ContractError(f"{where}: expected a non-empty list of fields, found {data!r}")
     parsed = tuple(ObservationField.from_dict(item, f"{where}[{i}]") for i, item in enumerate(data))
@@ -303,7 +308,7 @@ def observation_fields(data: object, where: str) -> tuple[ObservationField, ...]
 
 
 def action_fields(data: object, where: str) -> tuple[ActionField, ...]:
-    """Parse a list of action fields; names are unique."""
+    """Parse a list of action fields; names are unique. Raises as :func:`observation_fields`."""
     if not isinstance(data, (list, tuple)) or not data:
         raise ContractError(f"{where}: expected a non-empty list of fields, found {data!r}")
     parsed = tuple(ActionField.from_dict(item, f"{where}[{i}]") for i, item in enumerate(data))

@@ -158,6 +158,9 @@ class BlackBox:
         layout: names of the columns.
         capacity: ticks kept.
         about: facts for the header.
+
+    Raises:
+        ValueError: ``capacity`` is below 1.
     """
 
     def __init__(

@@ -9,7 +9,17 @@ from lram_core.errors import ContractError, listed
 
 
 class Section:
-    """A mapping of the file: hands out checked values and refuses keys nobody asked for."""
+    """A mapping of the file: hands out checked values and refuses keys nobody asked for.
+
+    Every method raises ContractError for a key that is missing or of another kind.
+
+    Args:
+        data: what the YAML holds.
+        where: file and key of it, which open every message.
+
+    Raises:
+        ContractError: ``data`` is no mapping.
+    """
 
     def __init__(self, data: object, where: str) -> None:
         if not isinstance(data, Mapping):
@@ -152,6 +162,7 @@ class Section:
         return tuple(value)
 
     def finish(self) -> None:
+        """Raises ContractError: there are keys that nothing has asked for."""
         unknown = [str(key) for key in self.data if key not in self.asked]
         if unknown:
             expected = listed(dict.fromkeys(self.asked))

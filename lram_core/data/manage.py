@@ -68,6 +68,7 @@ def merge_datasets(paths: list[Path], out: Path, advance: Progress = lambda _: N
         The number of episodes.
 
     Raises:
+        CommandError: no dataset is given.
         DataError: the schemas differ, the message says in what; or a dataset is damaged.
     """
     if not paths:

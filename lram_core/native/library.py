@@ -119,8 +119,12 @@ def chosen_isa() -> str:
 def stream_read(data: npt.NDArray[np.generic]) -> float:
     """Sum an array's bytes as float32 as fast as one thread can read them.
 
-    What it takes is the memory-streaming limit of a tick that moves as many bytes. The array must
-    begin on 64 bytes (see :func:`stream_buffer`); a rest of less than 512 bytes is left out.
+    What it takes is the memory-streaming limit of a tick that moves as many bytes. A rest of less
+    than 512 bytes is left out.
+
+    Raises:
+        ValueError: the array is not contiguous, or does not begin on 64 bytes as those of
+            :func:`stream_buffer` do.
     """
     address = data.ctypes.data
     if address % 64 or not data.flags["C_CONTIGUOUS"]:

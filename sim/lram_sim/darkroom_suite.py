@@ -65,6 +65,7 @@ class DarkRoomTask:
 
     @property
     def model(self) -> Any:
+        """There is none, nor ``data``. Raises TaskError."""
         raise TaskError(f"suite '{NAME}' is no simulation of MuJoCo: there is nothing to draw")
 
     data = model

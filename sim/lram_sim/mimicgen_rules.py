@@ -113,6 +113,8 @@ def grasp(name: str, least: float = 0.0) -> Rule:
 
 
 def on_its_peg(nut: str, peg: str) -> Rule:
+    """The nut is around the peg, down at its foot, and let go."""
+
     def rule(world: World) -> bool:
         way = np.abs(world.position(nut) - world.position(peg))
         return bool(max(way[:2]) < 0.03 and world.position(nut)[2] < 0.87 and world.left(nut))

@@ -21,6 +21,9 @@ def draw(rng: Any, bodies: Sequence[Body], ranges: Mapping[str, Range]) -> list[
         rng: a ``numpy.random.Generator``.
         bodies: with the radius of the circle that each takes on the table.
         ranges: body → range.
+
+    Raises:
+        RuntimeError: the ranges leave no room.
     """
     for _ in range(_TRIES):
         places = [_one(rng, ranges[body.name]) for body in bodies]

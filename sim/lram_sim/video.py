@@ -174,6 +174,9 @@ class EpisodeVideo:
         camera: name of the camera.
         width, height: picture size in pixels, even numbers.
         hold: seconds for which an episode's last picture stays.
+
+    Raises:
+        CommandError: ``fps`` is not within ``rate``, or the picture too small or of an odd size.
     """
 
     def __init__(
