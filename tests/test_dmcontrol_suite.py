@@ -196,7 +196,7 @@ def test_joint_state_names_hinges_and_slides() -> None:
 
 
 def test_unknown_tasks_list_what_there_is() -> None:
-    with pytest.raises(TaskError, match=r"unknown task 'hop' of suite .*available: stand$"):
+    with pytest.raises(TaskError, match=r"unknown task 'hop' of suite .*tasks: stand$"):
         get_suite("dmcontrol-hopper").make("hop")
     with pytest.raises(TaskError, match="task 'hopper-stand' has no expert; tasks with one: "):
         get_suite("dmcontrol-hopper").make("stand").expert()
