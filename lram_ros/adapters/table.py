@@ -38,42 +38,34 @@ class AdapterSpec:
         quantities: what its fields command, the default first.
         options: keys of the contract's sink that only some adapters have.
         single: whether it takes exactly one field.
-        use: which controller or driver it is for, in a few words.
     """
 
     types: tuple[str, ...]
     quantities: tuple[str, ...]
-    use: str
     options: tuple[str, ...] = ()
     single: bool = False
 
 
 ADAPTERS: dict[str, AdapterSpec] = {
-    "forward_position": AdapterSpec(
-        (FLOATS,), ("position",), "position_controllers, forward_command_controller"
-    ),
-    "forward_velocity": AdapterSpec(
-        (FLOATS,), ("velocity",), "velocity_controllers, forward_command_controller"
-    ),
-    "forward_effort": AdapterSpec(
-        (FLOATS,), ("effort",), "effort_controllers, forward_command_controller"
-    ),
-    "joint_trajectory": AdapterSpec(
-        (TRAJECTORY,), ("position",), "joint_trajectory_controller", ("time_from_start",)
-    ),
+    # position_controllers, velocity_controllers, effort_controllers; forward_command_controller
+    "forward_position": AdapterSpec((FLOATS,), ("position",)),
+    "forward_velocity": AdapterSpec((FLOATS,), ("velocity",)),
+    "forward_effort": AdapterSpec((FLOATS,), ("effort",)),
+    # joint_trajectory_controller
+    "joint_trajectory": AdapterSpec((TRAJECTORY,), ("position",), ("time_from_start",)),
+    # drivers that take a JointState, topic_based_ros2_control
     "joint_state_command": AdapterSpec(
-        (JOINT_STATE,),
-        ("position", "velocity", "effort"),
-        "drivers that take a JointState, topic_based_ros2_control",
-        ("quantity", "frame"),
+        (JOINT_STATE,), ("position", "velocity", "effort"), ("quantity", "frame")
     ),
-    "twist": AdapterSpec((TWIST,), ("twist",), "servoing, mobile bases", ("frame",)),
+    # servoing, mobile bases
+    "twist": AdapterSpec((TWIST,), ("twist",), ("frame",)),
+    # a gripper's one joint, on a topic
     "gripper": AdapterSpec(
         (FLOATS, FLOAT, JOINT_STATE),
         ("position", "effort"),
-        "a gripper's one joint, on a topic",
         ("quantity", "max_effort"),
         single=True,
     ),
-    "native": AdapterSpec((ACTION_COMMAND,), ("native",), "lram_ros/ActionCommand, by name"),
+    # lram_ros/msg/ActionCommand, by name
+    "native": AdapterSpec((ACTION_COMMAND,), ("native",)),
 }
