@@ -24,7 +24,7 @@ class ResidualNorm(nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.groups == 1:
+        if self.groups == 1 and x.dtype == self.weight.dtype:
             return F.layer_norm(x, x.shape[-1:], 1.0 + self.weight)
         parts = x.unflatten(-1, (self.groups, -1))
         return F.layer_norm(parts, parts.shape[-1:]).flatten(-2) * (1.0 + self.weight)
