@@ -97,36 +97,18 @@ class TrainingArrays:
                 to_go.append((returns_to_go(part, row["return"]) / scale).astype(np.float32))
             offset += len(data.rewards)
 
-        def joined(name: str) -> npt.NDArray[np.float32]:
-            return np.concatenate([getattr(data, name) for data in datasets])
-
         scaled = {
             "returns_to_go": np.concatenate(to_go),
-            "rewards": joined("rewards") / np.float32(scale),
+            "rewards": _joined(datasets, "rewards") / np.float32(scale),
         }
-        rows: dict[str, Any]
         if mapped is None:
             # Labels are twice the size of the actions they are made of.
             wanted = sum(data.observations.nbytes + 3 * data.actions.nbytes for data in datasets)
             mapped = wanted > memory(device) // 2 or bool(pictures(schema.observation))
-        if mapped:
-            observations = [data.observations for data in datasets]
-            actions = [data.actions for data in datasets]
-            rows = {
-                "observations": MappedRows(observations, device),
-                "bins": MappedRows(actions, device, codec.encode),
-                "actions": MappedRows(actions, device),
-            }
-        else:
-            loaded = joined("actions")
-            rows = {
-                "observations": torch.from_numpy(joined("observations")).to(device),
-                "bins": torch.from_numpy(codec.encode(loaded)).to(device),
-                "actions": torch.from_numpy(loaded).to(device),
-            }
+        read = _mapped_rows if mapped else _loaded_rows
         return cls(
             **{name: torch.from_numpy(values).to(device) for name, values in scaled.items()},
-            **rows,
+            **read(datasets, codec, device),
             episodes=episodes,
             tasks=tasks,
             seeds=seeds,
@@ -150,3 +132,30 @@ class TrainingArrays:
         held = hold_out(self.suite, self.tasks, self.seeds, held_out)
         numbers = range(len(held))
         return [n for n in numbers if not held[n]], [n for n in numbers if held[n]]
+
+
+def _mapped_rows(
+    datasets: list[Dataset], codec: ActionCodec, device: torch.device | str
+) -> dict[str, Any]:
+    observations = [data.observations for data in datasets]
+    actions = [data.actions for data in datasets]
+    return {
+        "observations": MappedRows(observations, device),
+        "bins": MappedRows(actions, device, codec.encode),
+        "actions": MappedRows(actions, device),
+    }
+
+
+def _loaded_rows(
+    datasets: list[Dataset], codec: ActionCodec, device: torch.device | str
+) -> dict[str, Any]:
+    actions = _joined(datasets, "actions")
+    return {
+        "observations": torch.from_numpy(_joined(datasets, "observations")).to(device),
+        "bins": torch.from_numpy(codec.encode(actions)).to(device),
+        "actions": torch.from_numpy(actions).to(device),
+    }
+
+
+def _joined(datasets: list[Dataset], name: str) -> npt.NDArray[np.float32]:
+    return np.concatenate([getattr(data, name) for data in datasets])

@@ -119,30 +119,35 @@ class Dataset:
             missing = [name for name in _COLUMNS if name not in episodes.column_names]
             if missing:
                 raise KeyError(f"column {listed(missing)} of {INDEX}")
-            starts, lengths = dataset.column("start"), dataset.column("length")
+            dataset._check_sizes()
         except LramError:
             raise
         except Exception as error:  # damaged files make the libraries fail in many ways
             raise DataError(
                 f"{folder}: corrupt dataset ({type(error).__name__}: {error})"
             ) from None
+        return dataset
+
+    def _check_sizes(self) -> None:
+        """Raises DataError unless the index and the arrays are as long and wide as they must be."""
+        starts, lengths = self.column("start"), self.column("length")
         steps = int(lengths.sum())
         if not np.array_equal(starts, np.cumsum(lengths) - lengths):
-            raise DataError(f"{folder}/episodes.parquet: episodes do not follow each other")
+            raise DataError(f"{self.path}/{INDEX}: episodes do not follow each other")
         widths: dict[str, tuple[int, ...]] = {
-            "observations": (dataset.schema.observation_size,),
-            "actions": (dataset.schema.action_size,),
+            "observations": (self.schema.observation_size,),
+            "actions": (self.schema.action_size,),
             "rewards": (),
         }
         for name, width in widths.items():
-            if arrays[name].dtype != np.float32:
-                raise DataError(f"{folder}/{name}.npy: {arrays[name].dtype} found, not float32")
-            if arrays[name].shape != (steps, *width):
+            array = getattr(self, name)
+            if array.dtype != np.float32:
+                raise DataError(f"{self.path}/{name}.npy: {array.dtype} found, not float32")
+            if array.shape != (steps, *width):
                 raise DataError(
-                    f"{folder}/{name}.npy: shape {arrays[name].shape} found, "
+                    f"{self.path}/{name}.npy: shape {array.shape} found, "
                     f"index and schema say {(steps, *width)}"
                 )
-        return dataset
 
     def verify(self, thorough: bool = False) -> None:
         """Compare files with their recorded checksums.
