@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lram_core.data.files import atomic_path
 
-TONES = ("", "good", "bad", "soft")
+Tone = Literal["", "good", "bad", "soft"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table; ``tone`` is one of TONES."""
+    """A cell of a table."""
 
     text: str
-    tone: str = ""
+    tone: Tone = ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Card:
 
     value: str
     text: str
-    tone: str = ""
+    tone: Tone = ""
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; ``tone`` is one of TONES."""
+    """A paragraph."""
 
     text: str
-    tone: str = "soft"
+    tone: Tone = "soft"
     kind: str = field(default="text", init=False)
 
 
