@@ -17,9 +17,8 @@ import numpy as np
 import torch
 
 from benchmarks.output import write_json
-from benchmarks.stages import Scores, add_options, collect, learn, score, training_of
+from benchmarks.stages import add_options, collect, learn, mean_score, score, training_of
 from lram_core.backbones import size_options
-from lram_core.statistics import bootstrap_interval
 from lram_core.training.config import TrainConfig
 
 DOMAINS: dict[str, tuple[tuple[str, ...], float]] = {
@@ -90,13 +89,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def mean(scores: Scores) -> tuple[float, float, float]:
-    """Mean over tasks, and its 95 % interval."""
-    groups = [np.asarray(values) for values in scores.values()]
-    low, high = bootstrap_interval(groups)
-    return float(np.mean([group.mean() for group in groups])), low, high
-
-
 def markdown(report: dict[str, Any]) -> dict[str, str]:
     """Return the manual's table ``domains``."""
     joint = next(m for m in report["models"] if m["model"] == JOINT)
@@ -116,7 +108,7 @@ def markdown(report: dict[str, Any]) -> dict[str, str]:
         for domain, scores in model["scores"].items():
             if model is joint:
                 continue
-            own, both = mean(scores), mean(joint["scores"][domain])
+            own, both = mean_score(scores), mean_score(joint["scores"][domain])
             episodes = len(next(iter(scores.values())))
             lines.append(
                 f"| {domain} | {len(scores)} × {episodes} | {own[0]:.2f} "

@@ -17,9 +17,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.domains import mean
 from benchmarks.output import write_json
-from benchmarks.stages import add_options, collect, learn, score, training_of
+from benchmarks.stages import add_options, collect, learn, mean_score, score, training_of
 from lram_core.backbones import size_options
 from lram_core.training.config import TrainConfig
 
@@ -120,7 +119,7 @@ def _row(cells: list[str], scores: list[dict[Any, list[float]]]) -> str:
     episodes = len(next(iter(scores[0].values())))
     cells = [*cells, f"{len(scores[0])} × {episodes}"]
     for each in scores:
-        rate, low, high = mean(each)
+        rate, low, high = mean_score(each)
         cells += [f"{rate:.2f}", f"{low:.2f} – {high:.2f}"]
     return f"| {' | '.join(cells)} |"
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lram_core.bundle import CONFIG
+from lram_core.statistics import bootstrap_interval
 from lram_core.training.config import TrainConfig
 from lram_core.training.train import train
 
@@ -69,6 +70,13 @@ def learn(data: Sequence[Path], folder: Path, config: TrainConfig) -> dict[str, 
         file.write_text(json.dumps(metrics, indent=1) + "\n")
     found: dict[str, float] = json.loads(file.read_text())
     return found
+
+
+def mean_score(scores: Scores) -> tuple[float, float, float]:
+    """Mean over tasks, and its 95 % interval."""
+    groups = [np.asarray(values) for values in scores.values()]
+    low, high = bootstrap_interval(groups)
+    return float(np.mean([group.mean() for group in groups])), low, high
 
 
 def training_of(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tracemalloc
 import zipfile
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from memory_growth import grown
 
 from lram_core.errors import DataError
 from lram_ros.black_box import BlackBox, Layout, Recording
@@ -200,12 +200,4 @@ def test_ticks_leave_no_memory_behind():
             box.add(number, number, 1, number, observation, 0.0, 0.0, 1.0, action, action)
 
     run(100, 1000)
-    tracemalloc.start()
-    try:
-        run(1100, 100)
-        before = tracemalloc.get_traced_memory()[0]
-        run(1200, 3000)
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
-    assert grown < 500
+    assert grown(run, 1100, 3000) < 500

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_growth import grown
 
 from lram_ros.tick_statistics import TickStatistics
 
@@ -148,15 +148,7 @@ def test_ticks_leave_no_memory_behind():
             statistics.add(number * 0.002, stages, ages, clipped, 0, False, 1.0)
 
     run(0, 2000)
-    tracemalloc.start()
-    try:
-        run(2000, 200)
-        before = tracemalloc.get_traced_memory()[0]
-        run(2200, 5000)
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
-    assert grown < 500
+    assert grown(run, 2000, 5000) < 500
 
 
 def test_a_reader_never_sees_a_half_written_row():
