@@ -24,7 +24,7 @@ from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.contract import FORMAT_VERSION, PolicyContract, pictures
 from lram_core.data.files import atomic_folder, atomic_path, check_replaceable, sha256
 from lram_core.embodiments import Choice, Contracts
-from lram_core.errors import BundleError, listed
+from lram_core.errors import BundleError, listed, one_line
 from lram_core.joint_model import JointModel, model_from_dict
 from lram_core.version import PACKAGE, version
 
@@ -76,7 +76,7 @@ def save_joint_bundle(
         try:
             save_file({n: value.contiguous() for n, value in weights.items()}, folder / WEIGHTS)
         except SafetensorError as error:  # such as a full disk
-            raise BundleError(f"{path}: not written ({_line(error)})") from None
+            raise BundleError(f"{path}: not written ({one_line(error, 200)})") from None
         (folder / WEIGHTS).chmod(0o644)
         config = {
             "lram_version": version(),
@@ -141,7 +141,7 @@ def load_contracts(path: Path | str) -> dict[str, PolicyContract]:
     try:
         data = yaml.safe_load((folder / CONTRACT).read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder / CONTRACT}: not valid YAML ({_line(error)})") from None
+        raise BundleError(f"{folder / CONTRACT}: not valid YAML ({one_line(error, 200)})") from None
     where = str(folder / CONTRACT)
     known = (FORMAT_VERSION, embodiments.FORMAT_VERSION)
     if isinstance(data, dict) and data.get("format_version") not in known:
@@ -193,7 +193,7 @@ def load_joint_bundle(path: Path | str) -> tuple[JointModel, dict[str, PolicyCon
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
-        raise BundleError(f"{folder / WEIGHTS}: unreadable ({_line(error)})") from None
+        raise BundleError(f"{folder / WEIGHTS}: unreadable ({one_line(error, 200)})") from None
     expected = model.weights()
     wrong = [
         f"{name} is {tuple(weights[name].shape) if name in weights else 'missing'}, "
@@ -271,7 +271,3 @@ def _check_sizes(shape: ModelConfig, contract: PolicyContract, where: str) -> No
             f"{where}: the network has the pictures {shape.pictures}, "
             f"the contract's fields {pictures(contract.observation)}"
         )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -45,6 +45,16 @@ class CommandError(LramError):
     """A command line that is well-formed but asks for the impossible."""
 
 
+def one_line(message: object, limit: int | None = None) -> str:
+    """Return what an error of a library says on one line, and its kind where it says nothing.
+
+    Args:
+        message: an error, or a text.
+        limit: longest line, in characters; None for any.
+    """
+    return " ".join(str(message).split())[:limit] or type(message).__name__
+
+
 def listed(names: Iterable[object], limit: int = 60) -> str:
     """Return ``names`` as ``a, b, c``, cut after ``limit`` of them; ``(none)`` when empty."""
     items = [str(name) for name in names]

@@ -13,7 +13,7 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from lram_core.errors import LramError, listed
+from lram_core.errors import LramError, listed, one_line
 from lram_core.policy import Policy
 from lram_core.signals import StopRequest
 from lram_ros.assembly import InputSet
@@ -148,7 +148,7 @@ class PolicyNode(LifecycleNode):
         except Exception as error:
             self._refused = error
             if self._managed:  # else whoever brought it up tells
-                self.get_logger().error(" ".join(str(error).split()))
+                self.get_logger().error(one_line(error))
             return False
 
     # Configure

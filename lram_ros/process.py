@@ -20,7 +20,7 @@ from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from lram_core.errors import CommandError, LramError
+from lram_core.errors import CommandError, LramError, one_line
 from lram_core.signals import StopRequest, run_process
 
 SPIN_S = 0.1
@@ -44,7 +44,7 @@ def ros(arguments: Sequence[str] | None = None) -> Iterator[None]:
     try:
         rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        raise CommandError(f"ROS arguments: {_one_line(error)}") from None
+        raise CommandError(f"ROS arguments: {one_line(error)}") from None
     try:
         yield
     finally:
@@ -78,7 +78,7 @@ def declare(
         return node.declare_parameter(name, default, descriptor).value
     except InvalidParameterValueException as error:
         allowed = "" if bounds is None else f"expected {bounds[0]:g} to {bounds[1]:g}: "
-        raise CommandError(f"parameter {name}: {allowed}{_one_line(error)}") from None
+        raise CommandError(f"parameter {name}: {allowed}{one_line(error)}") from None
     except (InvalidParameterTypeException, ParameterUninitializedException) as error:
         raise CommandError(f"parameter {name}: {error}") from None
 
@@ -114,7 +114,7 @@ def spin(node: Node, stopped: Callable[[], bool]) -> None:
         raise
     except Exception as error:
         node.get_logger().debug(traceback.format_exc())
-        raise CommandError(f"{node.get_name()} failed: {_one_line(repr(error))}") from error
+        raise CommandError(f"{node.get_name()} failed: {one_line(repr(error))}") from error
     finally:
         executor.remove_node(node)
         executor.shutdown()
@@ -145,7 +145,3 @@ def run_node(start: Callable[[StopRequest], Node], argv: Sequence[str] | None = 
                 node.destroy_node()
 
     return run_process(body)
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())

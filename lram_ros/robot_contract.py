@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from lram_core.errors import ContractError, listed
+from lram_core.errors import ContractError, listed, one_line
 from lram_ros.adapters.sink import CommandSink, read_native, read_sink
 from lram_ros.adapters.table import FLOAT, FLOATS, TRAJECTORY
 from lram_ros.input_topic import FieldSource, InputTopic, read_input, read_reward, read_single
@@ -110,8 +110,9 @@ class RobotContract:
         try:
             data = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise ContractError(f"robot contract {path}: is not valid YAML: {reason}") from None
+            raise ContractError(
+                f"robot contract {path}: is not valid YAML: {one_line(error)}"
+            ) from None
         return cls.from_dict(data, str(path))
 
     @classmethod

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+from lram_core.errors import one_line
 from lram_ros.assembly import InputSet, LatestCollector
 from lram_ros.commander import Commander
 from lram_ros.control import ActingPolicy, Reading
@@ -311,7 +312,7 @@ class Runner:
             self._outlet.faulted(fault)
 
     def _on_error(self, error: BaseException) -> None:
-        fault = Fault(Reason.RUNNER_FAILED, " ".join(repr(error).split()))
+        fault = Fault(Reason.RUNNER_FAILED, one_line(repr(error)))
         self._watchdog.disarm()
         try:
             self._wind_down(fault)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lram_core.errors import ContractError, LramError, RuntimeUnavailable, listed
+from lram_core.errors import ContractError, LramError, RuntimeUnavailable, listed, one_line
 from lram_ros.adapters.sink import CommandSink
 from lram_ros.units import TABLE, conversion, parse_unit
 
@@ -67,7 +67,7 @@ class InverseKinematics:
         try:
             self._model = mujoco.MjModel.from_xml_path(str(path))
         except ValueError as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise ContractError(f"{sink.topic}: model {path} cannot be read: {reason}") from None
         self._check_frame(mujoco)
         self._addresses = np.array([self._joint(mujoco, field.wire_name) for field in sink.fields])

@@ -14,7 +14,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_idl, get_types_from_msg
 
-from lram_core.errors import DataError, listed
+from lram_core.errors import DataError, listed, one_line
 from lram_ros.bag_types import BagTypes
 from lram_ros.bags.mcap_scan import is_cut, scan_mcap
 
@@ -113,7 +113,7 @@ class Bag:
         except Exception as error:
             # Only the libraries run in here, and damaged data make them fail in many ways.
             after = f"after {last.topic} at {self.when(last.time)}" if last else "at its beginning"
-            raise DataError(f"{self.path}: damaged {after} ({_line(error)})") from None
+            raise DataError(f"{self.path}: damaged {after} ({one_line(error)})") from None
 
     def decode(self, message: BagMessage) -> Any:
         """Return a message's values, by the installed definition of its type.
@@ -128,7 +128,7 @@ class Bag:
             return self._deserialize(message.data, kind)
         except Exception as error:
             raise DataError(
-                f"{self.place(message)}: not a {kind} as it is defined here ({_line(error)})"
+                f"{self.place(message)}: not a {kind} as it is defined here ({one_line(error)})"
             ) from None
 
     def _deserialize(self, data: bytes, kind: str) -> Any:
@@ -194,7 +194,7 @@ class Bag:
             reader.open()
         except Exception as error:
             raise DataError(
-                f"{path}: not a readable bag ({_line(error)}){self._how_far()}"
+                f"{path}: not a readable bag ({one_line(error)}){self._how_far()}"
             ) from None
         self._reader = reader
         self.start = reader.start_time if reader.message_count else 0
@@ -293,7 +293,3 @@ def _fields(definition: str, kind: str) -> list[str]:
             types = get_types_from_msg(definition, kind)
         return [f"{shown(what)} {name}" for name, what in types[kind][1]]
     return []
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

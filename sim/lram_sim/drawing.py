@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from lram_core.errors import CommandError, LramError
+from lram_core.errors import CommandError, LramError, one_line
 
 VARIABLE = "MUJOCO_GL"
 NOTHING = "disable"
@@ -51,7 +51,7 @@ def import_mujoco() -> str:
     except Exception as error:  # a missing library shows itself in many ways
         if isinstance(error, ModuleNotFoundError) and error.name == "mujoco":
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
     else:
         return "" if hasattr(mujoco, "GLContext") else "it was told to draw nothing"
     with drawing_by(NOTHING):
@@ -84,7 +84,7 @@ def renderer(model: Any, width: int, height: int) -> Any:
 
 
 def _cannot_draw(reason: object) -> CommandError:
-    found = " ".join(str(reason).split()).rstrip(".")
+    found = one_line(reason).rstrip(".")
     value = os.environ.get(VARIABLE)
     how = f"with {VARIABLE}={value}" if value else f"without {VARIABLE}"
     return CommandError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from lram_core.errors import CommandError, LramError
+from lram_core.errors import CommandError, LramError, one_line
 from lram_sim.drawing import VARIABLE
 from lram_sim.suite import package_versions
 from lram_sim.suite_registry import get_suite
@@ -81,10 +81,10 @@ class RayCluster:
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
             raise CommandError(
                 f"a Ray worker died {RETRIES + 1} times with the same item (out of memory?): "
-                f"{_short(error)}"
+                f"{one_line(error, 300)}"
             ) from None
         except ray.exceptions.RayError as error:
-            raise CommandError(f"the Ray cluster failed: {_short(error)}") from None
+            raise CommandError(f"the Ray cluster failed: {one_line(error, 300)}") from None
         finally:
             for each in pending:
                 ray.cancel(each, force=True)
@@ -133,12 +133,8 @@ def _connect(ray: Any, address: str, workers: int | None, gl: str) -> None:
         )
     except Exception as error:  # Ray raises nothing more special where a start fails
         raise CommandError(
-            f"no Ray cluster at '{address}': {_short(error)}; expected {expected}"
+            f"no Ray cluster at '{address}': {one_line(error, 300)}; expected {expected}"
         ) from None
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _knock(address: str) -> None:

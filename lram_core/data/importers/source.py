@@ -16,7 +16,7 @@ from lram_core.contract import RewardSpec
 from lram_core.data.schema import DatasetSchema, Episode
 from lram_core.data.store import Dataset
 from lram_core.data.writer import DESCRIPTION, DatasetWriter
-from lram_core.errors import DataError, LramError, RuntimeUnavailable
+from lram_core.errors import DataError, LramError, RuntimeUnavailable, one_line
 
 UNKNOWN = "unknown"
 Array = npt.NDArray[Any]
@@ -181,8 +181,7 @@ def damaged(where: str) -> Iterator[None]:
     except LramError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{where}: damaged ({text})") from None
+        raise DataError(f"{where}: damaged ({one_line(error)})") from None
 
 
 def needs(module: str, what: str) -> Any:
