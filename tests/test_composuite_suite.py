@@ -55,8 +55,8 @@ def check(suite: str, name: str) -> None:
     np.testing.assert_array_equal(assembled, result.observation.astype(np.float32))
     assert not np.array_equal(task.reset(8), first)
     place = task.scene.data.xpos[task.scene.thing]
-    shape, hindrance = split_task(name)[:2]
-    for value, (low, high) in zip(place, placement(THINGS[shape], hindrance), strict=False):
+    shape, obstacle = split_task(name)[:2]
+    for value, (low, high) in zip(place, placement(THINGS[shape], obstacle), strict=False):
         assert low <= value <= high
     np.testing.assert_array_equal(task.reset(7), first)
     for _ in range(5):

@@ -20,7 +20,7 @@ from lram_sim.composuite_shapes import (
     Furniture,
     Part,
     furniture,
-    obstacle,
+    obstacle_furniture,
     placement,
 )
 
@@ -38,12 +38,12 @@ class Composuite(ManipulationEnv):
     """One task: an object, an obstacle and an objective, before one arm.
 
     Args:
-        thing, hindrance, objective: see :mod:`lram_sim.composuite_names`.
+        thing, obstacle, objective: see :mod:`lram_sim.composuite_names`.
         arguments: of robosuite's ManipulationEnv.
     """
 
-    def __init__(self, thing: str, hindrance: str, objective: str, **arguments: Any) -> None:
-        self.shape, self.hindrance, self.objective = THINGS[thing], hindrance, objective
+    def __init__(self, thing: str, obstacle: str, objective: str, **arguments: Any) -> None:
+        self.shape, self.obstacle, self.objective = THINGS[thing], obstacle, objective
         super().__init__(**arguments)
 
     def reward(self, action: Any = None) -> float:
@@ -56,7 +56,7 @@ class Composuite(ManipulationEnv):
         arm.set_base_xpos(arm.base_xpos_offset["bins"])
         arena = EmptyArena()
         arena.set_origin([0, 0, 0])
-        wall = obstacle(self.hindrance)
+        wall = obstacle_furniture(self.obstacle)
         for body in (*furniture(self.objective), *((wall,) if wall else ())):
             arena.worldbody.append(_fixed(body))
         arena.worldbody.append(self._marker())
@@ -111,9 +111,7 @@ class Composuite(ManipulationEnv):
         super()._reset_internal()
         if self.deterministic_reset:
             return
-        (x, y) = (
-            self.rng.uniform(low, high) for low, high in placement(self.shape, self.hindrance)
-        )
+        (x, y) = (self.rng.uniform(low, high) for low, high in placement(self.shape, self.obstacle))
         place = [x, y, 0.82 - self.shape.bottom, 1.0, 0.0, 0.0, 0.0]
         self.sim.data.set_joint_qpos(self.thing.joints[0], np.array(place))
 

@@ -168,7 +168,7 @@ GOALS = {
 """Objective → the point that the bottom of the goal's marker stands on."""
 
 
-def obstacle(kind: str) -> Furniture | None:
+def obstacle_furniture(kind: str) -> Furniture | None:
     """Return an obstacle, a wall of bricks; None for ``none``.
 
     A goal wall stands between the bins on the robot's side, 0.28 m high. An object wall, 0.25 m

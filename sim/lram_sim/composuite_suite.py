@@ -193,11 +193,11 @@ def _build_env(task: str, arm: Arm) -> Any:
     robosuite = import_robosuite()
     # Its class enters robosuite's registry when it is imported.
     importlib.import_module("lram_sim.composuite_env")
-    thing, hindrance, objective = split_task(task)
+    thing, obstacle, objective = split_task(task)
     return robosuite.make(
         "Composuite",
         thing=thing,
-        hindrance=hindrance,
+        obstacle=obstacle,
         objective=objective,
         initialization_noise=None,
         **arguments(arm, "joint", _STIFFNESS),
