@@ -34,7 +34,10 @@ COMMANDS = {
     "monitor": ("lram_ros.monitor:monitor", "Show a running policy node live in the terminal."),
     "rearm": ("lram_ros.rearm:rearm", "Let a policy node that has stopped start again."),
     "replay": ("lram_ros.replay.command:replay", "Open a recording; ask a policy once more."),
-    "demo": ("lram_ros.commands:demo", "Run simulator and policy as ROS 2 nodes, with a report."),
+    "demo": (
+        "lram_ros.demo_command:demo",
+        "Run simulator and policy as ROS 2 nodes, with a report.",
+    ),
 }
 
 
