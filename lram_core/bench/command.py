@@ -44,7 +44,6 @@ def bench(
 
     from lram_core.bench.bench import bench_bundle
     from lram_core.bench.tables import print_report
-    from lram_core.data.files import atomic_path
     from lram_core.errors import RuntimeUnavailable, listed
 
     try:
@@ -53,6 +52,8 @@ def bench(
         raise click.BadParameter(
             f"expected numbers with commas, found {threads!r}", param_hint="--threads"
         ) from None
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
     console = Console()
     names = [name.strip() for name in (runtimes or "").split(",") if name.strip()]
     reports = []
@@ -63,8 +64,7 @@ def bench(
         print_report(reports[-1], console)
     if json_file:
         found = [report.to_dict() for report in reports]
-        with atomic_path(json_file) as temporary:
-            temporary.write_text(json.dumps(found, indent=1) + "\n")
+        json_file.write_text(json.dumps(found, indent=1) + "\n")
     none = [report.bundle for report in reports if not report.passed]
     if none:
         raise RuntimeUnavailable(f"no runtime here runs this right: {listed(none)}")
