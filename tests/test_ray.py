@@ -186,6 +186,15 @@ def test_an_item_that_ends_every_worker_ends_the_run(cluster):
         list(cluster(os._exit, [1], 1))
 
 
+def test_an_item_that_eats_all_memory_is_not_run_without_end(monkeypatch):
+    """As Ray does unless told otherwise; its settings are read when it is imported."""
+    setting = "RAY_task_oom_retries"
+    monkeypatch.setenv(setting, "")  # so that it is put back
+    del os.environ[setting]
+    ray_workers._import_ray(LOCAL)
+    assert os.environ[setting] == str(ray_workers.RETRIES)
+
+
 def test_the_command_starts_a_cluster_and_ends_it(tmp_path):
     words = ["eval", "--expert", "--suite", "dmcontrol-reacher", "--tasks", "easy", "--ray", LOCAL]
     words += ["--episodes", "1", "--workers", "1", "--out", str(tmp_path / "eval")]
