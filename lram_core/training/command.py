@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import yaml
 from click.core import ParameterSource
 
 from lram_core.backbones import BACKBONES, SIZES
@@ -16,7 +15,7 @@ from lram_core.training.declarations import declared
 from lram_core.training.settings import (
     DEFAULT_SIZE,
     DEFAULTS,
-    make_settings,
+    join_settings,
     merge,
     read_overrides,
     read_settings,
@@ -123,14 +122,11 @@ def train(
         for name, value in options.items()
         if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
-    changes = _changes(given.pop("changes", []))
-    in_file = read_settings(config) if config else {}
-    if changes:
+    if changes := _changes(given.pop("changes", [])):
         given["backbone_options"] = changes
-        if not {"size", "backbone_options"} & {*in_file, *(given.keys() - {"backbone_options"})}:
-            given["size"] = DEFAULT_SIZE
-    layers = [in_file, given, read_overrides(overrides)]
-    settings = make_settings(merge(layers), str(config) if config else "settings")
+    in_file = [(str(config), read_settings(config))] if config else []
+    told = merge([given, read_overrides(overrides)])
+    settings = join_settings([*in_file, ("command line", told)])
     if print_config:
         click.echo(to_yaml(settings), nl=False)
         return
@@ -149,10 +145,9 @@ def train(
 
 
 def _changes(given: list[str]) -> dict[str, Any]:
-    found = {}
+    key = "backbone_options"
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise click.UsageError(f"--set: expected OPTION=VALUE, found {text!r}")
-        found[name] = yaml.safe_load(value)
-    return found
+    return read_overrides(f"{key}.{text}" for text in given).get(key, {})
