@@ -126,6 +126,10 @@ class Dataset:
             raise DataError(
                 f"{folder}: corrupt dataset ({type(error).__name__}: {error})"
             ) from None
+        if not len(lengths):
+            raise DataError(f"{folder}: no episode in it")
+        if (empty := np.flatnonzero(lengths < 1)).size:
+            raise DataError(f"{folder}/{INDEX}: episode {empty[0]} has no tick")
         steps = int(lengths.sum())
         if not np.array_equal(starts, np.cumsum(lengths) - lengths):
             raise DataError(f"{folder}/episodes.parquet: episodes do not follow each other")

@@ -188,9 +188,19 @@ def _phases(training: dict[str, Any], contracts: list[PolicyContract]) -> str:
 
 {training["episodes"]} demonstrations ({training["ticks"]} ticks); {training["steps"]} optimiser \
 steps of {streams} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min \
-({training["machine"]}). {held_out}{caveat}
+({training["machine"]}). {_best(training)}{held_out}{caveat}
 
 """
+    )
+
+
+def _best(training: dict[str, Any]) -> str:
+    if training["config"].get("keep") != "best":
+        return ""
+    best = training["best_rollouts"]
+    return (
+        f"The weights are those of step {best['step']}, which did best in rollouts while training: "
+        f"{best['success']:.3f}. "
     )
 
 
@@ -216,6 +226,8 @@ def _collect_command(path: str, provenance: dict[str, Any]) -> str:
 def _train_command(training: dict[str, Any]) -> str:
     config = json.loads(json.dumps(training["config"]))
     words = ["lram", "train"]
+    if (count := training.get("processes", 1)) > 1:
+        words = ["torchrun", "--nproc-per-node", str(count), "-m", "lram_core.cli", "train"]
     for path in training["paths"]:
         words += ["--data", path]
     words += _size(config["backbone"], config["backbone_options"])
@@ -231,7 +243,9 @@ def _train_command(training: dict[str, Any]) -> str:
     words += ["--freeze-shared"] if changed.pop("freeze_shared", False) else []
     words += ["--share-alike"] if changed.pop("share_alike", False) else []
     words += ["--out", training["out"]]
-    return shlex.join([*words, *(f"{key}={json.dumps(v)}" for key, v in changed.items())])
+    # What the command takes as it is, a text, and what it reads as YAML.
+    as_told = {key: v if isinstance(v, str) else json.dumps(v) for key, v in changed.items()}
+    return shlex.join([*words, *(f"{key}={text}" for key, text in as_told.items())])
 
 
 _OPTIONS = (

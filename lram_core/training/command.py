@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -139,6 +140,8 @@ def train(
 
     paths, out = [Path(path) for path in settings.data], Path(settings.out)
     metrics = run_training(paths, out, settings.run_folder, settings.config)
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one talks
+        return
     told = {name: value for name, value in brief(metrics).items() if not math.isnan(value)}
     said = ", ".join(f"{name} {value:.4f}" for name, value in told.items())
     click.echo(f"{out}: {'held-out ' if 'loss' in told else 'nothing held out, '}{said}")

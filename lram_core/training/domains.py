@@ -85,10 +85,10 @@ class Domain:
 
     def describe(self) -> str:
         """Return one line for people."""
-        return (
-            f"{self.name}: {len(self.training)} episodes to train on, {len(self.validation)} held "
-            f"out, {self.streams} streams, {self.share:.3f} of the loss"
-        )
+        told = f"{len(self.training)} episodes to train on, {len(self.validation)} held out"
+        if self.share < 1:
+            told += f", {self.streams} streams, {self.share:.3f} of the loss"
+        return f"{self.name}: {told}"
 
     def _episodes(self, numbers: list[int]) -> list[EpisodeSpan]:
         return [self.arrays.episodes[number] for number in numbers]
