@@ -42,7 +42,7 @@ def check_places(data: list[Path], out: Path, run: Path) -> None:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}."):
                 pass
         except OSError as error:
-            why = f"{error.filename}: {error.strerror}"
+            why = f"{path.parent}: {error.strerror}"
             raise CommandError(f"{path} cannot be written ({why})") from None
 
 

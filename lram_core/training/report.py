@@ -105,7 +105,7 @@ class Report:
         if kind is KeyboardInterrupt:
             kept = checkpoints(self._run)
             where = f"the checkpoint {kept[-1].name}" if kept else "the beginning"
-            self.say(f"at step {self._trainee.step}; the same command goes on from {where}")
+            self.say(f"ends at step {self._trainee.step}; the same command goes on from {where}")
         self._stack.__exit__(kind, error, trace)
         if self._processes.main and kind is None:
             self._draw()

@@ -27,7 +27,7 @@ from lram_core.training.card import SPLIT, model_card
 from lram_core.training.checkpoint import Trainee, checkpoints
 from lram_core.training.config import TrainConfig
 from lram_core.training.disk import told_of_disk
-from lram_core.training.domains import Domain, load_domains, twins
+from lram_core.training.domains import load_domains, summary, twins
 from lram_core.training.memory import told_of_memory
 from lram_core.training.optimizers import learning_rate, make_optimizers, set_learning_rate
 from lram_core.training.parallel import (
@@ -287,25 +287,8 @@ class _Training:
             "best_rollouts": kept,
             "parameters": sum(p.numel() for p in model.parameters()),
             "data": [dataset.provenance for dataset in self.datasets],
+            "split": SPLIT,
             **summary(self.domains),
         }
         save_joint_bundle(self.out, model, self.contracts, model_card(self.contracts, told), told)
         return metrics
-
-
-def summary(domains: list[Domain]) -> dict[str, Any]:
-    """Return what a bundle tells of the data it was trained on."""
-    return {
-        "episodes": sum(len(domain.arrays.episodes) for domain in domains),
-        "ticks": sum(len(domain.arrays.rewards) for domain in domains),
-        "split": SPLIT,
-        "embodiments": {
-            domain.name: {
-                "episodes": len(domain.arrays.episodes),
-                "ticks": len(domain.arrays.rewards),
-                "streams": domain.streams,
-                "share": round(domain.share, 4),
-            }
-            for domain in domains
-        },
-    }
