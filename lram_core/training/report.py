@@ -95,6 +95,7 @@ class Report:
         self._first, self._before = step, self._trainee.seconds
         self._began = time.monotonic() - self._before
         self._drawn = time.monotonic()
+        self.advance()
 
     def __exit__(
         self,
@@ -120,7 +121,7 @@ class Report:
         self._progress.say(text)
 
     def advance(self) -> None:
-        """Show the step that is done."""
+        """Show how many steps are done."""
         self._progress.show(self._done, self._step, self.seconds_left)
 
     @property
