@@ -214,6 +214,8 @@ class _Training:
         told += [f"{name} shares all with {other}" for name, other in self.twins.items()]
         if self.processes.count > 1:
             told.append(f"{self.processes.count} processes, {self.config.parallel}")
+        if self.config.compile:
+            told.append("the first step compiles the network, which can take minutes")
         if self.trainee.step:
             told.append(f"goes on from step {self.trainee.step}")
         return told
