@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from lram_core.backbones import is_whole_shape, make_config, size_options
+from lram_core.backbones import BACKBONES, is_whole_shape, make_config, size_options
 from lram_core.bundle import load_joint_bundle
 from lram_core.errors import CommandError, listed, nearest
 from lram_core.training.config import TrainConfig
@@ -128,8 +128,8 @@ def make_settings(data: Mapping[str, Any], where: str = "settings") -> RunSettin
 def join_settings(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> RunSettings:
     """Check plain data from several places and build the settings.
 
-    A size replaces the ``backbone_options`` of earlier places, unless these are changes to a size
-    as well. The shape of the network is resolved: ``size`` becomes ``backbone_options``, and what
+    A size replaces the ``backbone_options`` of earlier places where these are a whole shape, not
+    changes to a size. The shape of the network is resolved: ``size`` becomes ``backbone_options``, and what
     is not said is taken from the bundle to start from, or the default.
 
     Args:
@@ -147,8 +147,8 @@ def join_settings(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> RunSetting
         if unknown:
             told = [f"'{key}'{nearest(key, KEYS)}" for key in unknown]
             raise CommandError(f"{where}: unknown key {listed(told)}; keys: {listed(KEYS)}")
-        if layer.get("size") and not data.get("size"):
-            data.pop("backbone_options", None)
+        if layer.get("size") and not data.get("size") and _has_whole_shape(data):
+            del data["backbone_options"]
         data = merge([data, layer])
         places |= dict.fromkeys(layer, where)
     try:
@@ -167,6 +167,12 @@ def to_yaml(settings: TrainConfig) -> str:
     plain = {key: value for key, value in asdict(settings).items() if key != "size"}
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
     return yaml_text(plain)
+
+
+def _has_whole_shape(data: Mapping[str, Any]) -> bool:
+    backbone, options = data.get("backbone", DEFAULTS.backbone), data.get("backbone_options")
+    known = backbone in list(BACKBONES) and isinstance(options, Mapping)
+    return known and is_whole_shape(backbone, options)
 
 
 def _shaped(settings: RunSettings, backbone_given: bool) -> RunSettings:
