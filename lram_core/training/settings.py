@@ -129,8 +129,9 @@ def join_settings(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> RunSetting
     """Check plain data from several places and build the settings.
 
     A size replaces the ``backbone_options`` of earlier places where these are a whole shape, not
-    changes to a size. The shape of the network is resolved: ``size`` becomes ``backbone_options``, and what
-    is not said is taken from the bundle to start from, or the default.
+    changes to a size. The shape of the network is resolved: ``size`` becomes
+    ``backbone_options``, and what is not said is taken from the bundle to start from, or the
+    default.
 
     Args:
         layers: where they are from, for messages, with keys and values as they are in a file;
@@ -171,8 +172,9 @@ def to_yaml(settings: TrainConfig) -> str:
 
 def _has_whole_shape(data: Mapping[str, Any]) -> bool:
     backbone, options = data.get("backbone", DEFAULTS.backbone), data.get("backbone_options")
-    known = backbone in list(BACKBONES) and isinstance(options, Mapping)
-    return known and is_whole_shape(backbone, options)
+    if backbone not in list(BACKBONES) or not isinstance(options, Mapping):
+        return False  # told when all is checked
+    return is_whole_shape(backbone, options)
 
 
 def _shaped(settings: RunSettings, backbone_given: bool) -> RunSettings:
