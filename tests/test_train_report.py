@@ -58,6 +58,9 @@ def test_a_run_of_some_minutes_tells_what_is_left_of_these(
     assert left[0] <= 3
     assert left == sorted(left, reverse=True)
     assert all(line.startswith("step ") and "/1000000" not in line for line in lines[:-1])
+    made = (tmp_path / "b" / "model.safetensors").read_bytes()
+    train([data], tmp_path / "b", tmp_path / "r", config)  # its time is over
+    assert (tmp_path / "b" / "model.safetensors").read_bytes() == made
 
 
 def test_nothing_is_said_of_what_is_not_held_out(

@@ -168,10 +168,12 @@ class _Training:
                 report.say(text)
             report.start()
             watch.restart()
-            while trainee.step < config.steps:
+            limit = 60 * config.minutes or math.inf
+            over = trainee.step >= config.steps or trainee.seconds >= limit
+            while not over:
                 done = trainee.step / config.steps
                 if config.minutes:
-                    done = max(done, processes.agree(report.seconds / (60 * config.minutes)))
+                    done = max(done, processes.agree(report.seconds / limit))
                 lr = learning_rate(config, trainee.step, min(1.0, done))
                 set_learning_rate(trainee.optimizers, lr)
                 with watch.waiting():
@@ -182,9 +184,9 @@ class _Training:
                 trainee.losses.append(loss)
                 trainee.step, trainee.seconds = trainee.step + 1, report.seconds
 
-                last = trainee.step == config.steps or done >= 1.0
-                rolls = bool(self.rollouts) and (last or trainee.step % every == 0)
-                if last or rolls or trainee.step % config.evaluate_every == 0:
+                over = trainee.step == config.steps or done >= 1.0
+                rolls = bool(self.rollouts) and (over or trainee.step % every == 0)
+                if over or rolls or trainee.step % config.evaluate_every == 0:
                     speed = report.speed(watch)
                     metrics = validate_all(trainee.average, self.domains, config, self.device)
                     metrics["train_loss"] = self._train_loss(lr)
@@ -192,11 +194,9 @@ class _Training:
                         metrics |= self._roll_out(report)
                     report.row({**speed, "lr": lr, **metrics})
                     watch.restart()
-                if last or trainee.step % config.checkpoint_every == 0:
+                if over or trainee.step % config.checkpoint_every == 0:
                     trainee.save(self.run, processes)
                 report.advance()
-                if last:
-                    break
         return metrics or validate_all(trainee.average, self.domains, config, self.device)
 
     def _start(self, model: JointModel) -> Origin | None:
