@@ -14,7 +14,7 @@ from reference_pages import (
 )
 
 PAGES = {
-    "cli.md": command_line.page,
+    "cli.rst": command_line.page,
     "contract.md": contract_schema.page,
     "interfaces.md": interfaces.page,
     "parameters.md": parameters.page,
