@@ -12,7 +12,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reference_pages.references import unlinked  # noqa: E402
+from reference_pages.references import unlinked
 
 project = "LRAM for ROS 2"
 root_doc = "docs/index"
