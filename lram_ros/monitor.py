@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -95,7 +96,7 @@ def render(report: list[Any], silent: float = 0.0) -> RenderableType:
 
 
 def _stages(stages: list[str], values: dict[str, str]) -> Table:
-    table = Table("stage [ms]", *_TIMES, box=None, padding=(0, 2))
+    table = Table(escape("stage [ms]"), *_TIMES, box=None, padding=(0, 2))
     for stage in stages:
         table.add_row(stage, *(values.get(f"{stage} {name} [ms]", "") for name in _TIMES))
     return table

@@ -12,8 +12,12 @@ from adapter_rig import contract_data, policy, sink_data
 from click.testing import CliRunner
 from ros_graph import CONTRACT
 
+from lram_core.bundle import load_contract
+from lram_core.errors import ContractError
 from lram_core.testing import random_bundle
+from lram_ros.contract_check import check_contract
 from lram_ros.contract_commands import contract
+from lram_ros.robot_contract import RobotContract
 
 CONFIG = Path(__file__).parents[1] / "config"
 
@@ -66,6 +70,8 @@ def test_each_disagreement_is_a_line_with_both_sides(lram, tmp_path, tiny_bundle
         assert line.startswith(f"error: {path}: ")
         for word in words:
             assert word in line
+    with pytest.raises(ContractError, match="'panda'.*; 3 more, 'lram contract check' tells all"):
+        check_contract(RobotContract.load(path), load_contract(tiny_bundle))
 
 
 def test_show_needs_no_ros():

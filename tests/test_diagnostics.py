@@ -62,6 +62,7 @@ def test_monitor_shows_stages_as_a_table_and_the_rest_below():
     assert "holding: input_stale: joints" in text
     (step,) = [line.split() for line in text.splitlines() if line.strip().startswith("step")]
     assert step == ["step", *["1.000"] * 4]
+    assert "stage [ms]" in text
     assert "age of joints [ms]" in text
     assert "no report" not in text
     assert "no report for 9 s" in shown(silent=9.0)
