@@ -70,7 +70,7 @@ def test_each_disagreement_is_a_line_with_both_sides(lram, tmp_path, tiny_bundle
         assert line.startswith(f"error: {path}: ")
         for word in words:
             assert word in line
-    with pytest.raises(ContractError, match="'panda'.*; 3 more, 'lram contract check' tells all"):
+    with pytest.raises(ContractError, match=r"'panda'.*; 3 more, 'lram contract check' tells all"):
         check_contract(RobotContract.load(path), load_contract(tiny_bundle))
 
 
