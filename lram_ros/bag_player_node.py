@@ -21,7 +21,7 @@ from lram_ros.robot_contract import RobotContract
 PARAMETERS: dict[str, tuple[Any, str] | tuple[Any, str, tuple[float, float]]] = {
     "bag": ("", "Folder (or .mcap file) of the bag; required."),
     "contract": ("", "Robot contract (YAML); by default the one installed for Meta-World."),
-    "rate": (1.0, "Of playing; 2: twice as fast as recorded.", (0.001, 1000.0)),
+    "rate": (1.0, "Speed of playing; 2: twice as fast as recorded.", (0.001, 1000.0)),
     "bag_namespace": ("/", "Namespace in which the bag was recorded."),
     "recorded_under": (
         "",

@@ -24,7 +24,7 @@ _WIDTH = 240  # of tables that go into a file: nothing is folded
 _embodiment = click.option(
     "--embodiment",
     default="",
-    help="Which one, of a bundle with several (default: the one that fits the robot).",
+    help="Embodiment, of a bundle with several (default: the one that fits the robot).",
 )
 
 
@@ -68,7 +68,7 @@ def check(bundle: Path, contract_file: Path, embodiment: str) -> None:
 
 @contract.command()
 @click.argument("contract_file", metavar="CONTRACT", type=click.Path(path_type=Path))
-@click.option("--namespace", default="/", show_default=True, help="Of the policy node.")
+@click.option("--namespace", default="/", show_default=True, help="Namespace of the policy node.")
 @click.option("--node", default="policy", show_default=True, help="Name of the policy node.")
 def sros2(contract_file: Path, namespace: str, node: str) -> None:
     """Print an SROS2 policy file: what the policy node of CONTRACT may say and hear."""

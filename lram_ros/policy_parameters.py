@@ -29,14 +29,14 @@ _WATCHDOG_S = 0.1
 CHANGEABLE = ("bundle", "target_return")
 PARAMETERS: dict[str, tuple[Any, str] | tuple[Any, str, tuple[float, float]]] = {
     "bundle": ("", "Folder of the policy bundle; can be changed unless the node is active."),
-    "embodiment": ("", "Which one, of a bundle with several; empty: the one that fits the robot."),
+    "embodiment": ("", "Embodiment, of a bundle with several; empty: the one that fits the robot."),
     "contract": (
         "",
         "Robot contract (YAML); by default the one installed for Meta-World.",
     ),
     "device": ("cpu", "Where the model runs: cpu, cuda or auto."),
     "runtime": (AUTO, f"What runs the model: {', '.join([AUTO, *RUNTIMES])}."),
-    "precision": ("", "Of the weights; empty for the runtime's own."),
+    "precision": ("", "Precision of the weights; empty for the runtime's own."),
     "threads": (1, "Threads of one model step; small models are fastest with 1.", (1, 256)),
     "topic_timeout": (
         20.0,
