@@ -19,6 +19,7 @@ from lram_core.errors import ContractError
 from lram_core.training.config import TrainConfig
 from lram_core.training.settings import RunSettings
 from lram_ros.robot_contract import RobotContract
+from lram_sim.suite_registry import suite_names
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -29,6 +30,7 @@ from reference_pages import (  # noqa: E402
     parameters,
     python_api,
     settings,
+    topics,
 )
 
 SOUND = {
@@ -174,6 +176,14 @@ def test_every_node_and_interface_has_its_place():
     for path in [*(ROOT / "msg").iterdir(), *(ROOT / "srv").iterdir()]:
         assert f"### {path.stem}" in text
         assert path.read_text().rstrip() in text
+
+
+def test_every_suite_and_service_has_its_topics():
+    text = topics.page()
+    assert all(f"`{name}`" in text or f"### {name}\n" in text for name in suite_names())
+    assert "| answers | `~/rearm` | `std_srvs/srv/Trigger` |" in text
+    goal = "| `goal` | `geometry_msgs/msg/PointStamped` | goal_position (3 × m): `point` |"
+    assert goal in text.split("### metaworld")[1]
 
 
 def test_guides_stand_under_how_to_and_the_exported_file_under_reference():

@@ -11,6 +11,7 @@ from reference_pages import (
     parameters,
     python_api,
     settings,
+    topics,
 )
 
 PAGES = {
@@ -19,6 +20,7 @@ PAGES = {
     "interfaces.md": interfaces.page,
     "parameters.md": parameters.page,
     "settings.md": settings.page,
+    "topics.md": topics.page,
     **python_api.pages(),
 }
 """File → function that returns its text."""
