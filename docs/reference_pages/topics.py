@@ -83,10 +83,10 @@ def page() -> str:
         "",
         "## sim_bridge",
         "",
-        "Whatever the suite:",
+        "Whatever the suite (*when* names a parameter, or what is simulated):",
         "",
         *_table(
-            ("", "name", "type", "when (parameter, or what is simulated)"),
+            ("", "name", "type", "when"),
             [(does, f"`{name}`", f"`{kind}`", when) for does, name, kind, when in BRIDGE],
         ),
         "",
