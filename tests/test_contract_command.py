@@ -40,6 +40,12 @@ def test_check_of_what_fits(lram, tiny_bundle):
     assert result.stderr == ""
 
 
+def test_a_shipped_contract_goes_by_its_name(lram, tiny_bundle):
+    result = lram("check", tiny_bundle, "metaworld")
+    assert result.exit_code == 0
+    assert f"{tiny_bundle} fits {CONTRACT}" in result.stdout
+
+
 def test_check_of_a_robot_with_adapters(lram, tmp_path):
     bundle = random_bundle(tmp_path / "bundle", policy("joint_position", low=-2.0, high=2.0))
     result = lram(

@@ -14,7 +14,7 @@ from lram_ros.bags.actions import COMMAND, SOURCES
 from lram_ros.bags.cuts import TOPIC_TYPES
 from lram_ros.bags.exporting import STORAGES, export_bag
 from lram_ros.bags.importing import BagOptions, import_bags
-from lram_ros.mock.command import find_contract
+from lram_ros.paths import find_contract
 from lram_ros.robot_contract import RobotContract
 
 _PATH = click.Path(path_type=Path)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
 from lram_core.errors import CommandError
 from lram_core.signals import StopRequest
 from lram_ros.mock.faults import GRAMMAR, describe_kinds
-from lram_ros.paths import find_shared
+from lram_ros.paths import find_contract
 
 
 @click.command(
@@ -86,18 +85,6 @@ def mock_robot(
         return MockRobot(robot, options)
 
     sys.exit(run_node(start, ["mock_robot", *ros_arguments]))
-
-
-def find_contract(name: str) -> Path:
-    """A contract file, or one of ``config/`` by its name without ending.
-
-    Raises:
-        CommandError: the bare name is not shipped.
-    """
-    path = Path(name)
-    if path.suffix or path.exists() or len(path.parts) > 1:
-        return path
-    return find_shared(f"config/{name}.yaml")
 
 
 def _size(text: str) -> tuple[str, int]:

@@ -114,7 +114,7 @@ def replay(
             raise CommandError("a black box is replayed through one --policy")
         _black_box(recording, policies, runtime, precision, embodiment, last, as_json)
         return
-    from lram_ros.mock.command import find_contract
+    from lram_ros.paths import find_contract
     from lram_ros.replay.bag.record import Part
     from lram_ros.replay.bag.run import ReplayOptions, replay_bag
     from lram_ros.replay.bag.thresholds import Thresholds, parse_max_error
