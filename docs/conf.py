@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from reference_pages.references import unlinked
 
 project = "LRAM for ROS 2"
+highlight_language = "none"  # where a block names none
 root_doc = "docs/index"
 include_patterns = ["README.md", "docs/**", "models/*/README.md"]
 # Not looked into: what holds no page, or is not kept.
