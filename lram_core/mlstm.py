@@ -57,7 +57,6 @@ def mlstm_chunk(
     Returns:
         What is read (B, NH, R, DH), and the state after the last token, or None.
     """
-    k = k / math.sqrt(q.shape[-1])
     decay = torch.cumsum(F.logsigmoid(forget_gate), dim=-1)
     visible = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).tril()
     log_inter = decay if state is None else decay + state.m.unsqueeze(-1)
@@ -68,17 +67,19 @@ def mlstm_chunk(
     if reads is not None:
         q, visible = q[:, :, reads], visible[..., reads, :]
         of_read, inter_of_read = decay[..., reads], log_inter[..., reads]
-    log_intra = of_read.unsqueeze(-1) - decay.unsqueeze(-2) + input_gate.unsqueeze(-2)
-    log_intra = log_intra.masked_fill(~visible, -math.inf)
+    # Of what is S x S, a training step's time is the passes over it: in place where that can be.
+    log_intra = of_read.unsqueeze(-1) - (decay - input_gate).unsqueeze(-2)
+    log_intra.masked_fill_(~visible, -math.inf)
 
     # The result does not depend on the stabiliser, so no gradient needs to pass through it.
-    m = torch.maximum(log_intra.amax(-1), inter_of_read).detach()
-    weights = (q @ k.transpose(-1, -2)) * torch.exp(log_intra - m.unsqueeze(-1))
+    m = torch.maximum(log_intra.detach().amax(-1), inter_of_read.detach())
+    scaled = m - math.log(key_scale(k))
+    weights = (q @ k.transpose(-1, -2)) * log_intra.sub_(scaled.unsqueeze(-1)).exp_()
     numerator, overlap = weights @ v, weights.sum(-1)
     if state is not None:
-        inter = torch.exp(inter_of_read - m)
-        numerator = numerator + inter.unsqueeze(-1) * (q @ state.C)
-        overlap = overlap + inter * (q @ state.n.unsqueeze(-1)).squeeze(-1)
+        shared = torch.exp(inter_of_read - m).unsqueeze(-1) * q
+        numerator = numerator + shared @ state.C
+        overlap = overlap + (shared @ state.n.unsqueeze(-1)).squeeze(-1)
     read = numerator / (torch.maximum(overlap.abs(), torch.exp(-m)) + EPS).unsqueeze(-1)
     if not want_state:
         return read, None
@@ -87,6 +88,11 @@ def mlstm_chunk(
         m = torch.maximum(log.amax(-1, keepdim=True), log_inter[..., -1:]).detach()
     written = written_weights(decay, input_gate, m, segment)
     return read, next_state(written, k, v, log_inter, m, state)
+
+
+def key_scale(k: Tensor) -> float:
+    """Return what keys (…, DH) are multiplied with: 1 / sqrt(DH)."""
+    return float(k.shape[-1] ** -0.5)
 
 
 def written_weights(decay: Tensor, input_gate: Tensor, m: Tensor, segment: Tensor | None) -> Tensor:
@@ -110,12 +116,12 @@ def next_state(
     """Return the state after the last token; its stabiliser is that of the last token.
 
     Args:
-        written: see :func:`written_weights`. k: keys, scaled. v: values.
+        written: see :func:`written_weights`. k: keys. v: values.
         log_inter: log weight of the old state at each token (B, NH, S).
         m: stabilisers of the tokens, of which the last one counts.
         state: the old state; None for an empty memory.
     """
-    weighted = written.unsqueeze(-1) * k
+    weighted = (written * key_scale(k)).unsqueeze(-1) * k
     added = weighted.transpose(-1, -2)
     if state is None:
         return CellState(C=added @ v, n=weighted.sum(-2), m=m[..., -1])

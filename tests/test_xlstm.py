@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from lram_core.backbones import make_config
+from lram_core.backbones.layers import many_tokens
+from lram_core.backbones.mlstm_block import MLSTMLayer
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
 from lram_core.errors import BundleError
 from lram_core.testing import roughened
@@ -65,6 +67,29 @@ def test_gradients_agree_with_finite_differences() -> None:
 
     x = torch.randn(1, 5, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(loss, (x,), eps=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("inner", [64, 24])  # 24: heads of no whole number of joined blocks
+def test_many_tokens_have_the_inputs_that_few_have(
+    monkeypatch: pytest.MonkeyPatch, inner: int
+) -> None:
+    """Gates of what queries, keys and values are made of, in one product fewer; and gradients."""
+    torch.manual_seed(0)
+    layer = MLSTMLayer(XLSTMConfig(d_model=inner // 2, num_layers=1, num_heads=2)).double()
+    layer = roughened(layer)
+    conv, x = torch.randn(2, 3, 40, inner, dtype=torch.float64, requires_grad=True)
+    weights = [layer.q_proj.weight, layer.k_proj.weight, layer.v_proj.weight]
+    weights += layer.mlstm_cell.igate.parameters()
+    assert many_tokens(x)
+    found = {}
+    for name in ("many", "few"):
+        made = layer._inputs(conv, x)
+        loss = torch.stack([part.sin().sum() for part in made]).sum()
+        found[name] = [*made, *torch.autograd.grad(loss, weights)]
+        for module in ("mlstm_block", "layers"):
+            monkeypatch.setattr(f"lram_core.backbones.{module}.many_tokens", lambda _: False)
+    for a, b in zip(found["many"], found["few"], strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_bad_heads_are_named() -> None:

@@ -6,9 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CONV_WIDTH = 4
-_JOINED, _MANY_TOKENS = 4, 64
-"""Blocks of a block-diagonal map that make one matrix, from so many tokens on."""
+_JOINED = 4
+"""Blocks of a block-diagonal map that make one matrix, for many tokens."""
+
+
+def many_tokens(x: Tensor) -> bool:
+    """Whether so many rows (..., D) are worth some work on the weights first, as in training."""
+    return x.shape[:-1].numel() >= 64
 
 
 class ResidualNorm(nn.Module):
@@ -20,6 +24,8 @@ class ResidualNorm(nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.groups == 1 and x.dtype == self.weight.dtype:
+            return F.layer_norm(x, x.shape[-1:], 1.0 + self.weight)
         parts = x.unflatten(-1, (self.groups, -1))
         return F.layer_norm(parts, parts.shape[-1:]).flatten(-2) * (1.0 + self.weight)
 
@@ -33,66 +39,31 @@ class BlockDiagonal(nn.Module):
         self.weight = nn.Parameter(torch.empty(blocks, width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[:-1].numel() >= _MANY_TOKENS and self.weight.shape[0] % _JOINED == 0:
-            return self._many(x)
+        if self._many(x):
+            return self._products(x).transpose(0, 1).reshape(x.shape)
         parts = x.unflatten(-1, (self.weight.shape[0], -1))
         return torch.einsum("...hi,hoi->...ho", parts, self.weight).flatten(-2)
 
-    def _many(self, x: Tensor) -> Tensor:
+    def by_heads(self, x: Tensor, heads: int) -> Tensor:
+        """As :meth:`forward`, of (B, S, D); returns (B, heads, S, D / heads)."""
+        if self._many(x) and self.weight.shape[0] % (_JOINED * heads) == 0:
+            # Written in this order at once.
+            made = self._products(x).unflatten(1, x.shape[:2]).unflatten(0, (heads, -1))
+            return made.permute(2, 0, 3, 1, 4).flatten(-2)
+        return self(x).unflatten(-1, (heads, -1)).transpose(1, 2)
+
+    def _many(self, x: Tensor) -> bool:
+        return many_tokens(x) and self.weight.shape[0] % _JOINED == 0
+
+    def _products(self, x: Tensor) -> Tensor:
         """Several blocks in one matrix with zeros between them: fewer and larger products.
 
-        For the tokens of a training batch that is twice as fast, forward and backward.
+        For the tokens of a training batch that is twice as fast, forward and backward. Returns
+        (matrices, tokens, channels of a matrix).
         """
         joined = self.weight.unflatten(0, (-1, _JOINED)).permute(0, 3, 2, 1)  # groups, in, out, of
         dense = torch.diag_embed(joined).permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
-        parts = x.reshape(-1, *dense.shape[:2]).transpose(0, 1)
-        return torch.bmm(parts, dense).transpose(0, 1).reshape(x.shape)
-
-
-class CausalConv(nn.Module):
-    """Depthwise convolution over the last ``CONV_WIDTH`` tokens of the same episode."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        # A Conv1d for its parameters' names and initialisation; see causal_conv.
-        self.conv = nn.Conv1d(size, size, CONV_WIDTH, groups=size)
-
-    def forward(self, x: Tensor, past: Tensor, segment: Tensor | None) -> tuple[Tensor, Tensor]:
-        return causal_conv(self.conv, x, past, segment)
-
-
-def causal_conv(
-    conv: nn.Conv1d, x: Tensor, past: Tensor, segment: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Apply a depthwise convolution of ``CONV_WIDTH`` taps to tokens of the same episode.
-
-    Args:
-        conv: its weight (D, 1, CONV_WIDTH) and bias (D,); applied tap by tap, which is faster than
-            a convolution for the few tokens of a tick and lets an episode start cut it.
-        x: tokens (B, S, D).
-        past: the CONV_WIDTH - 1 tokens before them (B, CONV_WIDTH - 1, D).
-        segment: see :func:`segments`.
-
-    Returns:
-        (B, S, D), and the past of the next token.
-    """
-    length = x.shape[1]
-    window = torch.cat([past.to(x.dtype), x], dim=1)
-    taps = conv.weight[:, 0].t()
-    bias = conv.bias
-    assert bias is not None
-    y = torch.addcmul(bias, taps[-1], x)
-    numbers = None if segment is None else F.pad(segment, (CONV_WIDTH - 1, 0))
-    for tap in range(CONV_WIDTH - 1):
-        older = window[:, tap : tap + length]
-        if numbers is not None and segment is not None:
-            same = numbers[:, tap : tap + length] == segment
-            older = older * same.unsqueeze(-1)
-        y = torch.addcmul(y, taps[tap], older)
-    new_past = window[:, length:]
-    if numbers is not None:
-        new_past = new_past * (numbers[:, length:] == numbers[:, -1:]).unsqueeze(-1)
-    return y, new_past.to(past.dtype)
+        return torch.bmm(x.reshape(-1, *dense.shape[:2]).transpose(0, 1), dense)
 
 
 def segments(reset_mask: Tensor | None) -> Tensor | None:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lram_core.backbones.base import Backbone, State, positive
-from lram_core.backbones.layers import CONV_WIDTH, causal_conv, segments
+from lram_core.backbones.causal_conv import CONV_WIDTH, causal_conv
+from lram_core.backbones.layers import segments
 from lram_core.backbones.products import Linear, linear
 from lram_core.selective_scan import selective_scan
 

@@ -7,7 +7,7 @@ al., "xLSTM: Extended Long Short-Term Memory", 2024, figure 11.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from lram_core.accelerators import kernels_for, mlstm_surroundings, mlstm_window
 from lram_core.backbones.base import State
-from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
+from lram_core.backbones.causal_conv import CONV_WIDTH, CausalConv
+from lram_core.backbones.layers import BlockDiagonal, ResidualNorm, many_tokens
 from lram_core.backbones.products import Linear, linear
 from lram_core.mlstm import CellState, mlstm_chunk
 
@@ -41,18 +42,15 @@ class Cell(nn.Module):
         q: Tensor,
         k: Tensor,
         v: Tensor,
+        i: Tensor,
+        f: Tensor,
         state: CellState | None,
         segment: Tensor | None,
         want_state: bool = True,
         reads: slice | None = None,
     ) -> tuple[Tensor, CellState | None]:
-        # Gates and memory stay in float32 even under autocast: in bfloat16 the stabiliser rounds
-        # and the error grows with the episode.
+        """Advance the memory, q, k, v (B, NH, S, DH), i, f (B, NH, S); returns (B, S, E)."""
         with torch.autocast(q.device.type, enabled=False):
-            dtype = self.igate.weight.dtype
-            i, f = self._gates(q.to(dtype), k.to(dtype), v.to(dtype))
-            heads = (self.config.num_heads, self.config.head_size)
-            q, k, v = (x.unflatten(-1, heads).transpose(1, 2) for x in (q, k, v))
             read, state = self.read(q, k, v, i, f, state, segment, want_state, reads)
             return self.outnorm(read.transpose(1, 2).flatten(-2)), state
 
@@ -81,16 +79,19 @@ class Cell(nn.Module):
         else:
             q, k, v = q.to(i.dtype), k.to(i.dtype), v.to(i.dtype)
         places = range(rows) if reads is None else range(length)[reads]
-        for start in range(0, length, size):
-            # Rows of zeros after the last token, where there are any, go with the last chunk.
-            part = slice(start, start + size if start + size < length else rows)
+        # Rows of zeros after the last token, where there are any, go with the last chunk.
+        starts = range(0, length, size)
+        sizes = [size] * (len(starts) - 1) + [rows - starts[-1]]
+        parts = zip(*(x.split(sizes, dim=2) for x in (q, k, v)), strict=True)
+        for start, of_size, (q, k, v) in zip(starts, sizes, parts, strict=True):
+            part = slice(start, start + of_size)
             seg = None
             if segment is not None:
                 before = segment[:, start - 1 : start] if start else 0
                 seg = segment[:, part] - before
             wanted = [] if reads is None or window else [_within(places, part)]
             read, state = chunk(
-                q[:, :, part], k[:, :, part], v[:, :, part], i[..., part], f[..., part],
+                q, k, v, i[..., part], f[..., part],
                 state, seg, want_state or start + size < length, *wanted,
             )  # fmt: skip
             found.append(read)
@@ -105,13 +106,39 @@ class Cell(nn.Module):
         maps = self.igate, self.fgate
         return torch.cat([each.weight for each in maps]), torch.cat([each.bias for each in maps])
 
-    def _gates(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Return input and forget gate pre-activations (B, NH, S) in one product per input."""
-        weight, bias = self.gate_map()
-        of_q, of_k, of_v = weight.chunk(3, dim=-1)
-        gates = F.linear(q, of_q, bias) + F.linear(k, of_k) + F.linear(v, of_v)
-        i, f = gates.transpose(1, 2).chunk(2, dim=1)
-        return i, f
+    def gates(
+        self, sources: Sequence[Tensor], maps: Sequence[Tensor], bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return input and forget gate pre-activations (B, NH, S).
+
+        Args:
+            sources: tokens (B, S, E), what is mapped to gates and added.
+            maps: (2 * NH, E) for each. bias: (2 * NH,), see :meth:`gate_map`.
+        """
+        # Gates and memory stay in float32 even under autocast: in bfloat16 the stabiliser rounds
+        # and the error grows with the episode.
+        with torch.autocast(bias.device.type, enabled=False):
+            made = bias
+            for x, weight in zip(sources, maps, strict=True):
+                made = made + F.linear(x.to(bias.dtype), weight)
+            i, f = made.transpose(1, 2).chunk(2, dim=1)
+            return i, f
+
+
+def reaches(weight: Tensor, mixes: Tensor) -> tuple[Tensor, Tensor]:
+    """Fold what makes queries, keys and values into the gates' map of those: products are fewer.
+
+    Args:
+        weight: (2 * NH, 3 * E), see :meth:`Cell.gate_map`.
+        mixes: the block-diagonal maps (3, E / 4, 4 out, 4 in).
+
+    Returns:
+        (2 * NH, E) of what queries and keys are made of, and of what values are.
+    """
+    parts = weight.unflatten(-1, (3, -1, mixes.shape[-1]))
+    with torch.autocast(weight.device.type, enabled=False):
+        of_q, of_k, of_v = torch.einsum("nmgo,mgoi->mngi", parts, mixes).flatten(2).unbind()
+        return of_q + of_k, of_v
 
 
 def _within(places: range, part: slice) -> slice:
@@ -175,10 +202,28 @@ class MLSTMLayer(nn.Module):
             past = self.learnable_skip.new_zeros(len(x), CONV_WIDTH - 1, x.shape[-1])
         conv, past = self.conv1d(x, past, segment)
         conv = F.silu(conv)
-        q, k, v = self.q_proj(conv), self.k_proj(conv), self.v_proj(x)
-        read, state = cell(q, k, v, state, segment, want_state, reads)
+        read, state = cell(*self._inputs(conv, x), state, segment, want_state, reads)
         conv = conv if reads is None else conv[:, reads]
         return self.proj_down((read + self.learnable_skip * conv) * F.silu(z)), past, state
+
+    def _inputs(self, conv: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+        """Return q, k, v (B, NH, S, DH) and pre-activations of input and forget gate (B, NH, S).
+
+        conv, x: the up-projection's first half (B, S, E), after and before the convolution.
+        """
+        cell = self.mlstm_cell
+        heads = cell.config.num_heads
+        weight, bias = cell.gate_map()
+        if many_tokens(x):
+            q, k = self.q_proj.by_heads(conv, heads), self.k_proj.by_heads(conv, heads)
+            v = self.v_proj.by_heads(x, heads)
+            maps = torch.stack([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
+            gates = cell.gates((conv, x), reaches(weight, maps), bias)
+            return q, k, v, *gates
+        q, k, v = self.q_proj(conv), self.k_proj(conv), self.v_proj(x)
+        gates = cell.gates((q, k, v), weight.chunk(3, dim=-1), bias)
+        q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return q, k, v, *gates
 
     def _fused(
         self,

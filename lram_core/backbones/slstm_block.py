@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lram_core.backbones.base import State
-from lram_core.backbones.layers import CONV_WIDTH, BlockDiagonal, CausalConv, ResidualNorm
+from lram_core.backbones.causal_conv import CONV_WIDTH, CausalConv
+from lram_core.backbones.layers import BlockDiagonal, ResidualNorm
 from lram_core.backbones.products import Linear
 from lram_core.slstm import ScalarState, slstm_scan
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lram_core.backbones.base import State
-from lram_core.backbones.layers import CONV_WIDTH
+from lram_core.backbones.causal_conv import CONV_WIDTH
 from lram_core.backbones.mlstm_block import QKV_BLOCK, MLSTMBlock
 from lram_core.kernels import early
 from lram_core.kernels.early import wait

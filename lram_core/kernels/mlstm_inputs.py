@@ -16,6 +16,7 @@ import triton
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from lram_core.backbones.mlstm_block import reaches
 from lram_core.kernels.mlstm_inputs_backward import (
     conv_gradient,
     inputs_gradient,
@@ -98,9 +99,7 @@ def mlstm_inputs(
     with torch.autocast(u.device.type, enabled=False):
         # The gates are linear in what queries, keys and values are made of.
         mixes = torch.stack([wq, wk, wv])
-        parts = gate_weight.unflatten(-1, (3, -1, wq.shape[-1]))
-        of_q, of_k, of_v = torch.einsum("nmgo,mgoi->mngi", parts, mixes).flatten(2).unbind()
-        reach = torch.stack([of_q + of_k, of_v])
+        reach = torch.stack(reaches(gate_weight, mixes))
         conv, q, k, v, gates, link = _inputs(
             u, past, segment, conv_weight[:, 0].t(), conv_bias, mixes, reach, heads
         )

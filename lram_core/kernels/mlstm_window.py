@@ -69,7 +69,6 @@ def mlstm_window(
     m = m.detach()
     written = written_weights(decay, input_gate, m, segment)
     k, v = (x[:, :, : decay.shape[-1]].to(exact) for x in (k, v))
-    k = k / math.sqrt(q.shape[-1])
     return reads, next_state(written, k, v, log_inter, m, state)
 
 
