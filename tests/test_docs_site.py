@@ -16,6 +16,7 @@ import yaml
 
 from lram_core.cli import cli
 from lram_core.errors import ContractError
+from lram_core.policy import Policy
 from lram_core.training.config import TrainConfig
 from lram_core.training.settings import RunSettings
 from lram_ros.robot_contract import RobotContract
@@ -190,13 +191,30 @@ def test_guides_stand_under_how_to_and_the_exported_file_under_reference():
     text = (ROOT / "docs" / "index.md").read_text()
     trees = dict(re.findall(r"^:caption: (.*)\n((?:\S+\n)+)```", text, re.MULTILINE))
     guides = {f"howto/{path.stem}" for path in (ROOT / "docs" / "howto").glob("*.md")}
+    assert list(trees)[:4] == ["Start", "How to", "Explanation", "Reference"]
     assert guides < set(trees["How to"].split())
+    told = {f"explanation/{path.stem}" for path in (ROOT / "docs" / "explanation").glob("*.md")}
+    assert told < set(trees["Explanation"].split())
     assert "export" in trees["Reference"].split()
     (row,) = re.findall(r"^\| \*\*How to\*\* \| (.*) \|$", text, re.MULTILINE)
     linked = set(re.findall(r"\]\(([^)]+)\.md\)", row))
     assert linked == set(trees["How to"].split())
     readme = (ROOT / "README.md").read_text()
-    assert all(f"(docs/{guide}.md)" in readme for guide in guides)
+    assert all(f"(docs/{page}.md)" in readme for page in guides | told)
+
+
+def test_the_explanation_of_the_model_has_the_numbers_of_the_shipped_one():
+    text = (ROOT / "docs" / "explanation" / "model.md").read_text()
+    policy = Policy.load(ROOT / "models" / "metaworld-ml45", runtime="torch")
+    state = policy.state().recurrent
+    size = policy.contract.observation_size
+    heads, rows, columns = state["0.C"].shape[1:]
+    assert heads == 4
+    assert f"observation ({size} numbers)" in text
+    assert f"a matrix C of {rows} × {columns} numbers" in text
+    assert f"──► {len([name for name in state if name.endswith('.C')])} blocks ──►" in text
+    assert f"are {sum(part.nbytes for part in state.values()) / 1e3:.0f} kB" in text
+    assert f"(for `reach-v3` {policy.contract.target_returns['reach-v3']:.0f})" in text
 
 
 def test_every_training_setting_is_explained():
