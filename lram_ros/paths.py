@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
-from lram_core.errors import CommandError
+from lram_core.errors import CommandError, listed
 
 
 def share_folders(package: str) -> list[Path]:
@@ -33,3 +34,23 @@ def find_shared(relative: str) -> Path:
             return place / relative
     looked = ", ".join(map(str, places))
     raise CommandError(f"{relative} is not part of this installation (looked in: {looked})")
+
+
+def find_contract(name: str) -> Path:
+    """A robot contract's file, or a shipped one by its name without ending, e.g. ``metaworld``.
+
+    Raises:
+        CommandError: there is no such file, and none of that name is shipped.
+    """
+    path = Path(name)
+    if path.suffix or path.exists() or len(path.parts) > 1:
+        return path  # missing or not, it is a file's name
+    shipped = sorted(each.stem for each in find_shared("config").glob("*.yaml"))
+    if name in shipped:
+        return find_shared(f"config/{name}.yaml")
+    near = get_close_matches(name, shipped)
+    nearest = f"nearest: {listed(near)}; " if near else ""
+    raise CommandError(
+        f"robot contract {name}: no such file, and none of that name is shipped; {nearest}"
+        f"shipped: {listed(shipped)}"
+    )

@@ -12,7 +12,7 @@ import pytest
 from mock_rig import CONFIG
 from ros_graph import Process, default_signals
 
-from lram_ros.mock.command import find_contract
+from lram_ros.paths import find_contract
 
 
 class Command(Process):
@@ -65,7 +65,7 @@ def test_a_wrong_command_line_is_one_line(command):
     for arguments, words in (
         (("metaworld", "--fault", "melt@3s"), "kind 'melt' is unknown"),
         (("metaworld", "--size", "w"), "expected FIELD=N"),
-        (("nowhere",), "config/nowhere.yaml is not part of this installation"),
+        (("metaword",), "no such file, and none of that name is shipped; nearest: metaworld; "),
         (("./nowhere.yaml",), "nowhere.yaml: No such file"),
     ):
         mock = command(*arguments)

@@ -56,29 +56,30 @@ def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Comma
     "--data",
     type=click.Path(),
     multiple=True,
-    help="Dataset folder; repeat it to join several.  [required, here or in the file]",
+    help="Dataset folder; repeatable, to join several.  [required, here or in the file]",
 )
 @click.option("--out", type=click.Path(), help="Bundle to write.  [required, here or in the file]")
 @click.option(
     "--run",
     type=click.Path(),
-    help="Run folder with metrics and checkpoints [default: runs/train/<bundle's name>].",
+    help="Run folder with metrics and checkpoints (default: runs/train/<bundle's name>).",
 )
 @click.option(
     "--backbone",
     type=click.Choice(list(BACKBONES)),
-    help=f"[default: that of --init, else {DEFAULTS.backbone}]",
+    help=f"Sequence model (default: that of --init, else {DEFAULTS.backbone}).",
 )
 @click.option(
     "--size",
-    help=f"{', '.join(SIZES['xlstm'])} [default: that of --init, else {DEFAULT_SIZE}].",
+    help=f"Layers and width: {', '.join(SIZES['xlstm'])} "
+    f"(default: that of --init, else {DEFAULT_SIZE}).",
 )
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="OPTION=VALUE",
-    help="Change an option of the size, e.g. context=200 of a Transformer; repeat it for more.",
+    help="Change an option of the size, e.g. context=200 of a Transformer; repeatable.",
 )
 @_option("batch", "Parallel streams of episodes.")
 @_option("context", "Ticks a training window.")
@@ -89,10 +90,12 @@ def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Comma
     "return_jitter",
     "Standard deviation of the offset on an episode's return-to-go, in scaled units.",
 )
-@_option("steps")
-@_option("minutes", "Finish the schedule within this time [default: no limit].", show_default=False)
-@_option("lr")
-@_option("optimizer")
+@_option("steps", "Steps of the optimiser.")
+@_option(
+    "minutes", "Finish the schedule within so many minutes (default: no limit).", show_default=False
+)
+@_option("lr", "Learning rate at its highest, after the warm-up.")
+@_option("optimizer", "AdamW; or Muon for the backbone's large matrices, AdamW for the rest.")
 @_option(
     "init",
     "Bundle with the same backbone to start from, of these embodiments or others.",
@@ -105,8 +108,8 @@ def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Comma
 )
 @_option("mix", "What counts the same in training.")
 @_option("spread", "Spread each label over the bins beside it: standard deviation in bins.")
-@_option("seed")
-@_option("device", "cpu, cuda or auto.")
+@_option("seed", "Seed of the first weights and of the order of the data.")
+@_option("device", "Where to train: cpu, cuda or auto.")
 @click.option("--compile/--no-compile", default=DEFAULTS.compile, help="Use torch.compile.")
 @_option("evaluate_every", "Steps between validations.")
 @_option("checkpoint_every", "Steps between checkpoints.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
 from lram_core.errors import CommandError
 from lram_core.signals import StopRequest
 from lram_ros.mock.faults import GRAMMAR, describe_kinds
-from lram_ros.paths import find_shared
+from lram_ros.paths import find_contract
 
 
 @click.command(
@@ -19,20 +18,30 @@ from lram_ros.paths import find_shared
 )
 @click.argument("contract")
 @click.argument("ros_arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--fault", "faults", multiple=True, metavar=GRAMMAR, help="See below; repeatable.")
-@click.option("--rate", type=float, help="Of publishing, in Hz (default: the contract's).")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar=GRAMMAR,
+    help="Fault and when it happens, see below; repeatable.",
+)
+@click.option("--rate", type=float, help="Rate of publishing in Hz (default: the contract's).")
 @click.option("--sim-time", is_flag=True, help="Publish /clock, which starts at 1 s.")
 @click.option(
     "--command-timeout",
     type=float,
     default=0.25,
     show_default=True,
-    help="Seconds without a command after which it holds.",
+    help="Seconds without a command after which the joints hold.",
 )
 @click.option(
-    "--lag", type=float, default=0.05, show_default=True, help="Of joints to commands, in seconds."
+    "--lag",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Seconds that the joints lag behind their commands.",
 )
-@click.option("--task", default="", help="Announced on the contract's episode topic.")
+@click.option("--task", default="", help="Task to announce on the contract's episode topic.")
 @click.option(
     "--size",
     "sizes",
@@ -76,18 +85,6 @@ def mock_robot(
         return MockRobot(robot, options)
 
     sys.exit(run_node(start, ["mock_robot", *ros_arguments]))
-
-
-def find_contract(name: str) -> Path:
-    """A contract file, or one of ``config/`` by its name without ending.
-
-    Raises:
-        CommandError: the bare name is not shipped.
-    """
-    path = Path(name)
-    if path.suffix or path.exists() or len(path.parts) > 1:
-        return path
-    return find_shared(f"config/{name}.yaml")
 
 
 def _size(text: str) -> tuple[str, int]:
