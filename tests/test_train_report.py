@@ -59,7 +59,12 @@ def test_a_run_of_some_minutes_tells_what_is_left_of_these(
     assert left == sorted(left, reverse=True)
     assert all(line.startswith("step ") and "/1000000" not in line for line in lines[:-1])
     made = (tmp_path / "b" / "model.safetensors").read_bytes()
+    (tmp_path / "b" / "README.md").write_text("# With the figures of an evaluation\n")
     train([data], tmp_path / "b", tmp_path / "r", config)  # its time is over
+    assert (tmp_path / "b" / "model.safetensors").read_bytes() == made
+    assert (tmp_path / "b" / "README.md").read_text().endswith("evaluation\n")
+    (tmp_path / "b" / "model.safetensors").write_bytes(made[:-1])
+    train([data], tmp_path / "b", tmp_path / "r", config)
     assert (tmp_path / "b" / "model.safetensors").read_bytes() == made
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from lram_core.bundle import load_joint_bundle, save_joint_bundle
+from lram_core.bundle import holds, load_joint_bundle, save_joint_bundle
 from lram_core.data.files import atomic_folder
 from lram_core.data.manage import check_finite
 from lram_core.data.store import Dataset
@@ -276,6 +276,8 @@ class _Training:
             known = {n: v for n, v in metrics.items() if n not in metric_names(self.domains)}
             held_out = validate_all(model.to(self.device), self.domains, config, self.device)
             metrics = {**held_out, **known, SUCCESS: kept["success"]}
+        if holds(self.out, model.cpu(), self.contracts):
+            return metrics  # its card may have been measured since, and exports been added
         told = {
             "config": asdict(config),
             "paths": [str(path) for path in self.data],
