@@ -31,7 +31,7 @@ def generate_launch_description():
             description="All other parameters of the policy node (YAML).",
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Of the node, and of its topics."
+            "namespace", default_value="", description="Namespace of the node and its topics."
         ),
         DeclareLaunchArgument(
             "use_sim_time",

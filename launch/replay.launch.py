@@ -35,7 +35,9 @@ def generate_launch_description():
             description="Robot contract: its inputs are what is played.",
         ),
         DeclareLaunchArgument(
-            "rate", default_value="1.0", description="Of playing; 2.0: twice as fast as recorded."
+            "rate",
+            default_value="1.0",
+            description="Speed of playing; 2.0: twice that recorded.",
         ),
         DeclareLaunchArgument(
             "record_to",
@@ -48,7 +50,7 @@ def generate_launch_description():
             description="All other parameters of the nodes (YAML).",
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Of the nodes, and of their topics."
+            "namespace", default_value="", description="Namespace of the nodes and their topics."
         ),
     ]
     policy = Node(

@@ -48,7 +48,7 @@ def generate_launch_description():
             "video", default_value="", description="MP4 of the episodes; empty for none."
         ),
         DeclareLaunchArgument(
-            "namespace", default_value="", description="Of the nodes, and of their topics."
+            "namespace", default_value="", description="Namespace of the nodes and their topics."
         ),
     ]
     bridge = Node(

@@ -37,10 +37,14 @@ def generate_launch_description():
             description="Robot contract: topics of the observation and of the command.",
         ),
         DeclareLaunchArgument(
-            "runtime", default_value="auto", description="What runs the model, see docs/ros.md."
+            "runtime",
+            default_value="auto",
+            description="What runs the model, see docs/runtimes.md.",
         ),
         DeclareLaunchArgument(
-            "precision", default_value="", description="Of its weights; empty for the runtime's."
+            "precision",
+            default_value="",
+            description="Precision of the weights; empty for the runtime's own.",
         ),
         DeclareLaunchArgument("suite", default_value="metaworld", description="Task suite."),
         DeclareLaunchArgument(

@@ -124,6 +124,7 @@ class InputNorm(nn.Module):
         self.std.copy_(torch.where(std > 1e-6, std, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (…, size) in standard deviations from the mean."""
         return ((x - self.mean) / self.std).clamp(-INPUT_LIMIT, INPUT_LIMIT)
 
 

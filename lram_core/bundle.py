@@ -24,7 +24,7 @@ from lram_core.action_model import ActionModel, ModelConfig
 from lram_core.contract import FORMAT_VERSION, PolicyContract, pictures
 from lram_core.data.files import atomic_folder, atomic_path, check_replaceable, sha256
 from lram_core.embodiments import Choice, Contracts
-from lram_core.errors import BundleError, listed, one_line
+from lram_core.errors import BundleError, LramError, listed, one_line
 from lram_core.joint_model import JointModel, model_from_dict
 from lram_core.version import PACKAGE, version
 
@@ -169,6 +169,20 @@ def load_bundle(
     model, contracts = load_joint_bundle(path)
     name = embodiments.choose(contracts, embodiment, str(path))
     return model.select(name).to(device).eval(), contracts[name]
+
+
+def holds(path: Path, model: JointModel, contracts: Contracts) -> bool:
+    """Whether a folder is a sound bundle of just these weights and contracts."""
+    try:
+        found, known = load_joint_bundle(path)
+    except LramError:
+        return False
+    held, wanted = found.weights(), model.weights()
+    return (
+        known == dict(contracts)
+        and held.keys() == wanted.keys()
+        and all(torch.equal(held[name], value) for name, value in wanted.items())
+    )
 
 
 def load_joint_bundle(path: Path | str) -> tuple[JointModel, dict[str, PolicyContract]]:

@@ -65,6 +65,7 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             path = " ".join([*ctx.command_path.split()[1:], cmd_name])
             raise LramError(_missing(path, error)) from None
+        command.name = cmd_name  # not the function's
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,6 +6,7 @@ command line prints it without a traceback and exits with code 2.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -62,3 +63,9 @@ def listed(names: Iterable[object], limit: int = 60) -> str:
         return "(none)"
     more = f", … ({len(items) - limit} more)" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the one of ``names`` that is most like ``name``."""
+    near = difflib.get_close_matches(name.replace("-", "_"), list(names), n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""

@@ -11,15 +11,28 @@ from lram_core.onnx_export.names import FILES
 
 @click.command(help="Write a bundle's control tick as a file that other programs can run.")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True)
-@click.option("--precision", type=click.Choice(list(FILES)), default="fp32", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["onnx"]),
+    default="onnx",
+    show_default=True,
+    help="Form of the file.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(list(FILES)),
+    default="fp32",
+    show_default=True,
+    help="Precision of the large weights.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=None,
-    help="File to write [default: in the bundle, where the runtime 'onnx' finds it].",
+    help="File to write (default: in the bundle, where the runtime 'onnx' finds it).",
 )
-@click.option("--embodiment", default="", help="Which one, of a bundle with several.")
+@click.option("--embodiment", default="", help="Embodiment, of a bundle with several.")
 @click.option(
     "--ticks",
     type=click.IntRange(1),

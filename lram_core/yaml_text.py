@@ -1,7 +1,8 @@
-"""YAML that is read back as it was."""
+"""YAML that is read back as it was, and no key of it lost."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import Any
 
@@ -19,3 +20,27 @@ def yaml_text(data: Any) -> str:
         if yaml.safe_load(text) == data:
             return text
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=False, width=100)
+
+
+def read_yaml(text: str) -> Any:
+    """Return what a text in YAML says, as ``yaml.safe_load`` does; a key stands once in a mapping.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or a key is there twice.
+    """
+    return yaml.load(text, Loader=_Strict)
+
+
+class _Strict(yaml.SafeLoader):
+    """PyYAML takes the last of equal keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)

@@ -14,14 +14,14 @@ from rclpy.node import Node
 from lram_core.errors import CommandError
 from lram_core.signals import Stopped, StopRequest, run_process
 from lram_ros.bag_player import BagPlayer, PlayOptions
-from lram_ros.paths import find_shared
+from lram_ros.paths import find_contract
 from lram_ros.process import declare, ros
 from lram_ros.robot_contract import RobotContract
 
 PARAMETERS: dict[str, tuple[Any, str] | tuple[Any, str, tuple[float, float]]] = {
     "bag": ("", "Folder (or .mcap file) of the bag; required."),
-    "contract": ("", "Robot contract (YAML); by default the one installed for Meta-World."),
-    "rate": (1.0, "Of playing; 2: twice as fast as recorded.", (0.001, 1000.0)),
+    "contract": ("", "Robot contract: a file, or the name of a shipped one; empty: metaworld."),
+    "rate": (1.0, "Speed of playing; 2: twice as fast as recorded.", (0.001, 1000.0)),
     "bag_namespace": ("/", "Namespace in which the bag was recorded."),
     "recorded_under": (
         "",
@@ -69,7 +69,7 @@ def play(node: Node, values: dict[str, Any], check: Callable[[], None]) -> None:
     """
     given = dict(values)
     bag, contract = given.pop("bag"), given.pop("contract")
-    robot = RobotContract.load(contract or find_shared("config/metaworld.yaml"))
+    robot = RobotContract.load(find_contract(contract or "metaworld"))
     player = BagPlayer(node, bag, robot, PlayOptions(**given), check)
     log = node.get_logger()
     try:

@@ -28,10 +28,12 @@ def check_contract(robot: RobotContract, policy: PolicyContract) -> None:
     """Compare the robot's half of the contract with the bundle's.
 
     Raises:
-        ContractError: the first of :func:`disagreements`.
+        ContractError: the first of :func:`disagreements`, and how many more there are.
     """
-    for problem in disagreements(robot, policy):
-        raise ContractError(problem)
+    first, *others = [*disagreements(robot, policy), ""]
+    if first:
+        more = f"; {len(others) - 1} more, 'lram contract check' tells all" * (len(others) > 1)
+        raise ContractError(first + more)
 
 
 def disagreements(robot: RobotContract, policy: PolicyContract) -> Iterator[str]:

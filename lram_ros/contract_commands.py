@@ -18,6 +18,7 @@ from lram_ros.adapters.sink import CartesianField, CommandField, CommandSink
 from lram_ros.contract_check import disagreements
 from lram_ros.embodiment import fitting
 from lram_ros.input_topic import FieldSource, InputTopic
+from lram_ros.paths import find_contract
 from lram_ros.robot_contract import RobotContract
 from lram_ros.sros2_policy import sros2_policy
 
@@ -25,7 +26,7 @@ _WIDTH = 240  # of tables that go into a file: nothing is folded
 _embodiment = click.option(
     "--embodiment",
     default="",
-    help="Which one, of a bundle with several (default: the one that fits the robot).",
+    help="Embodiment, of a bundle with several (default: the one that fits the robot).",
 )
 
 
@@ -35,28 +36,31 @@ def contract() -> None:
 
 
 @contract.command()
-@click.argument("contract_file", metavar="CONTRACT", type=click.Path(path_type=Path))
+@click.argument("contract_name", metavar="CONTRACT")
 @click.option(
     "--bundle", type=click.Path(path_type=Path), help="Policy bundle: adds its side of each row."
 )
 @_embodiment
-def show(contract_file: Path, bundle: Path | None, embodiment: str) -> None:
-    """Print what CONTRACT (a YAML file) reads from topics and where it sends commands."""
-    robot = RobotContract.load(contract_file)
+def show(contract_name: str, bundle: Path | None, embodiment: str) -> None:
+    """Print what CONTRACT reads from topics and where it sends commands.
+
+    CONTRACT is a YAML file, or the name of one that is shipped, e.g. metaworld.
+    """
+    robot = RobotContract.load(find_contract(contract_name))
     policy = None if bundle is None else load_contract(bundle, embodiment or fitting(robot))
     print_contract(robot, policy, _console())
 
 
 @contract.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("contract_file", metavar="CONTRACT", type=click.Path(path_type=Path))
+@click.argument("contract_name", metavar="CONTRACT")
 @_embodiment
-def check(bundle: Path, contract_file: Path, embodiment: str) -> None:
+def check(bundle: Path, contract_name: str, embodiment: str) -> None:
     """Compare BUNDLE with CONTRACT without a running robot.
 
     Exits with 0 and the table where they fit, with 2 and a line for each disagreement otherwise.
     """
-    robot = RobotContract.load(contract_file)
+    robot = RobotContract.load(find_contract(contract_name))
     policy = load_contract(bundle, embodiment or fitting(robot))
     found = list(disagreements(robot, policy))
     for problem in found:
@@ -64,18 +68,20 @@ def check(bundle: Path, contract_file: Path, embodiment: str) -> None:
     if found:
         sys.exit(2)
     print_contract(robot, policy, _console())
-    click.echo(f"{bundle} fits {contract_file}")
+    click.echo(f"{bundle} fits {robot.source}")
 
 
 @contract.command()
-@click.argument("contract_file", metavar="CONTRACT", type=click.Path(path_type=Path))
-@click.option("--namespace", default="/", show_default=True, help="Of the policy node.")
+@click.argument("contract_name", metavar="CONTRACT")
+@click.option("--namespace", default="/", show_default=True, help="Namespace of the policy node.")
 @click.option("--node", default="policy", show_default=True, help="Name of the policy node.")
-def sros2(contract_file: Path, namespace: str, node: str) -> None:
+def sros2(contract_name: str, namespace: str, node: str) -> None:
     """Print an SROS2 policy file: what the policy node of CONTRACT may say and hear."""
     if not namespace.startswith("/"):
         raise CommandError(f"--namespace: expected to begin with '/', found {namespace!r}")
-    click.echo(sros2_policy(RobotContract.load(contract_file), namespace, node), nl=False)
+    click.echo(
+        sros2_policy(RobotContract.load(find_contract(contract_name)), namespace, node), nl=False
+    )
 
 
 def print_contract(robot: RobotContract, policy: PolicyContract | None, console: Console) -> None:

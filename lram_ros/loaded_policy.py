@@ -19,7 +19,7 @@ class LoadedPolicy:
 
     Attributes:
         bundle: its folder.
-        policy: as :meth:`Policy.load` returns it, reset.
+        policy: as :meth:`~lram_core.policy.Policy.load` returns it, reset.
         commander: of its actions, for the robot.
         limits: of what goes on the wire.
         first_call: seconds that the model's first call took.
@@ -45,7 +45,7 @@ class LoadedPolicy:
         Args:
             robot: what it is to drive.
             bundle: folder.
-            load: :meth:`Policy.load`, or what stands for it.
+            load: :meth:`~lram_core.policy.Policy.load`, or what stands for it.
             embodiment: which of the bundle's; empty for the one that fits the robot.
             options: passed on to ``load``.
 

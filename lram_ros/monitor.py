@@ -9,12 +9,15 @@ from typing import Any
 import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from lram_core.errors import CommandError
 from lram_core.signals import StopRequest, run_process
 
 _SILENT_S = 3.0
+_ONCE_S = 10.0  # a running node reports once a second
 _STYLE = {0: "green", 1: "yellow", 2: "bold red", 3: "red"}
 _TIMES = ("p50", "p95", "p99", "max")
 
@@ -22,7 +25,7 @@ _TIMES = ("p50", "p95", "p99", "max")
 @click.command()
 @click.argument("ros_arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--node", default="policy", show_default=True, help="Name of the policy node.")
-@click.option("--once", is_flag=True, help="Print one report and end.")
+@click.option("--once", is_flag=True, help="Print one report and end; wait 10 s for it.")
 def monitor(ros_arguments: tuple[str, ...], node: str, once: bool) -> None:
     """Show a policy node's loop rate, stage times, input ages and safety state, live.
 
@@ -39,7 +42,11 @@ def monitor(ros_arguments: tuple[str, ...], node: str, once: bool) -> None:
 
 
 def watch(name: str, once: bool, stop: StopRequest, console: Console) -> None:
-    """Show the reports of the node ``name`` until ``stop``; with ``once``, print the first."""
+    """Show the reports of the node ``name`` until ``stop``; with ``once``, print the first.
+
+    Raises:
+        CommandError: with ``once``, none came in ten seconds.
+    """
     from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.node import Node
 
@@ -56,10 +63,13 @@ def watch(name: str, once: bool, stop: StopRequest, console: Console) -> None:
     node.create_subscription(DiagnosticArray, "/diagnostics", take, data_qos())
     executor = make_executor(node.context)
     executor.add_node(node)
+    deadline = time.monotonic() + _ONCE_S
     try:
         with Live(console=console, auto_refresh=False, transient=once) as live:
             while not stop and not (once and found):
                 executor.spin_once(timeout_sec=SPIN_S)
+                if once and not found and time.monotonic() > deadline:
+                    raise CommandError(f"no report of {name} on /diagnostics after {_ONCE_S:g} s")
                 silent = time.monotonic() - found[1] if found else 0.0
                 shown = render(found[0], silent) if found else Text(f"waiting for {name} …")
                 live.update(shown, refresh=True)
@@ -95,7 +105,7 @@ def render(report: list[Any], silent: float = 0.0) -> RenderableType:
 
 
 def _stages(stages: list[str], values: dict[str, str]) -> Table:
-    table = Table("stage [ms]", *_TIMES, box=None, padding=(0, 2))
+    table = Table(escape("stage [ms]"), *_TIMES, box=None, padding=(0, 2))
     for stage in stages:
         table.add_row(stage, *(values.get(f"{stage} {name} [ms]", "") for name in _TIMES))
     return table

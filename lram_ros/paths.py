@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
 from lram_core.errors import CommandError, listed
@@ -36,18 +37,20 @@ def find_shared(relative: str) -> Path:
 
 
 def find_contract(name: str) -> Path:
-    """A robot contract: a file, or one that is shipped by its name without ending.
+    """A robot contract's file, or a shipped one by its name without ending, e.g. ``metaworld``.
 
     Raises:
-        CommandError: a bare name that is neither; the message lists those that are shipped.
+        CommandError: there is no such file, and none of that name is shipped.
     """
     path = Path(name)
     if path.suffix or path.exists() or len(path.parts) > 1:
-        return path
-    shipped = {file.stem: file for file in find_shared("config").glob("*.yaml")}
-    if name not in shipped:
-        raise CommandError(
-            f"robot contract '{name}': no file, and none is shipped by that name; available: "
-            f"{listed(sorted(shipped))}"
-        )
-    return shipped[name]
+        return path  # missing or not, it is a file's name
+    shipped = sorted(each.stem for each in find_shared("config").glob("*.yaml"))
+    if name in shipped:
+        return find_shared(f"config/{name}.yaml")
+    near = get_close_matches(name, shipped)
+    nearest = f"nearest: {listed(near)}; " if near else ""
+    raise CommandError(
+        f"robot contract {name}: no such file, and none of that name is shipped; {nearest}"
+        f"shipped: {listed(shipped)}"
+    )

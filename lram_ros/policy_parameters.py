@@ -15,7 +15,7 @@ from rclpy.parameter import Parameter
 from lram_core.checks import finite32
 from lram_core.errors import CommandError, ContractError
 from lram_core.runtimes import AUTO, RUNTIMES
-from lram_ros.paths import find_shared
+from lram_ros.paths import find_contract
 from lram_ros.process import declare
 from lram_ros.realtime import RealtimeSettings
 from lram_ros.runner import RunnerSettings
@@ -29,14 +29,14 @@ _WATCHDOG_S = 0.1
 CHANGEABLE = ("bundle", "target_return")
 PARAMETERS: dict[str, tuple[Any, str] | tuple[Any, str, tuple[float, float]]] = {
     "bundle": ("", "Folder of the policy bundle; can be changed unless the node is active."),
-    "embodiment": ("", "Which one, of a bundle with several; empty: the one that fits the robot."),
+    "embodiment": ("", "Embodiment, of a bundle with several; empty: the one that fits the robot."),
     "contract": (
         "",
-        "Robot contract (YAML); by default the one installed for Meta-World.",
+        "Robot contract: a YAML file, or the name of a shipped one; empty: metaworld.",
     ),
     "device": ("cpu", "Where the model runs: cpu, cuda or auto."),
     "runtime": (AUTO, f"What runs the model: {', '.join([AUTO, *RUNTIMES])}."),
-    "precision": ("", "Of the weights; empty for the runtime's own."),
+    "precision": ("", "Precision of the weights; empty for the runtime's own."),
     "threads": (1, "Threads of one model step; small models are fastest with 1.", (1, 256)),
     "topic_timeout": (
         20.0,
@@ -106,7 +106,7 @@ class PolicyParameters:
 
     @property
     def contract(self) -> str:
-        return str(self["contract"]) or str(find_shared("config/metaworld.yaml"))
+        return str(find_contract(self["contract"] or "metaworld"))
 
     @property
     def target_return(self) -> float | None:

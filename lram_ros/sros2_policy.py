@@ -13,15 +13,38 @@ from xml.etree import ElementTree as xml
 from lram_ros.robot_contract import RobotContract
 
 VERSION = "0.2.0"  # of the file's schema
-OWN_TOPICS = ("~/tick", "~/transition_event", "/diagnostics", "/rosout", "/parameter_events")
-HEARD = ("~/stop", "/clock", "/parameter_events")
-SERVICES = (
-    *("~/rearm", "~/reset_episode", "~/set_target_return", "~/switch_bundle"),
-    *("~/change_state", "~/get_state", "~/get_available_states"),
-    *("~/get_available_transitions", "~/get_transition_graph"),
-    *("~/describe_parameters", "~/get_parameter_types", "~/get_parameters", "~/list_parameters"),
-    *("~/set_parameters", "~/set_parameters_atomically", "~/get_type_description"),
-)
+PARAMETER_EVENT = "rcl_interfaces/msg/ParameterEvent"
+OWN_TOPICS = {
+    "~/tick": "lram_ros/msg/PolicyTick",
+    "~/transition_event": "lifecycle_msgs/msg/TransitionEvent",
+    "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
+    "/rosout": "rcl_interfaces/msg/Log",
+    "/parameter_events": PARAMETER_EVENT,
+}
+HEARD = {
+    "~/stop": "std_msgs/msg/Bool",
+    "/clock": "rosgraph_msgs/msg/Clock",
+    "/parameter_events": PARAMETER_EVENT,
+}
+SERVICES = {
+    "~/rearm": "std_srvs/srv/Trigger",
+    "~/reset_episode": "std_srvs/srv/Trigger",
+    "~/set_target_return": "lram_ros/srv/SetTargetReturn",
+    "~/switch_bundle": "lram_ros/srv/SwitchBundle",
+    "~/change_state": "lifecycle_msgs/srv/ChangeState",
+    "~/get_state": "lifecycle_msgs/srv/GetState",
+    "~/get_available_states": "lifecycle_msgs/srv/GetAvailableStates",
+    "~/get_available_transitions": "lifecycle_msgs/srv/GetAvailableTransitions",
+    "~/get_transition_graph": "lifecycle_msgs/srv/GetAvailableTransitions",
+    "~/describe_parameters": "rcl_interfaces/srv/DescribeParameters",
+    "~/get_parameter_types": "rcl_interfaces/srv/GetParameterTypes",
+    "~/get_parameters": "rcl_interfaces/srv/GetParameters",
+    "~/list_parameters": "rcl_interfaces/srv/ListParameters",
+    "~/set_parameters": "rcl_interfaces/srv/SetParameters",
+    "~/set_parameters_atomically": "rcl_interfaces/srv/SetParametersAtomically",
+    "~/get_type_description": "type_description_interfaces/srv/GetTypeDescription",
+}
+"""Name → type, of what a policy node publishes, hears and answers whatever its robot."""
 
 
 def sros2_policy(robot: RobotContract, namespace: str = "/", node: str = "policy") -> str:

@@ -12,6 +12,7 @@ PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "domains").glob("*.md")),
+    *sorted((ROOT / "docs" / "explanation").glob("*.md")),
     *sorted((ROOT / "docs" / "howto").glob("*.md")),
 ]
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

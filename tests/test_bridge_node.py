@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import time
+from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
@@ -19,6 +21,9 @@ from lram_ros.live_check import wait_for_topics
 from lram_ros.msg import EpisodeStatus
 from lram_ros.robot_contract import RobotContract
 from lram_sim.suite_registry import get_suite
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+from reference_pages.topics import BRIDGE
 
 
 @pytest.fixture
@@ -64,8 +69,29 @@ def test_one_stamp_for_a_whole_set_and_the_numbers_of_the_task(launch):
     assert first.state == EpisodeStatus.RUNNING
 
 
-def test_topics_fit_the_shipped_contract(launch):
+def test_topics_are_those_of_the_manual_and_fit_the_shipped_contract(launch):
     bridge = launch()
+    graph = bridge.peer.node
+    suite = [("publishes", each.topic, each.type) for each in get_suite("metaworld").topics]
+    told = {tuple(each) for each in (*suite, *(row[:3] for row in BRIDGE))}
+    always = {tuple(each) for each in (*suite, *(row[:3] for row in BRIDGE if row[3] == "always"))}
+    asked = {
+        "publishes": graph.get_publisher_names_and_types_by_node,
+        "hears": graph.get_subscriber_names_and_types_by_node,
+        "answers": graph.get_service_names_and_types_by_node,
+    }
+
+    def found():
+        entries = set()
+        for does, names in asked.items():
+            for name, (kind,) in names("sim_bridge", "/"):
+                if not name.startswith(("/sim_bridge/", "/rosout", "/parameter_events")):
+                    entries.add((does, name if name == "/clock" else name[1:], kind))
+        return entries
+
+    bridge.peer.until(lambda: "sim_bridge" in graph.get_node_names())
+    bridge.peer.until(lambda: always <= found())
+    assert found() <= told
     assert wait_for_topics(bridge.peer.node, RobotContract.load(CONTRACT), 10)
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner
+from train_rig import TINY
 
 from lram_core.bundle import load_bundle
 from lram_core.errors import CommandError, DataError
 from lram_core.testing import small_dataset
 from lram_core.training.card import write_measured_card
+from lram_core.training.command import train as command
 from lram_core.training.config import TrainConfig
+from lram_core.training.settings import make_settings
 from lram_core.training.train import train
 
 CONFIG = TrainConfig(
@@ -72,3 +78,15 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
         write_measured_card(tmp_path / "b", {"x": tmp_path / "data" / "dataset.json"}, [])
     with pytest.raises(DataError, match="not a training run's folder"):
         write_measured_card(tmp_path / "b", {}, [tmp_path / "data"])
+
+
+def test_the_command_on_a_card_makes_the_same_settings(tmp_path: Path) -> None:
+    """Texts, words to choose from, lists and flags come back from the shell as they were."""
+    small_dataset(tmp_path / "data")
+    config = replace(TINY, tracker="none", bf16_cpu=False, betas=(0.8, 0.9), rollout_tasks="a,b c")
+    train([tmp_path / "data"], tmp_path / "b", tmp_path / "r", config)
+    card = (tmp_path / "b" / "README.md").read_text()
+    (line,) = [text for text in card.splitlines() if text.startswith("lram train")]
+    done = CliRunner().invoke(command, [*shlex.split(line)[2:], "--print-config"])
+    assert done.exit_code == 0, done.output
+    assert make_settings(yaml.safe_load(done.stdout)).config == config

@@ -12,8 +12,12 @@ from adapter_rig import contract_data, policy, sink_data
 from click.testing import CliRunner
 from ros_graph import CONTRACT
 
+from lram_core.bundle import load_contract
+from lram_core.errors import ContractError
 from lram_core.testing import random_bundle
+from lram_ros.contract_check import check_contract
 from lram_ros.contract_commands import contract
+from lram_ros.robot_contract import RobotContract
 
 CONFIG = Path(__file__).parents[1] / "config"
 
@@ -34,6 +38,12 @@ def test_check_of_what_fits(lram, tiny_bundle):
     assert f"{tiny_bundle} fits {CONTRACT}" in result.stdout
     assert "cartesian_delta, 0.01 m" in result.stdout
     assert result.stderr == ""
+
+
+def test_a_shipped_contract_goes_by_its_name(lram, tiny_bundle):
+    result = lram("check", tiny_bundle, "metaworld")
+    assert result.exit_code == 0
+    assert f"{tiny_bundle} fits {CONTRACT}" in result.stdout
 
 
 def test_check_of_a_robot_with_adapters(lram, tmp_path):
@@ -66,6 +76,8 @@ def test_each_disagreement_is_a_line_with_both_sides(lram, tmp_path, tiny_bundle
         assert line.startswith(f"error: {path}: ")
         for word in words:
             assert word in line
+    with pytest.raises(ContractError, match=r"'panda'.*; 3 more, 'lram contract check' tells all"):
+        check_contract(RobotContract.load(path), load_contract(tiny_bundle))
 
 
 def test_show_needs_no_ros():

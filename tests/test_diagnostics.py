@@ -10,8 +10,11 @@ from loop_rig import Arm
 from rich.console import Console
 from ros_graph import Peer
 
+from lram_core.errors import CommandError
+from lram_ros import monitor
 from lram_ros.diagnostics import loop_status, safety_status
 from lram_ros.monitor import render
+from lram_ros.process import ros
 from lram_ros.safety import Fault, Mode, Reason
 from lram_ros.tick_statistics import TickStatistics
 
@@ -62,9 +65,17 @@ def test_monitor_shows_stages_as_a_table_and_the_rest_below():
     assert "holding: input_stale: joints" in text
     (step,) = [line.split() for line in text.splitlines() if line.strip().startswith("step")]
     assert step == ["step", *["1.000"] * 4]
+    assert "stage [ms]" in text
     assert "age of joints [ms]" in text
     assert "no report" not in text
     assert "no report for 9 s" in shown(silent=9.0)
+
+
+def test_monitor_once_does_not_wait_for_ever(ros_domain, monkeypatch):
+    monkeypatch.setattr(monitor, "_ONCE_S", 0.3)
+    quiet = Console(file=io.StringIO())
+    with ros(["monitor"]), pytest.raises(CommandError, match="no report of policy on /diagnostics"):
+        monitor.watch("policy", True, False, quiet)
 
 
 def test_no_tick_yet_is_no_fault():

@@ -120,6 +120,23 @@ def test_commands_were_found() -> None:
     }
 
 
+def test_every_option_is_explained() -> None:
+    commands = [click.Context(cli, info_name="lram")]
+    for context in commands:  # grows while it is walked
+        if isinstance(context.command, click.Group):
+            for name in context.command.list_commands(context):
+                found = context.command.get_command(context, name)
+                assert found is not None
+                commands.append(click.Context(found, info_name=name, parent=context))
+        assert context.command.help, context.command_path
+        for option in context.command.params:
+            if isinstance(option, click.Option):
+                where = f"{context.command_path} {option.opts[0]}"
+                # A sentence of its own, that says what is given.
+                assert re.match(r"(?!Of |Which )[A-Z\d].*[.)\]]$", option.help or "", re.S), where
+    assert len(commands) > 25
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

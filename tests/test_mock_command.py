@@ -65,10 +65,7 @@ def test_a_wrong_command_line_is_one_line(command):
     for arguments, words in (
         (("metaworld", "--fault", "melt@3s"), "kind 'melt' is unknown"),
         (("metaworld", "--size", "w"), "expected FIELD=N"),
-        (
-            ("nowhere",),
-            "robot contract 'nowhere': no file, and none is shipped by that name; available: ",
-        ),
+        (("metaword",), "no such file, and none of that name is shipped; nearest: metaworld; "),
         (("./nowhere.yaml",), "nowhere.yaml: No such file"),
     ):
         mock = command(*arguments)

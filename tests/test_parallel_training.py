@@ -15,6 +15,7 @@ from train_rig import TINY
 from lram_core.bundle import load_joint_bundle
 from lram_core.errors import CommandError
 from lram_core.testing import small_dataset
+from lram_core.training.parallel import started
 from lram_core.training.train import train
 
 CONFIG = replace(
@@ -57,6 +58,13 @@ for name in ("ddp", "fsdp"):
     except Cut:
         module.learning_rate = real
     module.train([folder / "data"], folder / f"{name}_cut", folder / f"cut_{name}", settings)
+
+# What the first process finds alone ends the others as well, without a word.
+try:
+    module.train([folder / "data"], folder / "ddp", folder / "run_ddp", replace(config, lr=1.0))
+except (module.CommandError, SystemExit) as error:
+    rank = torch.distributed.get_rank()
+    (folder / f"refused_{rank}").write_text(f"{type(error).__name__} {error}")
 torch.distributed.destroy_process_group()
 """
 
@@ -88,6 +96,28 @@ def test_two_processes_train_as_one_with_their_batches_together(tmp_path: Path) 
         for key, value in one.items():
             torch.testing.assert_close(two[key], value, atol=1e-3, rtol=1e-3)
             torch.testing.assert_close(resumed[key], two[key], atol=0, rtol=0)
+    assert "holds a run with other settings: lr" in (tmp_path / "refused_0").read_text()
+    assert (tmp_path / "refused_1").read_text() == "SystemExit 2"
+    assert "Warning" not in done.stderr
+
+
+def test_a_process_that_is_lost_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    for told, kind, message in (
+        (
+            "[gloo/transport/tcp/pair.cc:553] closed",
+            CommandError,
+            r"process 0 of 2 has lost",
+        ),
+        ("shapes cannot be multiplied", RuntimeError, "shapes"),
+    ):
+        with pytest.raises(kind, match=message), started(torch.device("cpu")):
+            raise RuntimeError(told)
 
 
 def test_a_model_is_not_spread_over_one_process(tmp_path: Path) -> None:

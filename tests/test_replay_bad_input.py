@@ -191,7 +191,8 @@ def test_a_contract_for_another_robot(tiny_bundle, tmp_path):
     assert text.startswith(f"{bag} (from 0.000 s")
     assert "no messages on /joint_states" in text
     text = refusal(bag, arm_bundle(tmp_path))
-    assert text == f"{CONTRACT}: robot is 'sawyer', the bundle was trained on 'arm'"
+    first = f"{CONTRACT}: robot is 'sawyer', the bundle was trained on 'arm'"
+    assert text == f"{first}; 4 more, 'lram contract check' tells all"
 
 
 def test_a_bag_of_a_policy_with_another_contract(tiny_bundle, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lram_ros.policy_parameters import PARAMETERS
 from lram_ros.safety import ClockLimits, Mode, Reason, Rules, reasons, state_policy
 from lram_ros.safety.defaults import RAMP_S, TRANSLATION
 from lram_ros.safety.limits import KINDS
@@ -59,6 +60,17 @@ def test_the_example_runs(capsys):
     printed = capsys.readouterr().out.strip()
     assert printed
     assert f"# {printed}\n" in example
+
+
+def test_the_explanation_names_every_mode_and_reason_with_the_numbers_of_the_code():
+    text = (ROOT / "docs" / "explanation" / "safety.md").read_text(encoding="utf-8")
+    assert all(f"`{reason.value}`" in text for reason in Reason)
+    assert all(mode.value in text for mode in Mode)
+    rules = {name: field.default for name, field in Rules.__dataclass_fields__.items()}
+    assert f"all fine for {rules['proof_s']:g} s," in text
+    assert f"{rules['blend_s']:g} s gone by" in text
+    assert f"the last {PARAMETERS['black_box_ticks'][0]} ticks in a file" in text
+    assert "**It is no emergency stop.**" in text
 
 
 def test_it_says_that_it_is_no_emergency_stop():

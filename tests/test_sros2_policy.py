@@ -14,7 +14,7 @@ from ros_graph import Peer
 from lram_core.errors import CommandError
 from lram_ros.contract_commands import contract
 from lram_ros.robot_contract import RobotContract
-from lram_ros.sros2_policy import sros2_policy
+from lram_ros.sros2_policy import HEARD, OWN_TOPICS, SERVICES, sros2_policy
 
 CONFIG = Path(__file__).parents[1] / "config"
 CONTRACTS = sorted(p for p in CONFIG.glob("*.yaml") if "format_version:" in p.read_text())
@@ -45,10 +45,14 @@ def test_it_is_what_the_node_does(ros_domain, tmp_path):
             text = sros2_policy(RobotContract.load(tmp_path / "arm.yaml"))
             peer.until(lambda: "/policy/rearm" in dict(does["reply"]("policy", "/")), 20)
             for rule, names in does.items():
-                may, does_it = allowed(text, rule), set(dict(names("policy", "/")))
+                found = dict(names("policy", "/"))
+                may, does_it = allowed(text, rule), set(found)
                 assert does_it <= may, rule
                 # /clock is heard with use_sim_time alone.
                 assert may - does_it <= {"/clock", "/parameter_events"}, rule
+                for name, kind in {**OWN_TOPICS, **HEARD, **SERVICES}.items():
+                    name = name.replace("~", "/policy")
+                    assert found.get(name, [kind]) == [kind]
         finally:
             arm.end()
 

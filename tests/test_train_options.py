@@ -170,6 +170,12 @@ def test_too_little_memory_names_what_to_lower(tmp_path: Path, data: Path, where
     assert not (tmp_path / "b").exists()
 
 
+def test_too_little_memory_of_the_machine_is_told_as_well(tmp_path: Path, data: Path) -> None:
+    message = r"^the memory is too small for batch 2 of 8 ticks; try one of: batch=1 accumulate=2"
+    with pytest.raises(CommandError, match=message):
+        train([data], tmp_path / "b", tmp_path / "run", replace(CONFIG, bins=10**13))
+
+
 class ScriptedRollouts:
     """Gives the scores it was told to, in place of a simulator."""
 

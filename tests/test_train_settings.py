@@ -19,6 +19,7 @@ from lram_core.testing import small_dataset
 from lram_core.training.command import train as command
 from lram_core.training.config import MIXES
 from lram_core.training.settings import (
+    DEFAULT_SIZE,
     DEFAULTS,
     RunSettings,
     make_settings,
@@ -102,6 +103,11 @@ def test_texts_stay_texts() -> None:
         ({"batch": 0}, r"batch: expected greater than or equal to 1, found 0 \(int\)"),
         ({"lr": float("nan")}, r"lr: expected a finite number, found nan \(float\)"),
         ({"optimizer": "sgd"}, r"optimizer: expected 'adamw' or 'muon', found 'sgd'"),
+        ({"betas": 0.9}, r"betas: expected a list, found 0\.9 \(float\)"),
+        ({"betas": [1, 1, 1]}, r"betas: expected at most 2 items, not 3, found \[1, 1, 1\]"),
+        ({"bf16_cpu": "?"}, r"bf16_cpu: expected a valid boolean or 'auto', found '\?' \(str\)"),
+        ({"backbone_options": 3}, r"backbone_options: expected a mapping, found 3"),
+        ({"seed": 2**32}, r"seed: expected less than or equal to 4294967295, found 4294967296"),
         ({"betas": [0.9]}, r"betas\.1: expected a value here, found \[0\.9\] \(list\)"),
         ({"init": None}, r"init: expected a valid string, found None \(NoneType\)"),
     ],
@@ -118,19 +124,69 @@ def test_wrong_files_and_words_are_named(tmp_path: Path) -> None:
     for text, message in (
         ("[1", "not valid YAML"),
         ("3", "expected a mapping of settings, found i"),
+        ("0", "expected a mapping of settings, found int"),
+        ("lr: 1\nlr: 2", "the key 'lr' is there twice .* line 2"),
+        ("backbone_options: {num_heads: 1, num_heads: 2}", "the key 'num_heads' is there twice"),
     ):
         file.write_text(text)
         with pytest.raises(CommandError, match=message):
             read_settings(file)
     with pytest.raises(CommandError, match="expected key=value, found 'batch'"):
         read_overrides(["batch"])
+    with pytest.raises(CommandError, match=r"expected key=value, found 'backbone_options\.=3'"):
+        read_overrides(["backbone_options.=3"])
     with pytest.raises(CommandError, match="lr: the value is no YAML"):
         read_overrides(["lr=["])
     with pytest.raises(CommandError, match="backbone_options was given as a whole"):
         read_overrides(["backbone_options=3", "backbone_options.d_model=3"])
-    with pytest.raises(BundleError, match="unknown option d_modell; available: d_model"):
+    with pytest.raises(
+        BundleError, match=r"d_modell \(did you mean 'd_model'\?\); available: d_model"
+    ):
         make_settings({"size": "d128", "backbone_options": {"d_modell": 1}})
     assert merge([{"a": {"b": 1}}, {"a": {"c": 2}}, {"a": 3}]) == {"a": 3}
+
+
+def printed(*words: str) -> RunSettings:
+    done = CliRunner().invoke(command, [*words, "--print-config"])
+    assert done.exit_code == 0, done.output
+    return make_settings(yaml.safe_load(done.stdout))
+
+
+def test_a_size_that_is_asked_for_replaces_the_shape_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(to_yaml(make_settings({"size": "d64", "backbone_options": {"chunk_size": 9}})))
+    options = size_options("xlstm", "d64", chunk_size=9)
+    assert printed("--config", str(file)).backbone_options == options
+    asked = printed("--config", str(file), "--size", "d128", "--set", "num_heads=8")
+    assert asked.backbone_options == size_options("xlstm", "d128", num_heads=8)
+    asked = printed("--config", str(file), "backbone=mamba", "size=d64")
+    assert (asked.backbone, asked.backbone_options) == ("mamba", size_options("mamba", "d64"))
+    options = size_options("xlstm", "d128", chunk_size=9)
+    for size in ("size: d64\n", ""):  # the options are changes to any size
+        file.write_text(f"{size}backbone_options: {{chunk_size: 9}}\n")
+        assert printed("--config", str(file), "--size", "d128").backbone_options == options
+
+
+def test_options_alone_change_the_standard_size() -> None:
+    options = size_options("xlstm", DEFAULT_SIZE, num_heads=8)
+    assert printed("--set", "num_heads=8").backbone_options == options
+    assert printed("backbone_options.num_heads=8").backbone_options == options
+
+
+def test_a_wrong_setting_is_told_where_it_stands(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("lr: no\n")
+
+    def told(*words: str) -> str:
+        with pytest.raises(CommandError) as found:
+            command(["--config", str(file), "--print-config", *words], standalone_mode=False)
+        return str(found.value)
+
+    assert told("bach=3").startswith("command line: unknown key 'bach' (did you mean 'batch'?)")
+    both = told("steps=0")
+    assert f"{file}: lr: expected a number, found False (bool)" in both
+    assert "command line: steps: expected greater than or equal to 1, found 0 (int)" in both
+    assert told("--set", "x=[").startswith("backbone_options.x: the value is no YAML: '['")
 
 
 def test_a_file_alone_is_a_whole_run(tmp_path: Path) -> None:

@@ -11,14 +11,16 @@ from reference_pages import (
     parameters,
     python_api,
     settings,
+    topics,
 )
 
 PAGES = {
-    "cli.md": command_line.page,
+    "cli.rst": command_line.page,
     "contract.md": contract_schema.page,
     "interfaces.md": interfaces.page,
     "parameters.md": parameters.page,
     "settings.md": settings.page,
+    "topics.md": topics.page,
     **python_api.pages(),
 }
 """File → function that returns its text."""

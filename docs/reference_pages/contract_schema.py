@@ -168,7 +168,9 @@ def page() -> str:
         "Every key of a robot contract, told by the code that reads it; other keys are errors. "
         "What they mean is in [contract.md](../contract.md). A contract has `command` or "
         "`commands`; a `reward` has `constant` alone, or a topic. Of several defaults, what the "
-        "sink commands decides.",
+        "sink commands decides. `inputs[ ]` is each entry of the list `inputs`, NAME the name of "
+        "any field. Times are in s, rates in Hz; limits in the `unit` of their field, and per s "
+        "or s².",
     ]
     for where, keys in schema().items():
         sinks = where.startswith("commands")

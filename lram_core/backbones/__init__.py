@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from lram_core.backbones.base import Backbone, State
@@ -16,9 +16,17 @@ from lram_core.backbones.mamba import Mamba, MambaConfig
 from lram_core.backbones.sizes import SIZES
 from lram_core.backbones.transformer import Transformer, TransformerConfig
 from lram_core.backbones.xlstm import XLSTM, XLSTMConfig
-from lram_core.errors import BundleError, listed
+from lram_core.errors import BundleError, listed, nearest
 
-__all__ = ["BACKBONES", "SIZES", "Backbone", "State", "make_config", "size_options"]
+__all__ = [
+    "BACKBONES",
+    "SIZES",
+    "Backbone",
+    "State",
+    "is_whole_shape",
+    "make_config",
+    "size_options",
+]
 
 BackboneConfig = XLSTMConfig | MambaConfig | TransformerConfig
 
@@ -35,13 +43,24 @@ def make_config(name: str, options: Mapping[str, Any]) -> BackboneConfig:
     known = [field.name for field in fields(config_class)]
     unknown = [key for key in options if key not in known]
     if unknown:
+        told = [f"{key}{nearest(str(key), known)}" for key in unknown]
         raise BundleError(
-            f"backbone {name}: unknown option {listed(unknown)}; available: {listed(known)}"
+            f"backbone {name}: unknown option {listed(told)}; available: {listed(known)}"
         )
     try:
         return config_class(**options)
     except (TypeError, ValueError) as error:
         raise BundleError(f"backbone {name}: {error}") from None
+
+
+def is_whole_shape(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether options say all that :func:`make_config` has no default for.
+
+    Raises:
+        BundleError: unknown backbone.
+    """
+    needed = [field.name for field in fields(_known(name)[1]) if field.default is MISSING]
+    return set(needed) <= set(options)
 
 
 def size_options(backbone: str, size: str, **overrides: Any) -> dict[str, Any]:
@@ -68,5 +87,7 @@ def size_options(backbone: str, size: str, **overrides: Any) -> dict[str, Any]:
 
 def _known(name: str) -> tuple[type[Backbone], type[BackboneConfig]]:
     if name not in BACKBONES:
-        raise BundleError(f"unknown backbone {name!r}; available: {listed(BACKBONES)}")
+        raise BundleError(
+            f"unknown backbone {name!r}{nearest(name, BACKBONES)}; available: {listed(BACKBONES)}"
+        )
     return BACKBONES[name]

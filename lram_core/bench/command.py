@@ -9,19 +9,34 @@ import click
 
 @click.command()
 @click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--runtimes", help="Comma-separated; default: all.")
-@click.option("--ticks", type=click.IntRange(min=1), default=2000, show_default=True)
-@click.option("--threads", default="1", show_default=True, help="Comma-separated numbers to try.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
+@click.option("--runtimes", help="Runtimes to time, separated by commas (default: all).")
+@click.option(
+    "--ticks",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Ticks to time of each.",
+)
+@click.option(
+    "--threads",
+    default="1",
+    show_default=True,
+    help="Numbers of threads to try, separated by commas.",
+)
+@click.option(
+    "--device", default="cpu", show_default=True, help="Where the model runs: cpu, cuda or auto."
+)
 @click.option(
     "--rate",
     "rates",
     type=click.FloatRange(min=0, min_open=True),
     multiple=True,
-    help="Control rate in Hz to judge besides the bundle's and the common ones; may be repeated.",
+    help="Control rate in Hz to judge besides the bundle's and the common ones; repeatable.",
 )
-@click.option("--embodiment", default="", help="Which one, of a bundle with several.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures.")
+@click.option("--embodiment", default="", help="Embodiment, of a bundle with several.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="File for all figures (JSON)."
+)
 def bench(
     bundles: tuple[Path, ...],
     runtimes: str | None,

@@ -54,7 +54,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("dataset", type=_FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print plain data (JSON) instead of tables.")
 def info(dataset: Path, as_json: bool) -> None:
     """Print what is in DATASET: episodes, tasks, fields with their units and ranges."""
     from lram_core.data.describe import describe, print_description

@@ -30,14 +30,14 @@ OPTIONS = [
     ),
     click.option("--suite", default="", help="Name of the task suite."),
     click.option("--robot", default="", help="Name of the robot, where the format has none."),
-    click.option("--gripper", default="", help="Name of the gripper, likewise."),
+    click.option("--gripper", default="", help="Name of the gripper, where the format has none."),
     click.option(
         "--rate",
         type=click.FloatRange(0, min_open=True),
         help="Control rate in Hz, where the format does not say it.",
     ),
-    click.option("--kind", default="", help="Of the actions, e.g. joint_position."),
-    click.option("--unit", default="1", show_default=True, help="Of the actions."),
+    click.option("--kind", default="", help="Kind of the actions, e.g. joint_position."),
+    click.option("--unit", default="1", show_default=True, help="Unit of the actions."),
     click.option(
         "--reward-scale",
         type=click.FloatRange(0, min_open=True),

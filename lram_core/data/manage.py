@@ -31,19 +31,7 @@ def verify_dataset(path: Path) -> Dataset:
     """
     data = Dataset.open(path)
     data.verify(thorough=True)
-    starts = data.column("start")
-    for name in ARRAYS:
-        array = without_pixels(getattr(data, name))
-        rows = max(1, _BLOCK // max(1, array[0].size))
-        for begin in range(0, len(array), rows):
-            bad = ~np.isfinite(array[begin : begin + rows])
-            if bad.any():
-                row = begin + int(np.argwhere(bad)[0, 0])
-                episode = int(np.searchsorted(starts, row, side="right")) - 1
-                raise DataError(
-                    f"{path / name}.npy: not finite in episode {episode}, tick "
-                    f"{row - starts[episode]}"
-                )
+    check_finite(data)
     columns = (data.column(name) for name in ("start", "length", "success", "return"))
     for number, (start, length, success, total) in enumerate(zip(*columns, strict=True)):
         rewards = data.rewards[start : start + length]
@@ -54,6 +42,27 @@ def verify_dataset(path: Path) -> Dataset:
                 f"{expected:g}"
             )
     return data
+
+
+def check_finite(data: Dataset) -> None:
+    """Read all numbers of a dataset.
+
+    Raises:
+        DataError: one is not finite; it names file, episode and tick.
+    """
+    starts = data.column("start")
+    for name in ARRAYS:
+        array = without_pixels(getattr(data, name))
+        rows = max(1, _BLOCK // max(1, array[0].size))
+        for begin in range(0, len(array), rows):
+            bad = ~np.isfinite(array[begin : begin + rows])
+            if bad.any():
+                row = begin + int(np.argwhere(bad)[0, 0])
+                episode = int(np.searchsorted(starts, row, side="right")) - 1
+                raise DataError(
+                    f"{data.path / name}.npy: not finite in episode {episode}, tick "
+                    f"{row - starts[episode]}"
+                )
 
 
 def merge_datasets(paths: list[Path], out: Path, advance: Progress = lambda _: None) -> int:

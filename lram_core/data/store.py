@@ -131,6 +131,10 @@ class Dataset:
     def _check_sizes(self) -> None:
         """Raises DataError unless the index and the arrays are as long and wide as they must be."""
         starts, lengths = self.column("start"), self.column("length")
+        if not len(lengths):
+            raise DataError(f"{self.path}: no episode in it")
+        if (empty := np.flatnonzero(lengths < 1)).size:
+            raise DataError(f"{self.path}/{INDEX}: episode {empty[0]} has no tick")
         steps = int(lengths.sum())
         if not np.array_equal(starts, np.cumsum(lengths) - lengths):
             raise DataError(f"{self.path}/{INDEX}: episodes do not follow each other")

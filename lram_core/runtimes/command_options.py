@@ -13,5 +13,5 @@ runtime_option = click.option(
     help=f"What runs the model: {', '.join([AUTO, *RUNTIMES])}.",
 )
 precision_option = click.option(
-    "--precision", default="", help="Of its weights (default: the runtime's own)."
+    "--precision", default="", help="Precision of the weights (default: the runtime's own)."
 )

@@ -5,19 +5,16 @@ from __future__ import annotations
 import io
 import json
 import math
-import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lram_core.backbones import SIZES
 from lram_core.bundle import CONFIG, load_contracts, write_card
 from lram_core.contract import PolicyContract
 from lram_core.data.files import atomic_path
 from lram_core.embodiments import Contracts
 from lram_core.errors import DataError, listed
 from lram_core.training.action_errors import describe_errors
-from lram_core.training.config import TrainConfig
+from lram_core.training.provenance import collect_command, train_command
 from lram_core.training.run_folder import read_metrics
 
 CURVES = "loss.svg"
@@ -158,11 +155,11 @@ def _phases(training: dict[str, Any], contracts: list[PolicyContract]) -> str:
     metrics, config = training["metrics"], training["config"]
     collected = set(earlier["paths"]) if earlier else set()
     commands = [
-        _collect_command(path, provenance)
+        collect_command(path, provenance)
         for path, provenance in zip(training["paths"], training["data"], strict=True)
         if path not in collected
     ]
-    text = "\n".join([c for c in commands if c] + [_train_command(training)])
+    text = "\n".join([c for c in commands if c] + [train_command(training)])
     caveat = (
         " Episodes are held out anew in each phase: the earlier one was trained on most of these, "
         "so this loss is no measure of generalisation; the success rates at unseen seeds are."
@@ -188,73 +185,20 @@ def _phases(training: dict[str, Any], contracts: list[PolicyContract]) -> str:
 
 {training["episodes"]} demonstrations ({training["ticks"]} ticks); {training["steps"]} optimiser \
 steps of {streams} × {config["context"]} ticks in {training["seconds"] / 60:.1f} min \
-({training["machine"]}). {held_out}{caveat}
+({training["machine"]}). {_best(training)}{held_out}{caveat}
 
 """
     )
 
 
-def _collect_command(path: str, provenance: dict[str, Any]) -> str:
-    p = provenance.get("parameters")
-    if not p:
+def _best(training: dict[str, Any]) -> str:
+    if training["config"].get("keep") != "best":
         return ""
-    words = ["lram", "collect", p["suite"], "--tasks", provenance["selection"]]
-    words += ["--episodes", str(p["episodes"]), "--seed", str(p["seed"])]
-    if p.get("histories"):
-        return shlex.join([*words, "--histories", "--every", str(p["every"]), "--out", path])
-    words += ["--noise", f"{p['noise']:g}"]
-    if p["roll_in_fraction"]:
-        words += [
-            "--rollin",
-            provenance["roll_in_bundle"],
-            "--rollin-fraction",
-            f"{p['roll_in_fraction']:g}",
-        ]
-    return shlex.join([*words, "--out", path])
-
-
-def _train_command(training: dict[str, Any]) -> str:
-    config = json.loads(json.dumps(training["config"]))
-    words = ["lram", "train"]
-    for path in training["paths"]:
-        words += ["--data", path]
-    words += _size(config["backbone"], config["backbone_options"])
-    standard = json.loads(json.dumps(asdict(TrainConfig())))
-    changed = {
-        key: value for key, value in config.items() if key in standard and value != standard[key]
-    }
-    if "--size" in words:
-        changed.pop("backbone_options", None)
-    for name in _OPTIONS:
-        if name in changed:
-            words += [f"--{name}", str(changed.pop(name))]
-    words += ["--freeze-shared"] if changed.pop("freeze_shared", False) else []
-    words += ["--share-alike"] if changed.pop("share_alike", False) else []
-    words += ["--out", training["out"]]
-    return shlex.join([*words, *(f"{key}={json.dumps(v)}" for key, v in changed.items())])
-
-
-_OPTIONS = (
-    *("backbone", "init", "mix", "optimizer", "batch", "context", "lr", "steps", "minutes"),
-    *("seed", "device", "spread", "span", "stride", "bins"),
-)
-
-
-def _size(backbone: str, options: dict[str, Any]) -> list[str]:
-    """Return the named size, and what was changed of it."""
-
-    def changes(size: str) -> dict[str, Any]:
-        known = SIZES[backbone][size]
-        return {name: value for name, value in options.items() if known.get(name) != value}
-
-    fitting = [size for size in SIZES[backbone] if set(SIZES[backbone][size]) <= set(options)]
-    if not fitting:
-        return []
-    nearest = min(fitting, key=lambda size: len(changes(size)))
-    words = ["--size", nearest]
-    for name, value in changes(nearest).items():
-        words += ["--set", f"{name}={value}"]
-    return words
+    best = training["best_rollouts"]
+    return (
+        f"The weights are those of step {best['step']}, which did best in rollouts while training: "
+        f"{best['success']:.3f}. "
+    )
 
 
 def _results(title: str, path: Path) -> str:

@@ -13,14 +13,14 @@ import click
     "--results",
     type=(str, click.Path(path_type=Path)),
     multiple=True,
-    help="Title and folder of an 'lram eval' result; may be repeated.",
+    help="Title and folder of an 'lram eval' result; repeatable.",
 )
 @click.option(
     "--run",
     "runs",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Run folder of 'lram train'; may be repeated, in order.",
+    help="Run folder of 'lram train'; repeatable, in order.",
 )
 @click.option("--limits", default="", help="What the policy is not good for (Markdown).")
 def card(

@@ -7,7 +7,6 @@ kept, and taken where the newest is damaged.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ from lram_core.data.files import atomic_path
 from lram_core.data.stream import WindowStream
 from lram_core.errors import CommandError, DataError
 from lram_core.joint_model import JointModel
+from lram_core.training.disk import going_on, is_full
 from lram_core.training.parallel import Processes, placed_like, whole
 
 CHECKPOINTS, OLD_CHECKPOINT = "checkpoints", "checkpoint.pt"
@@ -88,15 +88,14 @@ class Trainee:
                 file, lambda path: save_file(tensors, path, {"checkpoint": json.dumps(header)})
             )
         except (SafetensorError, OSError) as error:
-            if not _is_full(error):
+            if not is_full(error):
                 raise
             size = sum(t.numel() * t.element_size() for t in tensors.values())
-            kept = found[-1].name if (found := checkpoints(run)) else "none"
             raise DataError(
-                f"{file.parent}: the disk is full, no room for a checkpoint of {size / 1e6:.1f} MB "
-                f"at step {self.step}; the last good one is {kept}. Make room and start the same "
-                "command again: it goes on from there"
+                f"the disk is full, no room for a checkpoint of {size / 1e6:.1f} MB at step "
+                f"{self.step}; {going_on(checkpoints(run))}"
             ) from None
+        file.chmod(0o644)  # the library keeps them from all but the owner
         for old in checkpoints(run)[:-KEPT]:
             old.unlink(missing_ok=True)
 
@@ -274,11 +273,6 @@ def _digest(tensors: dict[str, Tensor]) -> str:
         digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _is_full(error: Exception) -> bool:
-    # The library tells of a full disk by the text of its message alone.
-    return getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)
 
 
 def _line(error: Exception) -> str:

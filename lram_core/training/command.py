@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import yaml
 from click.core import ParameterSource
 
 from lram_core.backbones import BACKBONES, SIZES
@@ -16,7 +16,7 @@ from lram_core.training.declarations import declared
 from lram_core.training.settings import (
     DEFAULT_SIZE,
     DEFAULTS,
-    make_settings,
+    join_settings,
     merge,
     read_overrides,
     read_settings,
@@ -56,29 +56,30 @@ def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Comma
     "--data",
     type=click.Path(),
     multiple=True,
-    help="Dataset folder; repeat it to join several.  [required, here or in the file]",
+    help="Dataset folder; repeatable, to join several.  [required, here or in the file]",
 )
 @click.option("--out", type=click.Path(), help="Bundle to write.  [required, here or in the file]")
 @click.option(
     "--run",
     type=click.Path(),
-    help="Run folder with metrics and checkpoints [default: runs/train/<bundle's name>].",
+    help="Run folder with metrics and checkpoints (default: runs/train/<bundle's name>).",
 )
 @click.option(
     "--backbone",
     type=click.Choice(list(BACKBONES)),
-    help=f"[default: that of --init, else {DEFAULTS.backbone}]",
+    help=f"Sequence model (default: that of --init, else {DEFAULTS.backbone}).",
 )
 @click.option(
     "--size",
-    help=f"{', '.join(SIZES['xlstm'])} [default: that of --init, else {DEFAULT_SIZE}].",
+    help=f"Layers and width: {', '.join(SIZES['xlstm'])} "
+    f"(default: that of --init, else {DEFAULT_SIZE}).",
 )
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="OPTION=VALUE",
-    help="Change an option of the size, e.g. context=200 of a Transformer; repeat it for more.",
+    help="Change an option of the size, e.g. context=200 of a Transformer; repeatable.",
 )
 @_option("batch", "Parallel streams of episodes.")
 @_option("context", "Ticks a training window.")
@@ -89,10 +90,12 @@ def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Comma
     "return_jitter",
     "Standard deviation of the offset on an episode's return-to-go, in scaled units.",
 )
-@_option("steps")
-@_option("minutes", "Finish the schedule within this time [default: no limit].", show_default=False)
-@_option("lr")
-@_option("optimizer")
+@_option("steps", "Steps of the optimiser.")
+@_option(
+    "minutes", "Finish the schedule within so many minutes (default: no limit).", show_default=False
+)
+@_option("lr", "Learning rate at its highest, after the warm-up.")
+@_option("optimizer", "AdamW; or Muon for the backbone's large matrices, AdamW for the rest.")
 @_option(
     "init",
     "Bundle with the same backbone to start from, of these embodiments or others.",
@@ -105,8 +108,8 @@ def _option(name: str, text: str | None = None, **given: Any) -> Callable[[Comma
 )
 @_option("mix", "What counts the same in training.")
 @_option("spread", "Spread each label over the bins beside it: standard deviation in bins.")
-@_option("seed")
-@_option("device", "cpu, cuda or auto.")
+@_option("seed", "Seed of the first weights and of the order of the data.")
+@_option("device", "Where to train: cpu, cuda or auto.")
 @click.option("--compile/--no-compile", default=DEFAULTS.compile, help="Use torch.compile.")
 @_option("evaluate_every", "Steps between validations.")
 @_option("checkpoint_every", "Steps between checkpoints.")
@@ -123,14 +126,11 @@ def train(
         for name, value in options.items()
         if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
-    changes = _changes(given.pop("changes", []))
-    in_file = read_settings(config) if config else {}
-    if changes:
+    if changes := _changes(given.pop("changes", [])):
         given["backbone_options"] = changes
-        if not {"size", "backbone_options"} & {*in_file, *(given.keys() - {"backbone_options"})}:
-            given["size"] = DEFAULT_SIZE
-    layers = [in_file, given, read_overrides(overrides)]
-    settings = make_settings(merge(layers), str(config) if config else "settings")
+    in_file = [(str(config), read_settings(config))] if config else []
+    told = merge([given, read_overrides(overrides)])
+    settings = join_settings([*in_file, ("command line", told)])
     if print_config:
         click.echo(to_yaml(settings), nl=False)
         return
@@ -143,16 +143,17 @@ def train(
 
     paths, out = [Path(path) for path in settings.data], Path(settings.out)
     metrics = run_training(paths, out, settings.run_folder, settings.config)
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one talks
+        return
     told = {name: value for name, value in brief(metrics).items() if not math.isnan(value)}
     said = ", ".join(f"{name} {value:.4f}" for name, value in told.items())
     click.echo(f"{out}: {'held-out ' if 'loss' in told else 'nothing held out, '}{said}")
 
 
 def _changes(given: list[str]) -> dict[str, Any]:
-    found = {}
+    key = "backbone_options"
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise click.UsageError(f"--set: expected OPTION=VALUE, found {text!r}")
-        found[name] = yaml.safe_load(value)
-    return found
+    return read_overrides(f"{key}.{text}" for text in given).get(key, {})

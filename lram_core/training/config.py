@@ -21,7 +21,7 @@ def _no_flag(value: object) -> object:
 
 Count = Annotated[int, Field(ge=1), BeforeValidator(_no_flag)]
 Whole = Annotated[int, Field(ge=0), BeforeValidator(_no_flag)]
-Integer = Annotated[int, BeforeValidator(_no_flag)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1), BeforeValidator(_no_flag)]
 Positive = Annotated[float, Field(gt=0), BeforeValidator(_no_flag)]
 NotNegative = Annotated[float, Field(ge=0), BeforeValidator(_no_flag)]
 Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_flag)]
@@ -134,7 +134,7 @@ class TrainConfig:
     held_out: Fraction = 0.025
     return_jitter: NotNegative = 0.25
     target_quantile: Fraction = 0.5
-    seed: Whole = 0
+    seed: Seed = 0
     device: str = "auto"
     bf16: bool = True
     bf16_cpu: bool | Literal["auto"] = "auto"

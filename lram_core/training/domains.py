@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,10 +86,10 @@ class Domain:
 
     def describe(self) -> str:
         """Return one line for people."""
-        return (
-            f"{self.name}: {len(self.training)} episodes to train on, {len(self.validation)} held "
-            f"out, {self.streams} streams, {self.share:.3f} of the loss"
-        )
+        told = f"{len(self.training)} episodes to train on, {len(self.validation)} held out"
+        if self.share < 1:
+            told += f", {self.streams} streams, {self.share:.3f} of the loss"
+        return f"{self.name}: {told}"
 
     def _episodes(self, numbers: list[int]) -> list[EpisodeSpan]:
         return [self.arrays.episodes[number] for number in numbers]
@@ -166,6 +167,23 @@ def twins(domains: list[Domain], config: TrainConfig) -> dict[str, str]:
             if first.setdefault(fields, domain.name) != domain.name:
                 found[domain.name] = first[fields]
     return found
+
+
+def summary(domains: list[Domain]) -> dict[str, Any]:
+    """Return what a bundle tells of the data it was trained on."""
+    return {
+        "episodes": sum(len(domain.arrays.episodes) for domain in domains),
+        "ticks": sum(len(domain.arrays.rewards) for domain in domains),
+        "embodiments": {
+            domain.name: {
+                "episodes": len(domain.arrays.episodes),
+                "ticks": len(domain.arrays.rewards),
+                "streams": domain.streams,
+                "share": round(domain.share, 4),
+            }
+            for domain in domains
+        },
+    }
 
 
 def apportion(shares: list[float], total: int) -> list[int]:

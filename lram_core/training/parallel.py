@@ -8,6 +8,8 @@ are spread over the processes.
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -25,6 +27,10 @@ from lram_core.training.config import TrainConfig
 
 WAIT = timedelta(hours=2)
 """How long a process waits for the others: the first one rolls out and writes alone."""
+
+
+_LOST = ("gloo/transport", "NCCL", "Connection closed by peer", "Connection reset by peer")
+"""What the libraries' errors have in them when another process is not there any more."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,20 @@ class Processes:
         """Go on when all processes are here."""
         if self.count > 1:
             dist.barrier()
+
+    @contextmanager
+    def first_alone(self) -> Iterator[bool]:
+        """Yield whether this process is the one to do what follows; all others wait for it.
+
+        Where it fails, it has the error, and the others end without a word.
+        """
+        failed = 1.0
+        try:
+            yield self.main
+            failed = 0.0
+        finally:
+            if self.agree(failed) and not self.main:
+                sys.exit(2)  # as the command does after a message
 
     def agree(self, value: float) -> float:
         """Return the first process's value; clocks differ."""
@@ -84,6 +104,9 @@ def started(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
 
     Args:
         device: of the settings; of several processes on GPUs each takes its own.
+
+    Raises:
+        CommandError: another process has ended, in place of the error of the network library.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -97,6 +120,14 @@ def started(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=WAIT)
     try:
         yield Processes(dist.get_rank(), count), device
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _LOST):
+            raise
+        raise CommandError(
+            f"process {os.environ.get('RANK', '?')} of {count} has lost another one, which ended "
+            "or was killed; the same command goes on from the last checkpoint "
+            f"({' '.join(str(error).split())[:160]})"
+        ) from None
     finally:
         if ours:
             dist.destroy_process_group()
@@ -117,6 +148,8 @@ def spread(model: JointModel, config: TrainConfig, processes: Processes) -> None
         return
     from torch.distributed.fsdp import fully_shard
 
+    # Nothing is written into what a block returns.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     for block in blocks_of(model.first.backbone):
         fully_shard(block)
     # After a validation, which has no backward pass, the outermost weights are to be shares again.
@@ -133,7 +166,9 @@ def network_of(
         from torch.nn.parallel import DistributedDataParallel
 
         where = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=where, broadcast_buffers=False)
+        with warnings.catch_warnings():  # the option has a new name, unknown to older releases
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(model, device_ids=where, broadcast_buffers=False)
     return model
 
 

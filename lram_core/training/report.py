@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,11 +11,11 @@ from types import TracebackType
 import torch
 
 from lram_core.training.batch import in_bf16
-from lram_core.training.checkpoint import Trainee
+from lram_core.training.checkpoint import Trainee, checkpoints
 from lram_core.training.config import TrainConfig
 from lram_core.training.domains import Domain
 from lram_core.training.parallel import Processes
-from lram_core.training.progress import progress_bar
+from lram_core.training.progress import duration, progress_bar
 from lram_core.training.rollouts import SUCCESS, describe, mean, note_rollouts
 from lram_core.training.run_folder import (
     MetricsFile,
@@ -33,6 +34,17 @@ SPEED_COLUMNS = ("mfu", "data_share")
 
 REDRAW = 60.0
 """Seconds between two drawings of the curves."""
+
+
+_NOT_TOLD = {*LOG_COLUMNS[:-1], *SPEED_COLUMNS, "perplexity"}
+"""What a line of the terminal leaves to ``metrics.csv``."""
+
+
+def told(values: dict[str, float]) -> list[str]:
+    """Return what people want to know of a row, in words."""
+    known = {n: v for n, v in brief(values).items() if n not in _NOT_TOLD and not math.isnan(v)}
+    first = {name: known[name] for name in ("train_loss",) if name in known}
+    return [f"{name} {value:.4g}" for name, value in {**first, **known}.items()]
 
 
 class Report:
@@ -57,9 +69,8 @@ class Report:
     def __enter__(self) -> Report:
         parameters = sum(p.numel() for p in self._trainee.model.parameters())
         title = f"{parameters / 1e6:.2f}M parameters"
-        main, step = self._processes.main, self._trainee.step
         self._progress = self._stack.enter_context(
-            progress_bar(title, self._config.steps, step, quiet=not main)
+            progress_bar(title, quiet=not self._processes.main)
         )
         return self
 
@@ -81,8 +92,10 @@ class Report:
             settings = plain_settings(config, self._data)
             self._tracker = open_tracker(self._run, config, settings, step + 1, self.say)
             self._stack.push(lambda kind, *_: self._tracker.close(cut_off=kind is not None))
-        self._began = time.monotonic() - self._trainee.seconds
+        self._first, self._before = step, self._trainee.seconds
+        self._began = time.monotonic() - self._before
         self._drawn = time.monotonic()
+        self.advance()
 
     def __exit__(
         self,
@@ -90,6 +103,10 @@ class Report:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is KeyboardInterrupt:
+            kept = checkpoints(self._run)
+            where = f"the checkpoint {kept[-1].name}" if kept else "the beginning"
+            self.say(f"ends at step {self._trainee.step}; the same command goes on from {where}")
         self._stack.__exit__(kind, error, trace)
         if self._processes.main and kind is None:
             self._draw()
@@ -104,8 +121,30 @@ class Report:
         self._progress.say(text)
 
     def advance(self) -> None:
-        """Count a step."""
-        self._progress.advance()
+        """Show how many steps are done."""
+        self._progress.show(self._done, self._step, self.seconds_left)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time to the end, at the speed since this start; None before its first step."""
+        step, config = self._trainee.step, self._config
+        if step <= self._first:
+            return None
+        each = (self.seconds - self._before) / (step - self._first)
+        left = each * (config.steps - step)
+        return max(0.0, min(left, 60 * config.minutes - self.seconds) if config.minutes else left)
+
+    @property
+    def _done(self) -> float:
+        minutes = self._config.minutes
+        used = self.seconds / (60 * minutes) if minutes else 0.0
+        return min(1.0, max(self._trainee.step / self._config.steps, used))
+
+    @property
+    def _step(self) -> str:
+        # Of a run of some minutes it is not known how many steps there will be.
+        total = "" if self._config.minutes else f"/{self._config.steps}"
+        return f"step {self._trainee.step}{total}"
 
     def speed(self, watch: Stopwatch) -> dict[str, float]:
         """Return how fast the last steps were, of all processes together."""
@@ -134,7 +173,9 @@ class Report:
         self._metrics.write(self._trainee.step, values)
         self._tracker.log(self._trainee.step, finite({**self._scores, **values}))
         self._scores = {}
-        self._progress.report(self._trainee.step, **brief(values))
+        left = self.seconds_left
+        parts = [self._step, *told(values), f"{values['ticks_per_s']:.0f} ticks/s"]
+        self.say("  ".join([*parts, *([f"{duration(left)} left"] if left else [])]))
         if time.monotonic() - self._drawn > REDRAW:
             self._draw()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lram_core.contract import PolicyContract
+from lram_core.data.files import atomic_path
 from lram_core.errors import CommandError, listed
 from lram_core.training.config import TrainConfig
 
@@ -81,7 +82,7 @@ def note_rollouts(run: Path, step: int, scores: Mapping[str, float]) -> None:
         with file.open(newline="") as source:
             rows = [row for row in list(csv.reader(source))[1:] if row and int(row[0]) < step]
     rows += [(step, task, f"{score:.6g}") for task, score in scores.items()]
-    with file.open("w", newline="") as target:
+    with atomic_path(file) as temporary, temporary.open("w", newline="") as target:
         csv.writer(target).writerows([("step", "task", SUCCESS), *rows])
 
 

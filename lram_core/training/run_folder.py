@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -18,10 +18,12 @@ import torch
 import yaml
 
 from lram_core.data.files import atomic_path
-from lram_core.data.schema import DatasetSchema, schema_differences
-from lram_core.errors import CommandError, DataError, LramError, listed
+from lram_core.data.schema import DatasetSchema
+from lram_core.data.store import Dataset
+from lram_core.errors import CommandError, DataError
 from lram_core.machine import machine_name, processor_name
 from lram_core.training.config import TrainConfig
+from lram_core.training.run_data import CONTENT, check_content, check_fields
 from lram_core.version import version
 from lram_core.yaml_text import yaml_text
 
@@ -31,8 +33,6 @@ SETTINGS, METRICS, ENVIRONMENT, CURVES = (
     "environment.json",
     "curves.png",
 )
-FIELDS = "fields.json"
-"""Embodiment → schema of the data that the run was begun with."""
 OLD_SETTINGS = "config.json"
 """What releases before ``config.yaml`` wrote; such a run can be continued."""
 
@@ -44,23 +44,30 @@ def plain_settings(config: TrainConfig, data: list[Path]) -> dict[str, Any]:
 
 
 def open_run(
-    run: Path, config: TrainConfig, data: list[Path], schemas: Mapping[str, DatasetSchema]
+    run: Path,
+    config: TrainConfig,
+    datasets: list[Dataset],
+    schemas: Mapping[str, DatasetSchema],
 ) -> None:
     """Make the run folder, or reopen it.
 
+    Datasets may have moved since the run was begun, if they are the same.
+
     Args:
-        run: the folder. config: the settings. data: the datasets' paths.
+        run: the folder. config: the settings. datasets: what is trained on.
         schemas: embodiment → schema of its data.
 
     Raises:
-        CommandError: it holds a run with other settings, or of data with other fields.
-        DataError: its settings are unreadable.
+        CommandError: it holds a run with other settings, of data with other fields, or of others.
+        DataError: what it tells of itself is unreadable.
     """
     run.mkdir(parents=True, exist_ok=True)
-    settings = plain_settings(config, data)
+    settings = plain_settings(config, [data.path for data in datasets])
     known = [file for name in (SETTINGS, OLD_SETTINGS) if (file := run / name).exists()]
     if known:
         found = plain_settings(TrainConfig(), []) | _read(known[0])
+        if (run / CONTENT).exists():  # tells more than the paths
+            found["data"] = settings["data"]
         changed = [
             f"{k} {found.get(k)!r} (now {v!r})" for k, v in settings.items() if found.get(k) != v
         ]
@@ -69,35 +76,11 @@ def open_run(
                 f"{run} holds a run with other settings: {', '.join(changed)}; "
                 "choose another --run folder, or remove this one"
             )
-    _check_fields(run, data, schemas)
+    check_fields(run, datasets, schemas)
+    check_content(run, datasets)
     if not (run / SETTINGS).exists():
         with atomic_path(run / SETTINGS) as temporary:
             temporary.write_text(yaml_text(settings))
-
-
-def _check_fields(run: Path, data: list[Path], schemas: Mapping[str, DatasetSchema]) -> None:
-    """Compare the data's fields with those the run was begun with, or note them."""
-    file = run / FIELDS
-    if not file.exists():  # a new run, or one that an earlier release began
-        with atomic_path(file) as temporary:
-            plain = {name: schema.to_dict() for name, schema in schemas.items()}
-            temporary.write_text(json.dumps(plain, indent=1) + "\n")
-        return
-    try:
-        begun = {n: DatasetSchema.from_dict(s) for n, s in json.loads(file.read_text()).items()}
-    except (OSError, ValueError, AttributeError, LramError) as error:
-        raise DataError(f"{file}: unreadable ({' '.join(str(error).split())})") from None
-    problems = [f"suite {name} is missing" for name in begun if name not in schemas]
-    problems += [f"suite {name} is new" for name in schemas if name not in begun]
-    for name, schema in schemas.items():
-        if name in begun:
-            longest = begun[name].max_episode_steps  # grows with the data; no weight depends on it
-            problems += schema_differences(replace(schema, max_episode_steps=longest), begun[name])
-    if problems:
-        raise CommandError(
-            f"{listed(data)} does not fit the run in {run}, which was begun with other fields: "
-            f"{listed(problems, 8)}; choose another --run folder, or use the data it was begun with"
-        )
 
 
 def note_environment(

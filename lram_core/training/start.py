@@ -50,9 +50,17 @@ def start_from(model: JointModel, domains: list[Domain], bundle: Path) -> Origin
         CommandError: the bundle has another backbone, or the layout of an embodiment differs.
     """
     other, contracts = load_joint_bundle(bundle)
-    theirs, ours = (_without_sizes(each.first) for each in (other, model))
-    if theirs != ours:
-        raise CommandError(f"{bundle} cannot be continued: it is {theirs}, this run is {ours}")
+    theirs, ours = (_shared_shape(each.first) for each in (other, model))
+    differing = [
+        f"{key} is {theirs.get(key, 'the default')} there, {ours.get(key, 'the default')} here"
+        for key in dict.fromkeys([*theirs, *ours])
+        if theirs.get(key) != ours.get(key)
+    ]
+    if differing:
+        raise CommandError(
+            f"{bundle} cannot be continued with another shape: {listed(differing)}; backbone and "
+            f"size are the bundle's where neither is given, bins is to be {theirs['bins']}"
+        )
     set_input_norms(model, domains)
     owners = {domain.name: model.owner(domain.name) for domain in domains}
     going_on: set[str] = set()
@@ -93,9 +101,11 @@ def freeze_shared(model: JointModel) -> None:
         getattr(model.first, name).requires_grad_(False)
 
 
-def _without_sizes(model: ActionModel) -> dict[str, Any]:
-    shape = model.config.to_dict()
-    return {key: value for key, value in shape.items() if key not in OWN}
+def _shared_shape(model: ActionModel) -> dict[str, Any]:
+    """What embodiments have in common, by the names of the settings."""
+    shape = {key: value for key, value in model.config.to_dict().items() if key not in OWN}
+    options = shape.pop("backbone_options")
+    return shape | {f"backbone_options.{key}": value for key, value in options.items()}
 
 
 def _check_layout(domain: Domain, contract: PolicyContract, bundle: Path) -> None:

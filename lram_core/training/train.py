@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import math
 import shutil
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lram_core.bundle import CONTRACT, save_joint_bundle
-from lram_core.data.files import atomic_folder, check_replaceable
+from lram_core.bundle import holds, load_joint_bundle, save_joint_bundle
+from lram_core.data.files import atomic_folder
+from lram_core.data.manage import check_finite
 from lram_core.data.store import Dataset
 from lram_core.device import resolve_device
 from lram_core.errors import CommandError, DataError
 from lram_core.joint_model import JointModel
 from lram_core.machine import machine_name
 from lram_core.training.card import SPLIT, model_card
-from lram_core.training.checkpoint import Trainee
+from lram_core.training.checkpoint import Trainee, checkpoints
 from lram_core.training.config import TrainConfig
-from lram_core.training.domains import Domain, load_domains, twins
+from lram_core.training.disk import told_of_disk
+from lram_core.training.domains import load_domains, summary, twins
 from lram_core.training.memory import told_of_memory
 from lram_core.training.optimizers import learning_rate, make_optimizers, set_learning_rate
 from lram_core.training.parallel import (
@@ -35,13 +38,14 @@ from lram_core.training.parallel import (
     started,
     whole,
 )
+from lram_core.training.places import check_places, locked
 from lram_core.training.report import Report
-from lram_core.training.rollouts import BEST, Rollouts, load_rollouts, mean
+from lram_core.training.rollouts import BEST, SUCCESS, Rollouts, load_rollouts, mean
 from lram_core.training.run_folder import open_run
 from lram_core.training.speed import Stopwatch
 from lram_core.training.start import Origin, freeze_shared, set_input_norms, start_from
 from lram_core.training.step import next_parts, take_step
-from lram_core.training.validation import validate_all
+from lram_core.training.validation import metric_names, validate_all
 
 CANDIDATE = ".candidate"
 
@@ -71,21 +75,27 @@ def train(
     Raises:
         DataError: a dataset or checkpoint is unusable, the loss is not finite any more, or the
             disk is full.
-        CommandError: ``out`` is something else than a bundle, ``run`` another run's folder, the
-            bundle to start from does not fit, the settings contradict each other, or the GPU's
-            memory is too small.
+        CommandError: ``out`` is something else than a bundle, ``run`` another run's folder or in
+            use, the bundle to start from does not fit, the settings contradict each other, or the
+            GPU's memory is too small.
         ContractError: the data's embodiment is not that of the suite to roll out in.
     """
     if config.freeze_shared and not config.init:
         raise CommandError("freeze_shared keeps the weights of a bundle: it needs init (--init)")
     device = resolve_device(config.device)
-    check_replaceable(out, CONTRACT, "policy bundle")
     rollouts = rollouts or load_rollouts(config)
     exact = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
-        with started(device) as (processes, device), told_of_memory(config, processes.count):
+        with (
+            started(device) as (processes, device),
+            told_of_memory(config, processes.count),
+            told_of_disk(lambda: checkpoints(run)),
+        ):
             check_parallel(config, processes)
+            with processes.first_alone() as ours:
+                if ours:
+                    check_places(data, out, run)
             torch.manual_seed(config.seed)
             return _Training(data, out, run, config, rollouts, processes, device).run_to_the_end()
     finally:
@@ -110,6 +120,7 @@ class _Training:
         self.datasets = [Dataset.open(path) for path in data]
         for dataset in self.datasets:
             dataset.verify()
+            check_finite(dataset)
         self.domains = load_domains(self.datasets, config, device)
         self.contracts = {domain.name: domain.contract(config) for domain in self.domains}
         if rollouts:
@@ -122,9 +133,6 @@ class _Training:
             freeze_shared(model)
         average = self._new_model().to(device)
         average.load_weights(model.weights())
-        if processes.main:
-            open_run(run, config, data, {d.name: d.schema for d in self.domains})
-        processes.wait()
         for each in (model, average):
             spread(each, config, processes)
         parts = processes.count * config.accumulate
@@ -137,7 +145,16 @@ class _Training:
         )
 
     def run_to_the_end(self) -> dict[str, float]:
-        """Train, and write the bundle."""
+        """Train, and write the bundle. Returns the metrics of its weights."""
+        with ExitStack() as held:
+            with self.processes.first_alone() as ours:
+                if ours:
+                    held.enter_context(locked(self.run))
+                    schemas = {domain.name: domain.schema for domain in self.domains}
+                    open_run(self.run, self.config, self.datasets, schemas)
+            return self._write(self._train())
+
+    def _train(self) -> dict[str, float]:
         config, trainee, processes = self.config, self.trainee, self.processes
         notes: list[str] = []
         trainee.resume(self.run, processes, notes.append)
@@ -151,10 +168,12 @@ class _Training:
                 report.say(text)
             report.start()
             watch.restart()
-            while trainee.step < config.steps:
+            limit = 60 * config.minutes or math.inf
+            over = trainee.step >= config.steps or trainee.seconds >= limit
+            while not over:
                 done = trainee.step / config.steps
                 if config.minutes:
-                    done = max(done, processes.agree(report.seconds / (60 * config.minutes)))
+                    done = max(done, processes.agree(report.seconds / limit))
                 lr = learning_rate(config, trainee.step, min(1.0, done))
                 set_learning_rate(trainee.optimizers, lr)
                 with watch.waiting():
@@ -165,9 +184,9 @@ class _Training:
                 trainee.losses.append(loss)
                 trainee.step, trainee.seconds = trainee.step + 1, report.seconds
 
-                last = trainee.step == config.steps or done >= 1.0
-                rolls = bool(self.rollouts) and (last or trainee.step % every == 0)
-                if last or rolls or trainee.step % config.evaluate_every == 0:
+                over = trainee.step == config.steps or done >= 1.0
+                rolls = bool(self.rollouts) and (over or trainee.step % every == 0)
+                if over or rolls or trainee.step % config.evaluate_every == 0:
                     speed = report.speed(watch)
                     metrics = validate_all(trainee.average, self.domains, config, self.device)
                     metrics["train_loss"] = self._train_loss(lr)
@@ -175,14 +194,10 @@ class _Training:
                         metrics |= self._roll_out(report)
                     report.row({**speed, "lr": lr, **metrics})
                     watch.restart()
-                if last or trainee.step % config.checkpoint_every == 0:
+                if over or trainee.step % config.checkpoint_every == 0:
                     trainee.save(self.run, processes)
                 report.advance()
-                if last:
-                    break
-        metrics = metrics or validate_all(trainee.average, self.domains, config, self.device)
-        self._write(metrics)
-        return metrics
+        return metrics or validate_all(trainee.average, self.domains, config, self.device)
 
     def _start(self, model: JointModel) -> Origin | None:
         if self.config.init:
@@ -195,11 +210,14 @@ class _Training:
 
     def _introduction(self) -> list[str]:
         told = [self.origin.describe()] if self.origin else []
-        if len(self.domains) > 1:
-            told += [domain.describe() for domain in self.domains]
-            told += [f"{name} shares all with {other}" for name, other in self.twins.items()]
+        told += [domain.describe() for domain in self.domains]
+        told += [f"{name} shares all with {other}" for name, other in self.twins.items()]
         if self.processes.count > 1:
             told.append(f"{self.processes.count} processes, {self.config.parallel}")
+        if self.config.compile:
+            told.append("the first step compiles the network, which can take minutes")
+        if self.trainee.step:
+            told.append(f"goes on from step {self.trainee.step}")
         return told
 
     def _train_loss(self, lr: float) -> float:
@@ -237,19 +255,29 @@ class _Training:
         model.load_weights(weights)
         return model.eval()
 
-    def _write(self, metrics: dict[str, float]) -> None:
-        """Write the bundle: of the last weights, or of those that did best in rollouts."""
+    def _write(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Write the bundle: of the last weights, or of those that did best in rollouts.
+
+        Args:
+            metrics: of the last weights.
+
+        Returns:
+            Those of the bundle's weights.
+        """
         config, trainee = self.config, self.trainee
         model = self._whole_average()
         if not self.processes.main:
-            return
+            return metrics
         kept: dict[str, Any] = {}
         if trainee.best:
             kept = {"success": trainee.best[0], "step": trainee.best[1]}
         if config.keep == "best":
-            from lram_core.bundle import load_joint_bundle
-
             model = load_joint_bundle(self.run / BEST)[0]
+            known = {n: v for n, v in metrics.items() if n not in metric_names(self.domains)}
+            held_out = validate_all(model.to(self.device), self.domains, config, self.device)
+            metrics = {**held_out, **known, SUCCESS: kept["success"]}
+        if holds(self.out, model.cpu(), self.contracts):
+            return metrics  # its card may have been measured since, and exports been added
         told = {
             "config": asdict(config),
             "paths": [str(path) for path in self.data],
@@ -263,24 +291,8 @@ class _Training:
             "best_rollouts": kept,
             "parameters": sum(p.numel() for p in model.parameters()),
             "data": [dataset.provenance for dataset in self.datasets],
+            "split": SPLIT,
             **summary(self.domains),
         }
         save_joint_bundle(self.out, model, self.contracts, model_card(self.contracts, told), told)
-
-
-def summary(domains: list[Domain]) -> dict[str, Any]:
-    """Return what a bundle tells of the data it was trained on."""
-    return {
-        "episodes": sum(len(domain.arrays.episodes) for domain in domains),
-        "ticks": sum(len(domain.arrays.rewards) for domain in domains),
-        "split": SPLIT,
-        "embodiments": {
-            domain.name: {
-                "episodes": len(domain.arrays.episodes),
-                "ticks": len(domain.arrays.rewards),
-                "streams": domain.streams,
-                "share": round(domain.share, 4),
-            }
-            for domain in domains
-        },
-    }
+        return metrics

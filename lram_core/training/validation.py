@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import torch
 
 from lram_core.backbones import State
@@ -54,11 +55,17 @@ def validate_all(
         name: sum(d.share * each[d.name][name] for d in judged) / total if judged else math.nan
         for name in ("loss", "accuracy")
     }
-    found = {"loss": overall["loss"], "perplexity": math.exp(overall["loss"])}
+    found = {"loss": overall["loss"], "perplexity": perplexity(overall["loss"])}
     found["accuracy"] = overall["accuracy"]
     for domain in domains:
         found |= {f"{domain.name}/{name}": value for name, value in each[domain.name].items()}
     return found
+
+
+def perplexity(loss: float) -> float:
+    """Return e to the power of a cross-entropy; infinite where that is beyond a float."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(loss))
 
 
 @torch.no_grad()
@@ -76,10 +83,9 @@ def validate(
     if not domain.validation:
         return dict.fromkeys(_metrics(domain), math.nan)
     totals = torch.zeros(2, dtype=torch.float64, device=device)
-    errors = torch.zeros(len(fields), dtype=torch.float64, device=device)
+    errors = np.zeros(len(fields))
     count = 0
     state: State | None = None
-    low, width = (torch.from_numpy(x).to(device) for x in (domain.codec.low, domain.codec.width))
     stream = window_stream(domain.held_out, config.batch, config.context, 0)
     for windows in itertools.islice(stream, config.evaluation_windows):
         batch = gather(domain.arrays, windows, device)
@@ -87,11 +93,11 @@ def validate(
             every, state = model({domain.name: batch}, state)
         logits = every[domain.name]
         chosen = logits.argmax(-1)
-        decoded = low + (chosen + 0.5) * width
+        decoded = domain.codec.decode(chosen.cpu().numpy())
         totals[0] += action_loss(logits, batch["bins"]) * chosen.numel()
         totals[1] += (chosen == batch["bins"]).sum()
-        errors += (decoded - batch["actions"]).abs().flatten(0, -2).sum(0)
+        errors += np.abs(decoded - batch["actions"].cpu().numpy()).sum(axis=(0, 1))
         count += chosen.numel()
     loss, accuracy = (totals / count).tolist()
-    found = {"loss": loss, "perplexity": math.exp(loss), "accuracy": accuracy}
-    return found | mean_errors(fields, (errors / (count / len(fields))).cpu().numpy())
+    found = {"loss": loss, "perplexity": perplexity(loss), "accuracy": accuracy}
+    return found | mean_errors(fields, errors / (count / len(fields)))

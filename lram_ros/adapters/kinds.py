@@ -169,7 +169,7 @@ class SinkMapper:
         Raises:
             CommandValueError: a value of the action is not finite.
             NoReference: a delta has nothing to be added to.
-            IkError: no joint motion follows the tool's move.
+            lram_ros.adapters.inverse_kinematics.IkError: no joint motion follows the tool's move.
         """
         raw = np.asarray(action, dtype=np.float64)[self._pick]
         if not np.isfinite(raw).all():

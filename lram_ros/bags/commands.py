@@ -24,7 +24,7 @@ _contract = click.option(
     help="Robot contract: a YAML file, or the name of one that is shipped, e.g. metaworld.",
 )
 _namespace = click.option(
-    "--namespace", default="", help="Of the topics that are relative in the contract."
+    "--namespace", default="", help="Namespace of the topics that are relative in the contract."
 )
 _seconds = click.FloatRange(min=0)
 
@@ -44,7 +44,7 @@ _seconds = click.FloatRange(min=0)
     type=click.Choice(SOURCES),
     default=COMMAND,
     show_default=True,
-    help="From the command topics, or from where the joints were a tick later.",
+    help="Take actions from the command topics, or from where the joints were a tick later.",
 )
 @click.option(
     "--cut",
@@ -72,10 +72,12 @@ _seconds = click.FloatRange(min=0)
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="Leave shorter episodes out.",
+    help="Leave out episodes of fewer ticks.",
 )
-@click.option("--task", default="recorded", show_default=True, help="Where nothing says it.")
-@click.option("--success", is_flag=True, help="They are successes, where nothing says it.")
+@click.option(
+    "--task", default="recorded", show_default=True, help="Name of the task, where nothing says it."
+)
+@click.option("--success", is_flag=True, help="The episodes are successes, where nothing says it.")
 @click.option("--suite", default="", help="Name of the task suite (default: the robot's).")
 @click.option(
     "--reward-scale",
@@ -134,7 +136,13 @@ def import_rosbag2(
 @click.argument("dataset", type=_PATH)
 @_contract
 @click.option("--out", type=_PATH, required=True, help="Folder of the bag.")
-@click.option("--storage", type=click.Choice(list(STORAGES)), default="mcap", show_default=True)
+@click.option(
+    "--storage",
+    type=click.Choice(list(STORAGES)),
+    default="mcap",
+    show_default=True,
+    help="Storage of the bag.",
+)
 @click.option(
     "--episode",
     "episodes",

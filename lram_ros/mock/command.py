@@ -18,20 +18,30 @@ from lram_ros.paths import find_contract
 )
 @click.argument("contract")
 @click.argument("ros_arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--fault", "faults", multiple=True, metavar=GRAMMAR, help="See below; repeatable.")
-@click.option("--rate", type=float, help="Of publishing, in Hz (default: the contract's).")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar=GRAMMAR,
+    help="Fault and when it happens, see below; repeatable.",
+)
+@click.option("--rate", type=float, help="Rate of publishing in Hz (default: the contract's).")
 @click.option("--sim-time", is_flag=True, help="Publish /clock, which starts at 1 s.")
 @click.option(
     "--command-timeout",
     type=float,
     default=0.25,
     show_default=True,
-    help="Seconds without a command after which it holds.",
+    help="Seconds without a command after which the joints hold.",
 )
 @click.option(
-    "--lag", type=float, default=0.05, show_default=True, help="Of joints to commands, in seconds."
+    "--lag",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Seconds that the joints lag behind their commands.",
 )
-@click.option("--task", default="", help="Announced on the contract's episode topic.")
+@click.option("--task", default="", help="Task to announce on the contract's episode topic.")
 @click.option(
     "--size",
     "sizes",

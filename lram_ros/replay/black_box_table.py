@@ -32,7 +32,7 @@ def black_box_tables(recording: Recording, last: int) -> Iterator[RenderableType
         table.add_column(escape(name), justify="right")
     if len(layout.actions) > _SHOWN:
         table.add_column(f"… {len(layout.actions) - _SHOWN} more")
-    table.add_column("reason", overflow="fold")
+    table.add_column("reason", overflow="fold", no_wrap=True)
     end = ticks["time"][-1]
     for row in range(max(0, len(recording) - last), len(recording)):
         ages = ticks["ages"][row]
@@ -46,9 +46,12 @@ def black_box_tables(recording: Recording, last: int) -> Iterator[RenderableType
             _number(known.max() if known.size else np.nan, 3),
             _number(total, 2),
             _number(ticks["state_norm"][row], 2),
-            *(_number(value, 4) for value in ticks["commanded"][row][:_SHOWN]),
+            *(
+                f"{value:.5g}" if np.isfinite(value) else "–"
+                for value in ticks["commanded"][row][:_SHOWN]
+            ),
             *([""] if len(layout.actions) > _SHOWN else []),
-            escape(str(ticks["reason"][row])),
+            escape(str(ticks["reason"][row]).partition(":")[0]),
         )
     yield table
     yield Text("actions as commanded; – where nothing was sent or is not known", style="dim")

@@ -37,14 +37,26 @@ MISSED = 1
     "--contract",
     help="Bag: robot contract (YAML), or the name of one that is shipped (default: metaworld).",
 )
-@click.option("--namespace", default="/", help="Bag: in which it was recorded.")
-@click.option("--from", "start", type=float, default=0.0, help="Bag: seconds to leave out.")
-@click.option("--to", "end", type=float, default=float("inf"), help="Bag: second to end at.")
-@click.option("--target-return", type=float, help="Bag: to ask for (default: the bundle's).")
-@click.option("--live", is_flag=True, help="Bag: also through a live policy node, over topics.")
-@click.option("--rate", type=float, default=1.0, help="Of --live; 2: twice as fast as recorded.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Bag: folder for report, summary, and a new bag."
+    "--namespace", default="/", show_default=True, help="Bag: namespace it was recorded in."
+)
+@click.option(
+    "--from", "start", type=float, default=0.0, help="Bag: seconds to leave out at the start."
+)
+@click.option(
+    "--to",
+    "end",
+    type=float,
+    default=float("inf"),
+    help="Bag: second to end at (default: the last).",
+)
+@click.option("--target-return", type=float, help="Bag: return to ask for (default: the bundle's).")
+@click.option("--live", is_flag=True, help="Bag: also through a live policy node, over topics.")
+@click.option(
+    "--rate", type=float, default=1.0, help="Bag: speed of --live; 2 is twice that recorded."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Bag: folder for report, summary and a new bag."
 )
 @click.option(
     "--max-error",
@@ -53,12 +65,16 @@ MISSED = 1
     metavar="[JOINT=]NUMBER",
     help="Bag: mean error allowed, in per cent of the range or in the joint's unit; repeatable.",
 )
-@click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Bag: of the tokens.")
-@click.option("--max-perplexity", type=click.FloatRange(min=1), help="Bag: of the tokens.")
+@click.option(
+    "--min-accuracy", type=click.FloatRange(0, 1), help="Bag: share of the tokens to be equal."
+)
+@click.option(
+    "--max-perplexity", type=click.FloatRange(min=1), help="Bag: perplexity of the tokens allowed."
+)
 @click.option("--parity", is_flag=True, help="Bag: every action must be the recorded one.")
 @runtime_option
 @precision_option
-@click.option("--embodiment", default="", help="Which one, of a bundle with several.")
+@click.option("--embodiment", default="", help="Embodiment, of a bundle with several.")
 @click.option(
     "--last",
     type=click.IntRange(min=1),
@@ -66,7 +82,7 @@ MISSED = 1
     show_default=True,
     help="Black box: ticks to show.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print plain data instead of tables.")
+@click.option("--json", "as_json", is_flag=True, help="Print plain data (JSON) instead of tables.")
 def replay(
     recording: Path,
     policies: tuple[Path, ...],

@@ -23,7 +23,7 @@ from lram_sim.task_choice import resolve_tasks, split_name
     help="Policy bundle to evaluate.",
 )
 @click.option("--expert", is_flag=True, help="Evaluate the suite's experts instead.")
-@click.option("--suite", default="metaworld", show_default=True)
+@click.option("--suite", default="metaworld", show_default=True, help="Task suite.")
 @click.option("--tasks", help=TASKS)
 @click.option(
     "--split",
@@ -34,7 +34,8 @@ from lram_sim.task_choice import resolve_tasks, split_name
     "--episodes",
     type=click.IntRange(min=1),
     default=None,
-    help="A task and block of seeds [default: 10]; with --trials: lives a task [default: 1].",
+    help="Episodes a task and block of seeds (default: 10); with --trials: lives a task "
+    "(default: 1).",
 )
 @click.option(
     "--trials",
@@ -50,10 +51,13 @@ from lram_sim.task_choice import resolve_tasks, split_name
     multiple=True,
     default=[EVALUATION_SEED],
     show_default=True,
-    help="First reset seed, repeated for more blocks; demonstrations use seeds below the default.",
+    help="First reset seed, repeatable for more blocks; demonstrations use seeds below "
+    "the default.",
 )
 @click.option("--target-return", type=float, help="Return to ask for (default: the bundle's).")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or auto.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="Where the model runs: cpu, cuda or auto."
+)
 @runtime_option
 @precision_option
 @workers_option

@@ -13,8 +13,16 @@ from lram_sim.suite_registry import get_suite
 @click.command()
 @click.argument("suite")
 @click.option("--task", required=True, help="The task to learn, e.g. swingup.")
-@click.option("--decisions", type=click.IntRange(min=1), help="Length of the training.")
-@click.option("--seed", type=click.IntRange(0, 400), default=0, show_default=True)
+@click.option(
+    "--decisions", type=click.IntRange(min=1), help="Decisions to train for (default: the task's)."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 400),
+    default=0,
+    show_default=True,
+    help="Seed of the training.",
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
