@@ -314,5 +314,5 @@ def test_bad_arguments_exit_with_2(
 
 def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CommandError, match=f"can be made here: {tmp_path}/file is a file"):
+    with pytest.raises(CommandError, match=r"file/out cannot be written \(.*file: File exists"):
         check_writable(tmp_path / "file" / "out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path, marker: str, what: str) -> None:
-    """Refuse, before the work, to replace anything but an earlier result of the same kind.
+    """Refuse to replace anything but an earlier result of the same kind.
 
     Args:
         path: folder about to be written; absent, empty, or holding the file ``marker``.
@@ -61,7 +62,7 @@ def check_replaceable(path: Path, marker: str, what: str) -> None:
         what: what such a folder is, for the message.
 
     Raises:
-        CommandError: ``path`` is a file, a folder of something else, or where none can be made.
+        CommandError: ``path`` is a file, or a folder of something else.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -70,10 +71,22 @@ def check_replaceable(path: Path, marker: str, what: str) -> None:
         raise CommandError(
             f"{path} is there already and is no {what} ({marker} is not in it); name another folder"
         )
-    place = next(parent for parent in path.absolute().parents if parent.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        why = "may not be written to" if place.is_dir() else "is a file"
-        raise CommandError(f"{path}: no folder for the {what} can be made here: {place} {why}")
+
+
+def check_place(path: Path) -> None:
+    """Try, before the work, whether a file or folder can be made at ``path``; makes its parents.
+
+    Raises:
+        CommandError: it cannot; the message says why.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        why = f"{path.parent}: {error.strerror}"
+        raise CommandError(f"{path} cannot be written ({why})") from None
 
 
 def sha256(path: Path) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lram_core.bundle import CONTRACT
-from lram_core.data.files import check_replaceable
+from lram_core.data.files import check_place, check_replaceable
 from lram_core.data.writer import DESCRIPTION
 from lram_core.errors import CommandError, listed
 
@@ -37,13 +36,7 @@ def check_places(data: list[Path], out: Path, run: Path) -> None:
             "another --run or --out"
         )
     for path in (out, run):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}."):
-                pass
-        except OSError as error:
-            why = f"{path.parent}: {error.strerror}"
-            raise CommandError(f"{path} cannot be written ({why})") from None
+        check_place(path)
 
 
 @contextmanager

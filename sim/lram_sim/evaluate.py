@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lram_core.data.files import atomic_folder, check_replaceable
+from lram_core.data.files import atomic_folder, check_place, check_replaceable
 from lram_core.errors import CommandError, listed
 from lram_sim.cameras import Cameras, with_cameras
 from lram_sim.policy_source import PolicySource, cached_policy
@@ -120,8 +120,9 @@ def check_policy(source: PolicySource, suite: Suite) -> str:
 
 
 def check_writable(out: Path) -> None:
-    """Raises CommandError if ``out`` is there and holds anything but earlier results."""
+    """Raises CommandError if ``out`` holds anything but earlier results, or cannot be written."""
     check_replaceable(out, "results.json", "result of 'lram eval'")
+    check_place(out)
 
 
 def write_results(

@@ -21,7 +21,7 @@ import torch
 from lram_core.action_model import ActionModel
 from lram_core.bundle import load_bundle
 from lram_core.contract import PolicyContract
-from lram_core.data.files import atomic_folder, check_replaceable
+from lram_core.data.files import atomic_folder, check_place, check_replaceable
 from lram_core.embodiments import of_suite
 from lram_core.errors import CommandError
 from lram_core.runtimes.static_tick import Program, StaticTick
@@ -145,8 +145,9 @@ def _live(
 
 
 def check_writable(out: Path) -> None:
-    """Raises CommandError if ``out`` is there and holds anything but earlier results."""
+    """Raises CommandError if ``out`` holds anything but earlier results, or cannot be written."""
     check_replaceable(out, RESULTS, "result of 'lram eval --trials'")
+    check_place(out)
 
 
 def by_split(suite: DarkRoomSuite, tasks: list[str]) -> dict[str, list[str]]:
