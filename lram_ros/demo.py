@@ -32,7 +32,7 @@ from lram_ros.progress import run_with_progress
 from lram_ros.report import SUMMARY, EpisodeResult, RunInfo, describe_machine, write_all
 from lram_ros.robot_contract import RobotContract
 from lram_ros.simulated_cameras import bridge_cameras, contract_with, pictures
-from lram_ros.simulator import check_drawing, robot_contract
+from lram_ros.simulator import check_drawing, robot_contract, tasks_of
 from lram_ros.surroundings import environment, stop_request
 
 BUNDLE = "models/metaworld-ml45"
@@ -62,7 +62,7 @@ class DemoOptions:
         bundle: folder of the policy bundle; None for the one that is shipped.
         suite: which the bundle must be of; of a bundle with several, which one. Empty: whatever it
             is of, and ``metaworld`` of several.
-        tasks: tasks of the bundle's suite, each ``episodes`` times.
+        tasks: tasks and splits of the bundle's suite, each task ``episodes`` times.
         seed: seed of each task's first episode, the next one higher, and so on.
         max_steps: step limit of an episode; 0 for the task's own.
         mode: ``lockstep`` or ``realtime``.
@@ -101,7 +101,6 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
         Stopped: SIGINT or SIGTERM; all processes have ended.
     """
     check_name(options.runtime)
-    plan = make_plan(options.tasks, options.episodes, options.seed, options.max_steps)
     bundle = (options.bundle or find_shared(BUNDLE)).resolve()
     contract = load_contract(bundle, of_suite(options.suite or SUITE))
     if options.suite not in ("", contract.suite):
@@ -118,6 +117,9 @@ def run_demo(options: DemoOptions, console: Console) -> list[EpisodeResult]:
             raise CommandError(f"{error}; --no-video films nothing") from None
     elif pictures(contract.observation):
         check_drawing()
+    # A name that is none must not end a run whose other tasks are done.
+    tasks = tasks_of(options.robot_suite or contract.suite, ",".join(options.tasks))
+    plan = make_plan(tasks, options.episodes, options.seed, options.max_steps)
     out = options.out.absolute()
     begin = time.monotonic()
     info = RunInfo(

@@ -26,7 +26,10 @@ from lram_ros.episode_driver import split_tasks
     help="Task suite, which the bundle must be of (default: the bundle's; metaworld of several).",
 )
 @click.option(
-    "--tasks", default=",".join(TASKS), show_default=True, help="Tasks, separated by commas."
+    "--tasks",
+    default=",".join(TASKS),
+    show_default=True,
+    help="Tasks and splits, separated by commas.",
 )
 @click.option(
     "--episodes",

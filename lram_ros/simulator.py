@@ -15,6 +15,15 @@ def check_drawing() -> None:
     _ask("lram_sim.drawing")
 
 
+def tasks_of(suite: str, choice: str) -> list[str]:
+    """Return the tasks that a list of tasks and splits of a suite names, separated by commas.
+
+    Raises:
+        CommandError: there is no such suite, task or split, or it needs what is not installed.
+    """
+    return _ask("lram_sim.task_choice", suite, choice).split()
+
+
 def robot_contract(suite: str, path: Path) -> Path:
     """Return the robot contract of a suite: the one that is shipped, or one written to ``path``.
 

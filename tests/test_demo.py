@@ -223,11 +223,14 @@ def test_a_node_that_dies_is_named(tiny_bundle, tmp_path, mark):
 
 
 def test_unknown_task_is_named_with_what_there_is(tiny_bundle, tmp_path, mark):
-    command = demo_command(tiny_bundle, tmp_path / "demo", "--tasks", "fly-v3", "--no-video")
+    command = demo_command(
+        tiny_bundle, tmp_path / "demo", "--tasks", "reach-v3,fly-v3", "--no-video"
+    )
     done = run(command)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: the reset of fly-v3 was refused: ")
+    assert done.stderr.startswith("error: unknown task 'fly-v3' of suite 'metaworld'; ")
     assert "reach-v3" in done.stderr
+    assert not (tmp_path / "demo.failed").exists()  # nothing was started
     assert marked(mark) == {}
 
 

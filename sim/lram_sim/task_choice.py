@@ -1,11 +1,15 @@
-"""Which tasks of a suite: its splits and tasks by name, and those whose experts are claimed."""
+"""Which tasks of a suite: its splits and tasks by name, and those whose experts are claimed.
+
+python -m lram_sim.task_choice metaworld mt10
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
-from lram_core.errors import TaskError, listed
+from lram_core.errors import LramError, TaskError, listed
 from lram_sim.suite import Suite
 
 _STANDARD_SPLITS = {
@@ -78,3 +82,19 @@ def check_claimed(task: str, suite: str, claimed: Sequence[str]) -> None:
             f"task '{task}' of suite '{suite}' has no expert that was measured to succeed "
             f"reliably; tasks with one: {listed(claimed)}"
         )
+
+
+def main() -> None:
+    """Write the tasks of a suite, of a list as :func:`resolve_tasks` takes it, a line each."""
+    from lram_sim.suite_registry import get_suite
+
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m lram_sim.task_choice SUITE TASK,SPLIT,…")
+    try:
+        print(*resolve_tasks(get_suite(sys.argv[1]), sys.argv[2]), sep="\n")
+    except LramError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
