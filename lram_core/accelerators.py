@@ -27,7 +27,7 @@ MANY_TOKENS = 16
 
 def kernels_for(like: Tensor) -> bool:
     """Whether kernels can run on float32 tensors where ``like`` lies."""
-    return _on_gpu(like) and like.dtype == torch.float32 and _allowed()
+    return _on_gpu(like) and like.dtype == torch.float32 and kernels_allowed()
 
 
 def mlstm_surroundings(
@@ -41,7 +41,7 @@ def mlstm_surroundings(
         skip: one of the other weights, which are to be float32.
         heads: of the block.
     """
-    if not _on_gpu(u) or u.shape[1] < MANY_TOKENS or not _allowed():
+    if not _on_gpu(u) or u.shape[1] < MANY_TOKENS or not kernels_allowed():
         return None
     if u.dtype not in (torch.bfloat16, torch.float32) or skip.dtype != torch.float32:
         return None
@@ -71,9 +71,8 @@ def _on_gpu(x: Tensor) -> bool:
     return x.is_cuda
 
 
-@torch.compiler.assume_constant_result
-def _allowed() -> bool:
-    # Not looked into by torch.compile, whose program an import would split in two.
+def kernels_allowed() -> bool:
+    """Whether this installation has them, and nobody has turned them off."""
     return os.environ.get(SWITCH) != "off" and _has_triton()
 
 

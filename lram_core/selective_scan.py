@@ -59,7 +59,7 @@ def selective_scan(
 
         return scan(x, dt, rates, write, read, state, starts)
     remember = torch.is_grad_enabled() and length > chunk_size
-    run = _chunk if length <= UNROLLED else _uncompiled_chunk
+    run = chunk if length <= UNROLLED else loop
     reads = []
     for begin in range(0, length, chunk_size):
         part = slice(begin, begin + chunk_size)
@@ -70,7 +70,7 @@ def selective_scan(
     return torch.cat(reads, dim=1) if len(reads) > 1 else reads[0], state
 
 
-def _chunk(
+def chunk(
     x: Tensor,
     dt: Tensor,
     rates: Tensor,
@@ -79,6 +79,7 @@ def _chunk(
     state: Tensor,
     starts: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
+    """As :func:`selective_scan`, token by token; starts (B, S) bool."""
     # Tokens first, so that each step of the loop works on contiguous memory.
     dt = dt.transpose(0, 1)
     decay = torch.exp(dt.unsqueeze(-1) * rates)
@@ -93,4 +94,5 @@ def _chunk(
     return y.squeeze(-1).transpose(0, 1), state
 
 
-_uncompiled_chunk = torch.compiler.disable(_chunk)
+loop = chunk
+"""Which :mod:`lram_core.compiling` has left uncompiled."""

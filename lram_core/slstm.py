@@ -52,14 +52,15 @@ def slstm_scan(
         Outputs (B, S, D) and the state after the last token.
     """
     if inputs.shape[1] <= UNROLLED:
-        return _scan(inputs, kernel, state, starts)
-    run = _kernel_scan if kernels_for(inputs) else _uncompiled_scan
+        return scan(inputs, kernel, state, starts)
+    run = kernel_loop if kernels_for(inputs) else loop
     return run(inputs, kernel, state, starts)
 
 
-def _scan(
+def scan(
     inputs: Tensor, kernel: Tensor, state: ScalarState, starts: Tensor | None
 ) -> tuple[Tensor, ScalarState]:
+    """As :func:`slstm_scan`, by PyTorch's operations."""
     heads, size = kernel.shape[0], kernel.shape[2]
     # Heads first, so that the recurrent product of a token is a single batched one.
     tokens = inputs.permute(1, 3, 0, 2, 4).flatten(-2).unbind(0)
@@ -84,14 +85,15 @@ def _scan(
     return read, ScalarState(*(x.transpose(0, 1).flatten(-2) for x in (h, c, n, m)))
 
 
-_uncompiled_scan = torch.compiler.disable(_scan)
-
-
-@torch.compiler.disable
-def _kernel_scan(
+def kernel_scan(
     inputs: Tensor, kernel: Tensor, state: ScalarState, starts: Tensor | None
 ) -> tuple[Tensor, ScalarState]:
-    from lram_core.kernels.slstm import scan
+    """As :func:`slstm_scan`, by a kernel on a GPU."""
+    from lram_core.kernels import slstm
 
-    read, *after = scan(inputs, kernel, state, starts)
+    read, *after = slstm.scan(inputs, kernel, state, starts)
     return read, ScalarState(*after)
+
+
+loop, kernel_loop = scan, kernel_scan
+"""Which :mod:`lram_core.compiling` has left uncompiled."""

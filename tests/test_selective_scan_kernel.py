@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lram_core import accelerators
 from lram_core.backbones.mamba import Mamba, MambaConfig
+from lram_core.compiling import expect_compiler
 from lram_core.kernels import selective_scan as kernels
 from lram_core.selective_scan import selective_scan
 from lram_core.testing import roughened
@@ -144,6 +145,7 @@ def test_compiled_as_one_program(chosen: None) -> None:
     args = inputs(9, 8, width=8)
     _, segment = episodes(9)
     torch.compiler.reset()
+    expect_compiler()
     compiled = torch.compile(selective_scan, fullgraph=True, backend="aot_eager")
     expected = values_and_gradients(selective_scan, args, segment, True)
     assert_equal(values_and_gradients(compiled, args, segment, True), expected)

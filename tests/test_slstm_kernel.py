@@ -12,7 +12,8 @@ import torch
 from gpu_launch import compiled_kernels
 
 from lram_core.kernels.slstm import scan
-from lram_core.slstm import ScalarState, _scan
+from lram_core.slstm import ScalarState
+from lram_core.slstm import scan as by_pytorch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -23,7 +24,7 @@ def drawn(batch: int, steps: int, heads: int, size: int) -> tuple[torch.Tensor, 
     inputs = torch.randn(batch, steps, 4, heads, size)
     kernel = 0.3 * torch.randn(heads, 4 * size, size)
     state = ScalarState(*torch.zeros(4, batch, heads * size))
-    _, state = _scan(torch.randn(batch, 3, 4, heads, size), kernel, state, None)
+    _, state = by_pytorch(torch.randn(batch, 3, 4, heads, size), kernel, state, None)
     return tuple(x.to(DEVICE).requires_grad_() for x in (inputs, kernel, *state))
 
 
@@ -40,7 +41,7 @@ def test_values_and_gradients_equal_the_loop(
         begins = torch.zeros(batch, steps, dtype=torch.bool, device=DEVICE)
         begins[0, 0] = begins[1, steps // 2] = begins[-1, -1] = True
     found = {}
-    for name, run in (("loop", _scan), ("kernel", scan)):
+    for name, run in (("loop", by_pytorch), ("kernel", scan)):
         inputs, kernel, *state = drawn(batch, steps, heads, size)
         read, *after = run(inputs, kernel, ScalarState(*state), begins)  # type: ignore[operator]
         h, c, n, m = after[0] if name == "loop" else after
@@ -56,7 +57,7 @@ def test_an_empty_memory_takes_the_scale_of_its_first_input() -> None:
     inputs, kernel, *_ = drawn(2, 5, 2, 16)
     inputs = inputs - 200.0 * (torch.arange(4, device=DEVICE) == 0)[:, None, None]  # exp(i) is 0
     empty = ScalarState(*torch.zeros(4, 2, 32, device=DEVICE))
-    want, _ = _scan(inputs, kernel, empty, None)
+    want, _ = by_pytorch(inputs, kernel, empty, None)
     got, *_ = scan(inputs, kernel, empty, None)
     assert want.abs().max() > 0.01
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)

@@ -50,3 +50,11 @@ def test_the_simulator_uses_nothing_of_the_nodes_but_their_messages() -> None:
     _, nodes = imported("lram_sim")
     for name in nodes - {"lram_ros"}:
         assert name.startswith(("lram_ros.msg", "lram_ros.srv", "lram_ros.lram_ros_s__")), name
+
+
+def test_what_compiles_nothing_does_not_import_the_compiler() -> None:
+    """It takes seconds, at the start of each node and command."""
+    modules = ("lram_core.policy", "lram_core.training.train", "lram_ros.policy_node")
+    program = f"import sys, {', '.join(modules)}\nprint('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

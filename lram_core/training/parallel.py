@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from lram_core.backbones import State
+from lram_core.compiling import expect_compiler
 from lram_core.errors import CommandError
 from lram_core.joint_model import JointModel
 from lram_core.training.config import TrainConfig
@@ -178,6 +179,7 @@ def compile_blocks(backbone: nn.Module) -> None:
     Blocks of one kind are one program, the last one a second: twenty of them take no longer to
     compile than two.
     """
+    expect_compiler()
     for block in blocks_of(backbone):
         block.compile()
 
