@@ -118,9 +118,10 @@ class _Training:
         self.data, self.out, self.run, self.config = data, out, run, config
         self.rollouts, self.processes, self.device = rollouts, processes, device
         self.datasets = [Dataset.open(path) for path in data]
-        for dataset in self.datasets:
-            dataset.verify()
-            check_finite(dataset)
+        with processes.first_alone() as ours:
+            for dataset in self.datasets if ours else ():
+                dataset.verify()
+                check_finite(dataset)
         self.domains = load_domains(self.datasets, config, device)
         self.contracts = {domain.name: domain.contract(config) for domain in self.domains}
         if rollouts:
