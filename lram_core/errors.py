@@ -65,6 +65,12 @@ def listed(names: Iterable[object], limit: int = 60) -> str:
     return ", ".join(items[:limit]) + more
 
 
+def near_names(name: str, names: Iterable[str]) -> str:
+    """Return ``nearest: x, y; `` with those of ``names`` that are like ``name``, if any is."""
+    near = difflib.get_close_matches(name, list(names))
+    return f"nearest: {listed(near)}; " if near else ""
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the one of ``names`` that is most like ``name``."""
     near = difflib.get_close_matches(name.replace("-", "_"), list(names), n=1)

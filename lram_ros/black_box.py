@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lram_core.errors import DataError, listed
+from lram_core.errors import DataError, listed, one_line
 
 FORMAT = "lram black box"
 FORMAT_VERSION = 1
@@ -142,7 +142,7 @@ class Recording:
         except FileNotFoundError:
             raise DataError(f"{where}: no such file") from None
         except _UNREADABLE as error:
-            raise DataError(f"{where}: cannot be read: {' '.join(str(error).split())}") from None
+            raise DataError(f"{where}: cannot be read: {one_line(error)}") from None
         header = _header(arrays.pop("header", None), where)
         layout = _layout(header.get("layout"), where)
         _check_arrays(arrays, layout, where)

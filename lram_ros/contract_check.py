@@ -30,10 +30,11 @@ def check_contract(robot: RobotContract, policy: PolicyContract) -> None:
     Raises:
         ContractError: the first of :func:`disagreements`, and how many more there are.
     """
-    first, *others = [*disagreements(robot, policy), ""]
-    if first:
-        more = f"; {len(others) - 1} more, 'lram contract check' tells all" * (len(others) > 1)
-        raise ContractError(first + more)
+    problems = list(disagreements(robot, policy))
+    if problems:
+        more = len(problems) - 1
+        told = f"; {more} more, 'lram contract check' tells all" if more else ""
+        raise ContractError(problems[0] + told)
 
 
 def disagreements(robot: RobotContract, policy: PolicyContract) -> Iterator[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 
-from lram_core.errors import CommandError, listed
+from lram_core.errors import CommandError, listed, near_names
 
 
 def share_folders(package: str) -> list[Path]:
@@ -48,9 +47,7 @@ def find_contract(name: str) -> Path:
     shipped = sorted(each.stem for each in find_shared("config").glob("*.yaml"))
     if name in shipped:
         return find_shared(f"config/{name}.yaml")
-    near = get_close_matches(name, shipped)
-    nearest = f"nearest: {listed(near)}; " if near else ""
     raise CommandError(
-        f"robot contract {name}: no such file, and none of that name is shipped; {nearest}"
-        f"shipped: {listed(shipped)}"
+        f"robot contract {name}: no such file, and none of that name is shipped; "
+        f"{near_names(name, shipped)}shipped: {listed(shipped)}"
     )

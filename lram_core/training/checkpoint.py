@@ -24,7 +24,7 @@ from torch import Tensor
 from lram_core.backbones import State
 from lram_core.data.files import atomic_path
 from lram_core.data.stream import WindowStream
-from lram_core.errors import CommandError, DataError
+from lram_core.errors import CommandError, DataError, one_line
 from lram_core.joint_model import JointModel
 from lram_core.training.disk import going_on, is_full
 from lram_core.training.parallel import Processes, placed_like, whole
@@ -122,7 +122,7 @@ class Trainee:
                 header, tensors = read_checkpoint(file)
                 self._load(header, tensors, processes)
             except _DAMAGED as error:
-                damaged.append(f"{file}: damaged checkpoint ({_line(error)})")
+                damaged.append(f"{file}: damaged checkpoint ({one_line(error, 200)})")
                 continue
             for text in damaged:
                 say(f"{text}; going on from the one before it, step {self.step}")
@@ -202,7 +202,9 @@ class Trainee:
             self.states = [{n: saved["state"][n].to(v.device) for n, v in state.items()}]
             self.step, self.seconds = saved["step"], saved["seconds"]
         except (*_DAMAGED, pickle.UnpicklingError) as error:
-            raise DataError(f"{file}: unreadable checkpoint ({_line(error)}); remove it") from None
+            raise DataError(
+                f"{file}: unreadable checkpoint ({one_line(error, 200)}); remove it"
+            ) from None
         for stream in self.streams:
             for _ in range(self.step):
                 next(stream)
@@ -273,7 +275,3 @@ def _digest(tensors: dict[str, Tensor]) -> str:
         digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

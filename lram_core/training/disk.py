@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lram_core.errors import BundleError, DataError
+from lram_core.errors import BundleError, DataError, one_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -51,4 +51,4 @@ def is_full(error: Exception) -> bool:
 def _line(error: Exception) -> str:
     name = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return name + " ".join(text.split())
+    return name + one_line(text)

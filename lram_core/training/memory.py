@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from lram_core.errors import CommandError
+from lram_core.errors import CommandError, one_line
 from lram_core.training.config import TrainConfig
 
 
@@ -22,11 +22,13 @@ def told_of_memory(config: TrainConfig, processes: int = 1) -> Iterator[None]:
         yield
     except torch.cuda.OutOfMemoryError as error:
         advice = _advice("the GPU's memory", config, processes)
-        raise CommandError(f"{advice} ({_line(error)})") from None
+        raise CommandError(f"{advice} ({one_line(error, 160)})") from None
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
             raise
-        raise CommandError(f"{_advice('the memory', config, processes)} ({_line(error)})") from None
+        raise CommandError(
+            f"{_advice('the memory', config, processes)} ({one_line(error, 160)})"
+        ) from None
 
 
 def _advice(which: str, config: TrainConfig, processes: int) -> str:
@@ -45,7 +47,3 @@ def _advice(which: str, config: TrainConfig, processes: int) -> str:
         f"{which} is too small for batch {config.batch} of {config.context} ticks; "
         f"try one of: {', or '.join(ways)}, or a smaller size"
     )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

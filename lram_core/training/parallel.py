@@ -22,7 +22,7 @@ from torch import distributed as dist
 
 from lram_core.backbones import State
 from lram_core.compiling import expect_compiler
-from lram_core.errors import CommandError
+from lram_core.errors import CommandError, one_line
 from lram_core.joint_model import JointModel
 from lram_core.training.config import TrainConfig
 
@@ -127,7 +127,7 @@ def started(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
         raise CommandError(
             f"process {os.environ.get('RANK', '?')} of {count} has lost another one, which ended "
             "or was killed; the same command goes on from the last checkpoint "
-            f"({' '.join(str(error).split())[:160]})"
+            f"({one_line(error, 160)})"
         ) from None
     finally:
         if ours:

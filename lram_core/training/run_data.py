@@ -11,7 +11,7 @@ from typing import Any
 from lram_core.data.files import atomic_path
 from lram_core.data.schema import DatasetSchema, schema_differences
 from lram_core.data.store import Dataset
-from lram_core.errors import CommandError, DataError, LramError, listed
+from lram_core.errors import CommandError, DataError, LramError, listed, one_line
 
 FIELDS = "fields.json"
 """Embodiment → schema of the data that the run was begun with."""
@@ -32,7 +32,7 @@ def check_fields(run: Path, datasets: list[Dataset], schemas: Mapping[str, Datas
     try:
         begun = {n: DatasetSchema.from_dict(s) for n, s in json.loads(file.read_text()).items()}
     except (OSError, ValueError, AttributeError, LramError) as error:
-        raise DataError(f"{file}: unreadable ({' '.join(str(error).split())})") from None
+        raise DataError(f"{file}: unreadable ({one_line(error)})") from None
     problems = [f"suite {name} is missing" for name in begun if name not in schemas]
     problems += [f"suite {name} is new" for name in schemas if name not in begun]
     for name, schema in schemas.items():
@@ -66,7 +66,7 @@ def check_content(run: Path, datasets: list[Dataset]) -> None:
         begun = [dict(each) for each in json.loads(file.read_text())]
         told = [f"{each['episodes']} episodes of {each['ticks']} ticks" for each in begun]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: unreadable ({' '.join(str(error).split())})") from None
+        raise DataError(f"{file}: unreadable ({one_line(error)})") from None
     if begun != ours:
         now = [f"{data.path} ({len(data)} episodes of {data.steps} ticks)" for data in datasets]
         raise CommandError(

@@ -20,7 +20,7 @@ import yaml
 from lram_core.data.files import atomic_path
 from lram_core.data.schema import DatasetSchema
 from lram_core.data.store import Dataset
-from lram_core.errors import CommandError, DataError
+from lram_core.errors import CommandError, DataError, one_line
 from lram_core.machine import machine_name, processor_name
 from lram_core.training.config import TrainConfig
 from lram_core.training.run_data import CONTENT, check_content, check_fields
@@ -229,5 +229,5 @@ def _read(file: Path) -> dict[str, Any]:
         text = file.read_text()
         return dict(yaml.safe_load(text) if file.name == SETTINGS else json.loads(text))
     except (ValueError, TypeError, yaml.YAMLError) as error:
-        line = " ".join(str(error).split())
+        line = one_line(error)
         raise DataError(f"{file}: unreadable settings ({line}); remove the run folder") from None

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from lram_core.backbones import BACKBONES, is_whole_shape, make_config, size_options
 from lram_core.bundle import load_joint_bundle
-from lram_core.errors import CommandError, listed, nearest
+from lram_core.errors import CommandError, listed, nearest, one_line
 from lram_core.training.config import TrainConfig
 from lram_core.yaml_text import read_yaml, yaml_text
 
@@ -69,7 +69,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CommandError(f"{file}: no such file of settings") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from None
+        raise CommandError(f"{file}: not valid YAML ({one_line(error)})") from None
     data = {} if data is None else data
     if not isinstance(data, Mapping):
         raise CommandError(

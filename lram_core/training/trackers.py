@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from lram_core.data.files import atomic_path
-from lram_core.errors import CommandError
+from lram_core.errors import CommandError, one_line
 from lram_core.training.config import TrainConfig
 
 TENSORBOARD, WANDB = "tensorboard", "wandb-run.txt"
@@ -81,7 +81,7 @@ class WeightsAndBiases:
             )
         except wandb.Error as error:
             raise CommandError(
-                f"tracker 'wandb': {' '.join(str(error).split())} Without the service: the "
+                f"tracker 'wandb': {one_line(error)} Without the service: the "
                 "environment variable WANDB_MODE=offline, or tracker tensorboard or none"
             ) from None
 

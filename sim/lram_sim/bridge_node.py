@@ -17,7 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from lram_core.errors import CommandError, LramError
+from lram_core.errors import CommandError, LramError, one_line
 from lram_core.signals import StopRequest, run_process
 from lram_ros.msg import ActionCommand
 from lram_ros.srv import ResetEpisode
@@ -280,7 +280,7 @@ def _body(stop: StopRequest) -> None:
     try:
         rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        raise CommandError(f"ROS arguments: {' '.join(str(error).split())}") from None
+        raise CommandError(f"ROS arguments: {one_line(error)}") from None
     try:
         node = BridgeNode()
         try:

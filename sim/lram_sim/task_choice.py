@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 
-from lram_core.errors import LramError, TaskError, listed
+from lram_core.errors import LramError, TaskError, listed, near_names
 from lram_sim.suite import Suite
 
 _STANDARD_SPLITS = {
@@ -57,10 +56,8 @@ def resolve_tasks(suite: Suite, spec: str) -> list[str]:
 
 def unknown_task(task: str, suite: str, tasks: Sequence[str], splits: Collection[str]) -> TaskError:
     """Return the error that names what is near to ``task``, and the splits and tasks there are."""
-    near = get_close_matches(task, [*splits, *tasks])
-    nearest = f"nearest: {listed(near)}; " if near else ""
     return TaskError(
-        f"unknown task '{task}' of suite '{suite}'; {nearest}"
+        f"unknown task '{task}' of suite '{suite}'; {near_names(task, [*splits, *tasks])}"
         f"splits: {listed(splits)}; tasks: {listed(tasks)}"
     )
 

@@ -18,7 +18,7 @@ from lram_core.contract import ActionField
 from lram_core.data.importers.layout import Layout, SourceField
 from lram_core.data.importers.source import UNKNOWN, Array, ImportOptions, base_schema, limits_of
 from lram_core.data.schema import DatasetSchema, Episode
-from lram_core.errors import DataError, listed
+from lram_core.errors import DataError, listed, one_line
 
 VERSION = "v3."
 OWN, OWN_EPISODES = "meta/lram.json", "meta/lram_episodes.parquet"
@@ -255,7 +255,7 @@ def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return pq.read_table(file, columns=columns, partitioning=None)
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise DataError(f"{file}: unreadable ({' '.join(str(error).split())})") from None
+        raise DataError(f"{file}: unreadable ({one_line(error)})") from None
 
 
 def _matrix(column: pa.ChunkedArray) -> Array:
